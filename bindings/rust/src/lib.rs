@@ -1,0 +1,1 @@
+//! Opens, inspects and changes virtual machine disk images.

@@ -1,0 +1,1 @@
+//! The program inside the appliance that does the work.

@@ -1,0 +1,3 @@
+//! guestfsd.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Turns `api.yaml` into everything that is generated.

@@ -1,0 +1,3 @@
+//! `cargo run -p generator`
+
+fn main() {}

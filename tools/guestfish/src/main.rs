@@ -1,0 +1,3 @@
+//! The guest filesystem shell.
+
+fn main() {}
