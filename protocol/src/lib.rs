@@ -1,1 +1,16 @@
-//! The wire between library and daemon.
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The wire shared by the library and the daemon: messages in XDR (RFC 4506) over a byte stream.
+//!
+//! Both ends treat what they read as hostile: everything is decoded from a [`xdr::Strict`]
+//! reader, which knows how many bytes there are, so a message that lies about a length is an
+//! error and never a hang, a large allocation or a wrong value.
+
+pub mod errno;
+pub mod wire;
+pub mod xdr;
+
+#[rustfmt::skip]
+mod generated;
+
+pub use generated::*;
+pub use xdr_codec::{Pack, Unpack};
