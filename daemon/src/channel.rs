@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The connection to the library, and the reports of progress on it.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use guestfs_protocol::wire::{self, Incoming};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::error::{Error, Result};
+
+/// Short calls do not report at all.
+const FIRST_REPORT: Duration = Duration::from_secs(2);
+/// Reports are for people.
+const NEXT_REPORT: Duration = Duration::from_millis(333);
+
+/// A stream in both directions.
+#[derive(Debug)]
+pub(crate) struct Channel(File);
+
+impl Channel {
+    /// A virtio-serial port or a socket.
+    pub(crate) fn new(fd: OwnedFd) -> Rc<Self> {
+        Rc::new(Self(fd.into()))
+    }
+
+    /// Waits for the next thing from the library.
+    pub(crate) fn receive(&self) -> wire::Result<Incoming> {
+        wire::read_incoming(&mut &self.0)
+    }
+
+    /// Sends bytes which are framed already.
+    pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        (&self.0).write_all(bytes)
+    }
+
+    /// Whether the library wants the file that is being sent to it to stop.
+    pub(crate) fn cancelled(&self) -> Result<bool> {
+        let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        let readable = poll(&mut fds, PollTimeout::ZERO).is_ok()
+            && fds[0].revents().is_some_and(|events| events.contains(PollFlags::POLLIN));
+        if !readable {
+            return Ok(false);
+        }
+        match self.receive()? {
+            Incoming::Cancel => Ok(true),
+            _ => Err(Error::Protocol("unexpected message during a transfer".into())),
+        }
+    }
+}
+
+/// Tells the library how far one call has come.
+#[derive(Debug)]
+pub(crate) struct Reporter {
+    channel: Rc<Channel>,
+    proc_nr: u32,
+    serial: u32,
+    due: Cell<Instant>,
+    reported: Cell<bool>,
+}
+
+impl Reporter {
+    /// For the call of this header, which starts now.
+    pub(crate) fn new(channel: &Rc<Channel>, header: &wire::Header) -> Rc<Self> {
+        Rc::new(Self {
+            channel: channel.clone(),
+            proc_nr: header.proc_nr,
+            serial: header.serial,
+            due: Cell::new(Instant::now() + FIRST_REPORT),
+            reported: Cell::new(false),
+        })
+    }
+
+    /// Sends a report if the last one was some time ago, and at the end if there ever was one.
+    pub(crate) fn report(&self, position: u64, total: u64) {
+        let now = Instant::now();
+        let at_end = position >= total && self.reported.get();
+        if now < self.due.get() && !at_end {
+            return;
+        }
+        self.due.set(now + NEXT_REPORT);
+        self.reported.set(true);
+        let Self { proc_nr, serial, .. } = *self;
+        let progress = wire::Progress { proc_nr, serial, position, total };
+        // If the library is gone the reply fails too, and that is noticed.
+        let _ = wire::encode_progress(&progress)
+            .map_err(io::Error::other)
+            .and_then(|bytes| self.channel.send(&bytes));
+    }
+}

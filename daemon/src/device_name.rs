@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Names of block devices: `/dev/sda` is the first drive the caller added, whatever the kernel
+//! made of it.
+//!
+//! The kernel probes SCSI targets in parallel and names them in the order in which they answer,
+//! so the caller's name goes by the address on the bus, which follows the order of adding.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use bstr::{BStr, BString, ByteSlice};
+use rustix::fs::{makedev, readlinkat};
+
+use crate::error::{About, Errno, Error, Result};
+use crate::system;
+
+/// Links of this directory are drives by the label they were added with.
+const LABELS: &[u8] = b"/dev/disk/guestfs/";
+
+/// What is in `/sys/block` but was not added as a drive.
+const NOT_DRIVES: &[&str] = &["dm-", "fd", "loop", "md", "mtdblock", "nbd", "ram", "sr", "zram"];
+
+/// A drive of the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Drive {
+    /// Name for the caller, such as `sda`.
+    pub(crate) name: BString,
+    /// Name of the kernel for the same.
+    pub(crate) kernel: BString,
+}
+
+/// Translates between the two kinds of names.
+#[derive(Clone, Debug)]
+pub(crate) struct DeviceNames {
+    sys: PathBuf,
+    dev: PathBuf,
+    /// Device number of the disk which the appliance itself runs from.
+    hidden: Option<u64>,
+}
+
+/// Host, channel, target and unit.
+type ScsiAddress = [u64; 4];
+
+impl DeviceNames {
+    /// The devices of `sys` and `dev`, of which the caller must not see one.
+    pub(crate) fn new(sys: &Path, dev: &Path, hidden: Option<u64>) -> Self {
+        Self { sys: sys.into(), dev: dev.into(), hidden }
+    }
+
+    /// Device number of the disk which the appliance itself runs from.
+    pub(crate) fn hidden(&self) -> Option<u64> {
+        self.hidden
+    }
+
+    /// The caller's drives: SCSI in the order of adding, then the others.
+    pub(crate) fn drives(&self) -> Result<Vec<Drive>> {
+        let mut scsi: Vec<(ScsiAddress, BString)> = Vec::new();
+        let mut others: Vec<BString> = Vec::new();
+        for name in system::names(self.sys.join("block"))? {
+            if NOT_DRIVES.iter().any(|prefix| name.starts_with(prefix.as_bytes()))
+                || self.number(name.as_bstr()).is_some_and(|number| Some(number) == self.hidden)
+            {
+                continue;
+            }
+            match self.scsi_address(name.as_bstr()) {
+                Some(address) if name.starts_with(b"sd") => scsi.push((address, name)),
+                _ => others.push(name),
+            }
+        }
+        scsi.sort();
+        others.sort_by(|a, b| (a.len(), a).cmp(&(b.len(), b)));
+        let scsi = scsi
+            .into_iter()
+            .enumerate()
+            .map(|(idx, (_, kernel))| Drive { name: scsi_name(idx), kernel });
+        let others = others.into_iter().map(|name| Drive { name: name.clone(), kernel: name });
+        Ok(scsi.chain(others).collect())
+    }
+
+    /// The node of a device that the caller names.  Whether it exists is for the caller to find.
+    pub(crate) fn to_kernel(&self, name: &BStr) -> Result<PathBuf> {
+        if let Some(label) = name.strip_prefix(LABELS) {
+            return match self.by_label(label)? {
+                Some(kernel) => Ok(self.node(&kernel)),
+                None => Err(Error::sys(name, Errno::NOENT)),
+            };
+        }
+        let Some(rest) = name.strip_prefix(b"/dev/") else {
+            return Err(Error::invalid(name, "the name of a device starts with /dev/"));
+        };
+        if rest.split_str("/").any(|part| part == b"..") {
+            return Err(Error::invalid(name, "the name of a device has no .. in it"));
+        }
+        let Some((letters, partition)) = split_scsi(rest) else {
+            return Ok(self.node(rest));
+        };
+        let drives = self.drives()?;
+        let wanted = |prefix: &str| [prefix.as_bytes(), letters].concat();
+        let found = ["sd", "hd", "vd"]
+            .iter()
+            .find_map(|prefix| drives.iter().find(|drive| drive.name == wanted(prefix)));
+        match found {
+            Some(drive) => Ok(self.node(&[drive.kernel.as_bytes(), partition].concat())),
+            None => Err(Error::sys(name, Errno::NOENT)),
+        }
+    }
+
+    /// The caller's name of a device which the kernel or a program names.
+    pub(crate) fn to_api(&self, path: &BStr) -> Result<BString> {
+        let Some((letters, partition)) = path.strip_prefix(b"/dev/").and_then(split_scsi) else {
+            return Ok(path.into());
+        };
+        let kernel = [b"sd", letters].concat();
+        let drive = self.drives()?.into_iter().find(|drive| drive.kernel == kernel);
+        Ok(match drive {
+            Some(drive) => [b"/dev/", drive.name.as_bytes(), partition].concat().into(),
+            None => path.into(),
+        })
+    }
+
+    /// The same for all the names in the words of a program.
+    pub(crate) fn to_api_in_text(&self, text: &str) -> Result<String> {
+        let mut pieces = text.split("/dev/sd");
+        let mut out = String::from(pieces.next().unwrap_or_default());
+        for piece in pieces {
+            let end = piece.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(piece.len());
+            let (name, rest) = piece.split_at(end);
+            let name = self.to_api(format!("/dev/sd{name}").as_bytes().as_bstr())?;
+            out.push_str(&name.to_str_lossy());
+            out.push_str(rest);
+        }
+        Ok(out)
+    }
+
+    /// A partition's or drive's number in `/sys`.
+    fn number(&self, kernel: &BStr) -> Option<u64> {
+        let file = self.sys.join("block").join(kernel.to_os_str_lossy()).join("dev");
+        parse_number(&system::read_line(file).ok()?)
+    }
+
+    fn scsi_address(&self, kernel: &BStr) -> Option<ScsiAddress> {
+        let link = self.sys.join("block").join(kernel.to_os_str_lossy()).join("device");
+        let target = readlinkat(rustix::fs::CWD, &link, Vec::new()).ok()?;
+        parse_scsi_address(target.to_bytes())
+    }
+
+    /// The kernel's name for a label, or a label with the number of a partition.
+    fn by_label(&self, wanted: &[u8]) -> Result<Option<BString>> {
+        let mut labels = Vec::new();
+        for drive in self.drives()? {
+            if let Some(label) = self.label(drive.kernel.as_bstr()) {
+                labels.push((label, drive.kernel));
+            }
+        }
+        // A label may end with a digit itself, so the label as it is comes first.
+        if let Some((_, kernel)) = labels.iter().find(|(label, _)| label == wanted) {
+            return Ok(Some(kernel.clone()));
+        }
+        Ok(labels.iter().find_map(|(label, kernel)| {
+            let partition = wanted.strip_prefix(label.as_bytes())?;
+            let number = !partition.is_empty() && partition.iter().all(u8::is_ascii_digit);
+            number.then(|| [kernel.as_bytes(), partition].concat().into())
+        }))
+    }
+
+    /// The serial number which the drive was added with.
+    fn label(&self, kernel: &BStr) -> Option<BString> {
+        let dir = self.sys.join("block").join(kernel.to_os_str_lossy());
+        if let Ok(page) = system::read(dir.join("device/vpd_pg80")) {
+            return Some(page.get(4..)?.trim_ascii().into());
+        }
+        system::read_line(dir.join("serial")).ok().map(Into::into)
+    }
+
+    fn node(&self, name: &[u8]) -> PathBuf {
+        self.dev.join(std::ffi::OsStr::from_bytes(name))
+    }
+}
+
+/// The device number of the disk on which the appliance's own root is.
+pub(crate) fn root_device() -> Result<u64> {
+    Ok(rustix::fs::stat("/").about("/")?.st_dev)
+}
+
+/// `sda`, `sdb` ... `sdz`, `sdaa` ...
+fn scsi_name(mut idx: usize) -> BString {
+    let mut letters = Vec::new();
+    loop {
+        letters.push(b'a' + (idx % 26) as u8);
+        if idx < 26 {
+            break;
+        }
+        idx = idx / 26 - 1;
+    }
+    letters.extend_from_slice(b"ds");
+    letters.reverse();
+    letters.into()
+}
+
+/// Splits `sdaa12` into `aa` and `12`; anything else is not the name of a SCSI disk.
+fn split_scsi(name: &[u8]) -> Option<(&[u8], &[u8])> {
+    let rest = name.strip_prefix(b"sd")?;
+    let end = rest.iter().position(|byte| !byte.is_ascii_lowercase()).unwrap_or(rest.len());
+    let (letters, partition) = rest.split_at(end);
+    let is_name = !letters.is_empty() && partition.iter().all(u8::is_ascii_digit);
+    is_name.then_some((letters, partition))
+}
+
+/// `../../../2:0:1:0` as four numbers.
+fn parse_scsi_address(link: &[u8]) -> Option<ScsiAddress> {
+    let last = link.rsplit_str("/").next()?.to_str().ok()?;
+    let numbers: Option<Vec<u64>> = last.split(':').map(|part| part.parse().ok()).collect();
+    numbers?.try_into().ok()
+}
+
+/// `8:16` as a device number.
+pub(crate) fn parse_number(text: &str) -> Option<u64> {
+    let (major, minor) = text.split_once(':')?;
+    Some(makedev(major.parse().ok()?, minor.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// A `/sys` in which the kernel named the first two drives the wrong way round.
+    fn swapped() -> (tempfile::TempDir, DeviceNames) {
+        let dir = tempfile::tempdir().unwrap();
+        let block = dir.path().join("sys/block");
+        let disks = [
+            ("sda", "2:0:1:0", "8:0", "data"),
+            ("sdb", "2:0:0:0", "8:16", "root1"),
+            ("sdc", "2:0:10:0", "8:32", ""),
+            ("sdd", "2:0:2:0", "8:48", "root"),
+        ];
+        for (name, address, number, label) in disks {
+            let device = dir.path().join(format!("sys/devices/{address}"));
+            std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o755)
+                .recursive(true)
+                .create(&device)
+                .unwrap();
+            let disk = block.join(name);
+            std::fs::create_dir_all(&disk).unwrap();
+            symlink(&device, disk.join("device")).unwrap();
+            system::write(disk.join("dev"), format!("{number}\n").as_bytes()).unwrap();
+            if !label.is_empty() {
+                let page = [b"\0\x80\0\x04", label.as_bytes()].concat();
+                system::write(device.join("vpd_pg80"), &page).unwrap();
+            }
+        }
+        for (name, number) in [("vda", "254:0"), ("vdb", "254:16"), ("vde", "254:64")] {
+            std::fs::create_dir_all(block.join(name)).unwrap();
+            system::write(block.join(name).join("dev"), number.as_bytes()).unwrap();
+        }
+        std::fs::create_dir_all(block.join("loop0")).unwrap();
+        let names =
+            DeviceNames::new(&dir.path().join("sys"), Path::new("/dev"), Some(makedev(254, 0)));
+        (dir, names)
+    }
+
+    #[test]
+    fn drives_in_the_order_of_adding() {
+        let (_dir, names) = swapped();
+        let drives: Vec<String> = names
+            .drives()
+            .unwrap()
+            .iter()
+            .map(|drive| format!("{}={}", drive.name, drive.kernel))
+            .collect();
+        assert_eq!(drives.join(" "), "sda=sdb sdb=sda sdc=sdd sdd=sdc vdb=vdb vde=vde");
+    }
+
+    #[test]
+    fn names_of_the_caller() {
+        let (_dir, names) = swapped();
+        #[track_caller]
+        fn check(names: &DeviceNames, name: &str, expected: &str) {
+            let got = match names.to_kernel(name.as_bytes().as_bstr()) {
+                Ok(path) => path.display().to_string(),
+                Err(err) => format!("error: {err}"),
+            };
+            assert_eq!(got, expected);
+        }
+        check(&names, "/dev/sda", "/dev/sdb");
+        check(&names, "/dev/sda15", "/dev/sdb15");
+        check(&names, "/dev/sdb1", "/dev/sda1");
+        // There is no fifth SCSI disk, but a virtio disk with that letter.
+        check(&names, "/dev/sde1", "/dev/vde1");
+        check(&names, "/dev/sdf", "error: /dev/sdf: No such file or directory");
+        check(&names, "/dev/VG/LV", "/dev/VG/LV");
+        check(&names, "/dev/sdata/lv", "/dev/sdata/lv");
+        check(&names, "/dev/disk/guestfs/data", "/dev/sda");
+        check(&names, "/dev/disk/guestfs/data3", "/dev/sda3");
+        check(&names, "/dev/disk/guestfs/root1", "/dev/sdb");
+        check(&names, "/dev/disk/guestfs/root2", "/dev/sdd2");
+        check(
+            &names,
+            "/dev/disk/guestfs/none",
+            "error: /dev/disk/guestfs/none: No such file or directory",
+        );
+        check(&names, "/etc/passwd", "error: /etc/passwd: the name of a device starts with /dev/");
+        check(&names, "/dev/../x", "error: /dev/../x: the name of a device has no .. in it");
+    }
+
+    #[test]
+    fn names_for_the_caller() {
+        let (_dir, names) = swapped();
+        let check = |name: &str, expected: &str| {
+            assert_eq!(names.to_api(name.as_bytes().as_bstr()).unwrap(), expected);
+        };
+        check("/dev/sdb", "/dev/sda");
+        check("/dev/sdb2", "/dev/sda2");
+        check("/dev/sdz", "/dev/sdz");
+        check("/dev/mapper/VG-LV", "/dev/mapper/VG-LV");
+        let text = names.to_api_in_text("/dev/sda1 is full, /dev/sdb: not so").unwrap();
+        assert_eq!(text, "/dev/sdb1 is full, /dev/sda: not so");
+    }
+
+    #[test]
+    fn letters() {
+        let check = |idx, expected: &str| assert_eq!(scsi_name(idx), expected);
+        check(0, "sda");
+        check(25, "sdz");
+        check(26, "sdaa");
+        check(255, "sdiv");
+        check(701, "sdzz");
+        check(702, "sdaaa");
+    }
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Names of files in the guest: absolute, of bytes, and only openable through [`Ctx`](crate::ctx::Ctx).
+
+use std::fmt;
+
+use bstr::{BStr, BString, ByteSlice};
+
+use crate::error::{Errno, Error, Result};
+
+/// The longest path the kernel takes, with its NUL.
+const PATH_MAX: usize = 4096;
+
+/// An absolute path of the guest.  What it names is decided beneath the guest's root directory,
+/// whatever links and `..` are in it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct GuestPath(BString);
+
+impl GuestPath {
+    /// Checks the argument called `arg`.
+    pub(crate) fn new(arg: &'static str, path: &[u8]) -> Result<Self> {
+        if !path.starts_with(b"/") {
+            let why = format!("{:?} is not an absolute path", path.as_bstr());
+            return Err(Error::invalid(arg, why));
+        }
+        if path.contains(&0) {
+            return Err(Error::invalid(arg, "NUL byte in a path"));
+        }
+        if path.len() >= PATH_MAX {
+            return Err(Error::sys(arg, Errno::NAMETOOLONG));
+        }
+        Ok(Self(path.into()))
+    }
+
+    /// The path as the caller wrote it.
+    pub(crate) fn as_bstr(&self) -> &BStr {
+        self.0.as_bstr()
+    }
+
+    /// The path as the kernel resolves it from the directory that is the guest's root.
+    pub(crate) fn relative(&self) -> &[u8] {
+        match self.0.trim_start_with(|c| c == '/') {
+            [] => b".",
+            rest => rest,
+        }
+    }
+
+    /// Whether it is the root directory by its letters alone.
+    pub(crate) fn is_root(&self) -> bool {
+        self.0.iter().all(|&byte| byte == b'/')
+    }
+
+    /// Path of a directory's entry.
+    pub(crate) fn join(&self, name: &[u8]) -> Self {
+        let mut path = self.0.clone();
+        if !path.ends_with(b"/") {
+            path.push(b'/');
+        }
+        path.extend_from_slice(name);
+        Self(path)
+    }
+
+    /// Directory and name of the last component; trailing slashes do not count.
+    pub(crate) fn split(&self) -> (Self, &BStr) {
+        let path = self.0.trim_end_with(|c| c == '/');
+        let at = path.rfind_byte(b'/').map_or(0, |at| at + 1);
+        let directory = if at <= 1 { b"/" } else { &path[..at - 1] };
+        (Self(directory.into()), path[at..].as_bstr())
+    }
+}
+
+impl fmt::Display for GuestPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(path: &[u8], expected: &str) {
+        let got = match GuestPath::new("path", path) {
+            Ok(path) => {
+                let (directory, name) = path.split();
+                format!("{} | {directory} | {name}", path.relative().as_bstr())
+            }
+            Err(err) => format!("error: {err}"),
+        };
+        assert_eq!(got, expected);
+    }
+
+    #[test]
+    fn paths() {
+        check(b"/", ". | / | ");
+        check(b"///", ". | / | ");
+        check(b"/etc", "etc | / | etc");
+        check(b"//etc//passwd//", "etc//passwd// | //etc/ | passwd");
+        check(b"/a/..", "a/.. | /a | ..");
+        check(b"etc", r#"error: path: "etc" is not an absolute path"#);
+        check(b"", r#"error: path: "" is not an absolute path"#);
+        check(b"/a\0b", "error: path: NUL byte in a path");
+        check(&[b'/'; 4096], "error: path: File name too long");
+    }
+
+    #[test]
+    fn entries() {
+        let path = |text: &str| GuestPath::new("path", text.as_bytes()).unwrap();
+        assert_eq!(path("/").join(b"a").to_string(), "/a");
+        assert_eq!(path("/a").join(b"b").to_string(), "/a/b");
+    }
+}
