@@ -206,7 +206,7 @@ mod tests {
     fn strings() {
         check_text(b"\0\0\0\x03abc\0", r#""abc" 8, 0 left"#);
         check_text(b"\0\0\0\0rest", r#""" 4, 4 left"#);
-        check_text(b"\0\0\0\x01\xe9\0\0\0", r#""\xE9" 8, 0 left"#);
+        check_text(b"\0\0\0\x01\xe9\0\0\0", r#""\xe9" 8, 0 left"#);
         check_text(b"\0\0\0\x03abc", "error: unexpected end of file");
         check_text(b"\0\0\0\x04abc", "error: unexpected end of file");
         check_text(b"\0\0", "error: unexpected end of file");

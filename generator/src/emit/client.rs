@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The library's side of every call: a method of `Handle` and a structure for its options.
+
+use anyhow::Result;
+use serde::Serialize;
+use tera::Tera;
+
+use crate::emit::{by_group, comment, render};
+use crate::names::{camel, markdown, rust};
+use crate::output::Files;
+use crate::schema::{Api, ArgType, Function, OptType, Ret, Side};
+
+#[derive(Serialize)]
+struct View {
+    functions: Vec<Method>,
+    imports: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Method {
+    name: String,
+    ident: String,
+    docs: String,
+    deprecated: Option<String>,
+    config_only: bool,
+    parameters: Vec<String>,
+    /// Statements that turn parameters into what trace and call take.
+    binds: Vec<String>,
+    traces: Vec<String>,
+    returns: String,
+    options: Option<Options>,
+    /// The expression that makes the call.
+    body: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Options {
+    name: String,
+    fields: Vec<OptionField>,
+}
+
+#[derive(Serialize)]
+struct OptionField {
+    docs: String,
+    name: String,
+    rust_type: &'static str,
+}
+
+#[derive(Serialize)]
+struct Module<'a> {
+    modules: Vec<&'a str>,
+    exports: Vec<&'a str>,
+    structs: Vec<(String, &'a str)>,
+}
+
+/// Emits `client/`.
+pub fn emit(tera: &Tera, api: &Api) -> Result<Files> {
+    let mut files = Files::new();
+    let mut modules = Vec::new();
+    for (group, functions) in by_group(api, |_| true) {
+        let methods: Vec<Method> = functions.into_iter().map(|it| method(api, it)).collect();
+        let view = View { imports: imports(&methods), functions: methods };
+        files.insert(format!("client/{group}.rs").into(), render(tera, "client_group.rs", &view)?);
+        modules.push(group);
+    }
+    modules.sort_unstable();
+    let view = Module {
+        modules,
+        // A group without options has nothing to export.
+        exports: by_group(api, |it| !it.options.is_empty()).iter().map(|(name, _)| *name).collect(),
+        structs: api.structs.iter().map(|it| (camel(&it.name), it.name.as_str())).collect(),
+    };
+    files.insert("client/mod.rs".into(), render(tera, "client_mod.rs", &view)?);
+    Ok(files)
+}
+
+fn imports(methods: &[Method]) -> Vec<&'static str> {
+    let text: String = methods
+        .iter()
+        .flat_map(|it| it.parameters.iter().chain(&it.body).chain([&it.returns]))
+        .map(|line| line.as_str())
+        .collect();
+    let fields = || methods.iter().filter_map(|it| it.options.as_ref()).flat_map(|it| &it.fields);
+    let bstring = text.contains("BString") || fields().any(|it| it.rust_type.contains("BString"));
+    [
+        ("use std::path::Path;", text.contains("Path>")),
+        ("use bstr::BString;", bstring),
+        ("use guestfs_protocol::*;", true),
+        ("use crate::action::Action;", true),
+        ("use crate::call::*;", text.contains("self.call")),
+        ("use crate::{Handle, Result};", true),
+    ]
+    .into_iter()
+    .filter_map(|(line, wanted)| wanted.then_some(line))
+    .collect()
+}
+
+fn method(api: &Api, function: &Function) -> Method {
+    let name = &function.name;
+    let mut parameters: Vec<String> = function
+        .args
+        .iter()
+        .map(|arg| format!("{}: {}", rust(&arg.name), parameter(arg.ty)))
+        .collect();
+    if !function.options.is_empty() {
+        parameters.push(format!("options: &{}Options", camel(name)));
+    }
+    let mut traces: Vec<String> =
+        function.args.iter().map(|arg| trace(&rust(&arg.name), arg.ty)).collect();
+    traces.extend(function.options.iter().map(|opt| trace_option(&opt.name, opt.ty)));
+    let body = match function.side {
+        Side::Host => host_body(function),
+        Side::Daemon => daemon_body(function),
+    };
+    Method {
+        name: name.clone(),
+        ident: rust(name),
+        docs: comment(&docs(api, function), "///"),
+        deprecated: function.deprecated.as_ref().map(|it| match &it.by {
+            Some(by) => format!("use `{by}`"),
+            None => "there is no replacement".to_owned(),
+        }),
+        config_only: function.config_only,
+        parameters,
+        binds: function.args.iter().filter_map(|arg| bind(&rust(&arg.name), arg.ty)).collect(),
+        traces,
+        returns: returns(&function.returns),
+        options: (!function.options.is_empty()).then(|| Options {
+            name: camel(name) + "Options",
+            fields: function
+                .options
+                .iter()
+                .map(|opt| OptionField {
+                    docs: comment(&markdown(&opt.doc), "    ///"),
+                    name: rust(&opt.name),
+                    rust_type: option_type(opt.ty),
+                })
+                .collect(),
+        }),
+        body,
+    }
+}
+
+/// The comment above the method.
+fn docs(api: &Api, function: &Function) -> String {
+    let mut text = markdown(&capitalized(&function.summary))
+        + ".\n\n"
+        + markdown(&function.docs).trim()
+        + "\n";
+    if !function.args.is_empty() {
+        text += "\n# Arguments\n\n";
+        for arg in &function.args {
+            text += &format!("* `{}`: {}\n", arg.name, hanging(&arg.doc));
+        }
+    }
+    if let Some(result) = &function.result {
+        text += &format!("\n# Result\n\n{}\n", markdown(result).trim());
+    }
+    let mut errors = function.errors().peekable();
+    if errors.peek().is_some() {
+        text += "\n# Errors\n\n";
+        for (errno, doc) in errors {
+            text += &format!("* `{errno}`: {}\n", hanging(doc));
+        }
+    }
+    let see: Vec<_> = function
+        .see
+        .iter()
+        .filter(|name| api.function(name).is_some())
+        .map(|name| format!("[`{name}`](Self::{name})"))
+        .collect();
+    if !see.is_empty() {
+        text += &format!("\nSee also {}.\n", see.join(", "));
+    }
+    text
+}
+
+/// Text of a list's item: lines after the first are indented.
+fn hanging(pod: &str) -> String {
+    markdown(pod).trim().replace('\n', "\n  ")
+}
+
+fn capitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or(String::new(), |first| first.to_uppercase().to_string() + chars.as_str())
+}
+
+fn parameter(ty: ArgType) -> &'static str {
+    match ty {
+        ArgType::Bool => "bool",
+        ArgType::Int => "i32",
+        ArgType::Int64 => "i64",
+        ArgType::String
+        | ArgType::Path
+        | ArgType::Device
+        | ArgType::Mountable
+        | ArgType::DeviceOrPath
+        | ArgType::MountableOrPath
+        | ArgType::Filename
+        | ArgType::Guid
+        | ArgType::Key => "impl AsRef<[u8]>",
+        ArgType::Optstring => "Option<&[u8]>",
+        ArgType::Filein | ArgType::Fileout => "impl AsRef<Path>",
+        ArgType::Bytes => "&[u8]",
+        ArgType::StringList | ArgType::DeviceList | ArgType::PathList | ArgType::FilenameList => {
+            "&[impl AsRef<[u8]>]"
+        }
+        ArgType::Pointer => "usize",
+    }
+}
+
+fn bind(ident: &str, ty: ArgType) -> Option<String> {
+    match ty {
+        ArgType::String
+        | ArgType::Path
+        | ArgType::Device
+        | ArgType::Mountable
+        | ArgType::DeviceOrPath
+        | ArgType::MountableOrPath
+        | ArgType::Filename
+        | ArgType::Guid
+        | ArgType::Key
+        | ArgType::Filein
+        | ArgType::Fileout => Some(format!("let {ident} = {ident}.as_ref();")),
+        ArgType::StringList | ArgType::DeviceList | ArgType::PathList | ArgType::FilenameList => {
+            Some(format!("let {ident}: Vec<&[u8]> = {ident}.iter().map(AsRef::as_ref).collect();"))
+        }
+        ArgType::Bool
+        | ArgType::Int
+        | ArgType::Int64
+        | ArgType::Optstring
+        | ArgType::Bytes
+        | ArgType::Pointer => None,
+    }
+}
+
+fn trace(ident: &str, ty: ArgType) -> String {
+    match ty {
+        ArgType::Bool => format!("t.bool({ident})"),
+        ArgType::Int => format!("t.int({ident})"),
+        ArgType::Int64 => format!("t.int64({ident})"),
+        ArgType::String
+        | ArgType::Path
+        | ArgType::Device
+        | ArgType::Mountable
+        | ArgType::DeviceOrPath
+        | ArgType::MountableOrPath
+        | ArgType::Filename
+        | ArgType::Guid => format!("t.string({ident})"),
+        ArgType::Optstring => format!("t.opt_string({ident})"),
+        ArgType::Key => "t.key()".to_owned(),
+        ArgType::Filein | ArgType::Fileout => format!("t.path({ident})"),
+        ArgType::Bytes => format!("t.bytes({ident})"),
+        ArgType::StringList | ArgType::DeviceList | ArgType::PathList | ArgType::FilenameList => {
+            format!("t.list(&{ident})")
+        }
+        ArgType::Pointer => format!("t.pointer({ident})"),
+    }
+}
+
+fn trace_option(name: &str, ty: OptType) -> String {
+    let ident = rust(name);
+    match ty {
+        OptType::Bool => format!("t.option_bool(\"{name}\", options.{ident})"),
+        OptType::Int => format!("t.option_int(\"{name}\", options.{ident})"),
+        OptType::Int64 => format!("t.option_int64(\"{name}\", options.{ident})"),
+        OptType::String => format!("t.option_string(\"{name}\", &options.{ident})"),
+        OptType::StringList => format!("t.option_list(\"{name}\", &options.{ident})"),
+    }
+}
+
+fn option_type(ty: OptType) -> &'static str {
+    match ty {
+        OptType::Bool => "Option<bool>",
+        OptType::Int => "Option<i32>",
+        OptType::Int64 => "Option<i64>",
+        OptType::String => "Option<BString>",
+        OptType::StringList => "Option<Vec<BString>>",
+    }
+}
+
+fn returns(ret: &Ret) -> String {
+    match ret {
+        Ret::None => "()".to_owned(),
+        Ret::Bool => "bool".to_owned(),
+        Ret::Int => "i32".to_owned(),
+        Ret::Int64 => "i64".to_owned(),
+        Ret::String | Ret::Device | Ret::ConstString => "BString".to_owned(),
+        Ret::ConstOptString => "Option<BString>".to_owned(),
+        Ret::Bytes => "Vec<u8>".to_owned(),
+        Ret::StringList | Ret::DeviceList | Ret::MountableList => "Vec<BString>".to_owned(),
+        Ret::Hash => "Vec<(BString, BString)>".to_owned(),
+        Ret::Struct(name) => camel(name),
+        Ret::StructList(name) => format!("Vec<{}>", camel(name)),
+    }
+}
+
+/// The library does it: a function of the group's module.
+fn host_body(function: &Function) -> Vec<String> {
+    let mut args = vec!["self".to_owned()];
+    args.extend(function.args.iter().map(|arg| {
+        let ident = rust(&arg.name);
+        match bind(&ident, arg.ty).is_some_and(|line| line.contains("Vec<")) {
+            true => format!("&{ident}"),
+            false => ident,
+        }
+    }));
+    if !function.options.is_empty() {
+        args.push("options".to_owned());
+    }
+    vec![format!("crate::{}::{}({})", function.group, rust(&function.name), args.join(", "))]
+}
+
+/// The daemon does it: arguments are encoded, the result decoded.
+fn daemon_body(function: &Function) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut fields: Vec<String> =
+        function.args.iter().filter_map(|arg| encode(&arg.name, arg.ty)).collect();
+    fields.extend(function.options.iter().map(|opt| encode_option(&opt.name, opt.ty)));
+    let args = match fields.is_empty() {
+        true => "&wire::Nothing".to_owned(),
+        false => {
+            let name = camel(&function.name);
+            lines.push(format!("let args = {name}Args {{ {} }};", fields.join(", ")));
+            "&args".to_owned()
+        }
+    };
+    let bits: Vec<String> = function
+        .options
+        .iter()
+        .enumerate()
+        .map(|(bit, opt)| format!("bit({bit}, options.{}.is_some())", rust(&opt.name)))
+        .collect();
+    let optargs = match bits.is_empty() {
+        true => "0".to_owned(),
+        false => {
+            lines.push(format!("let optargs = {};", bits.join(" | ")));
+            "optargs".to_owned()
+        }
+    };
+    let file = |wanted: ArgType| {
+        let arg = function.args.iter().find(|arg| arg.ty == wanted);
+        arg.map_or("None".to_owned(), |arg| format!("Some({})", rust(&arg.name)))
+    };
+    let procedure = format!("Procedure::{}", camel(&function.name));
+    let has_files = function.args.iter().any(|arg| arg.ty.is_file());
+    let call = match has_files {
+        true => {
+            let (input, output) = (file(ArgType::Filein), file(ArgType::Fileout));
+            format!("self.call_files({procedure}, {optargs}, {args}, {input}, {output})")
+        }
+        false => format!("self.call({procedure}, {optargs}, {args})"),
+    };
+    let result = rust(function.result_name.as_deref().unwrap_or("result"));
+    let ret = format!("{}Ret", camel(&function.name));
+    match &function.returns {
+        Ret::None => lines.push(format!("let wire::Nothing = {call}?;\nOk(())")),
+        Ret::Hash => lines.push(format!("let ret: {ret} = {call}?;\npairs(ret.{result})")),
+        _ => lines.push(format!("let ret: {ret} = {call}?;\nOk(ret.{result})")),
+    }
+    lines
+}
+
+fn encode(name: &str, ty: ArgType) -> Option<String> {
+    let ident = rust(name);
+    Some(match ty {
+        ArgType::Bool | ArgType::Int | ArgType::Int64 => ident,
+        ArgType::String
+        | ArgType::Path
+        | ArgType::Device
+        | ArgType::Mountable
+        | ArgType::DeviceOrPath
+        | ArgType::MountableOrPath
+        | ArgType::Filename
+        | ArgType::Guid
+        | ArgType::Key => format!("{ident}: text(\"{name}\", {ident})?"),
+        ArgType::Optstring => format!("{ident}: optional_text(\"{name}\", {ident})?"),
+        ArgType::Bytes => format!("{ident}: {ident}.to_vec()"),
+        ArgType::StringList | ArgType::DeviceList | ArgType::PathList | ArgType::FilenameList => {
+            format!("{ident}: texts(\"{name}\", &{ident})?")
+        }
+        ArgType::Filein | ArgType::Fileout | ArgType::Pointer => return None,
+    })
+}
+
+fn encode_option(name: &str, ty: OptType) -> String {
+    let ident = rust(name);
+    match ty {
+        OptType::Bool | OptType::Int | OptType::Int64 => {
+            format!("{ident}: options.{ident}.unwrap_or_default()")
+        }
+        OptType::String => format!("{ident}: option_text(\"{name}\", &options.{ident})?"),
+        OptType::StringList => format!("{ident}: option_texts(\"{name}\", &options.{ident})?"),
+    }
+}

@@ -1,0 +1,26 @@
+// {{ notice }}
+
+{% for line in imports %}{{ line }}
+{% endfor %}
+{% for type in messages %}
+{{ type.doc -}}
+#[derive(Clone, Debug, PartialEq{% if type.eq %}, Eq{% endif %})]
+pub struct {{ type.rust }} {
+{% for field in type.fields %}{{ field.doc }}    pub {{ field.name }}: {{ field.rust_type }},
+{% endfor %}}
+
+impl<Out: Write> Pack<Out> for {{ type.rust }} {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok({% for field in type.fields %}{% if not loop.first %} + {% endif %}{{ field.pack }}{% endfor %})
+    }
+}
+
+impl Unpack<Strict<'_>> for {{ type.rust }} {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+{% for field in type.fields %}        let ({{ field.name }}, _) = {{ field.unpack }};
+{% endfor %}        let value = Self { {% for field in type.fields %}{{ field.name }}, {% endfor %} };
+        Ok((value, before - input.rest().len()))
+    }
+}
+{% endfor %}
