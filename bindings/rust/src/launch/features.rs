@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What a qemu can do, asked of the program itself.
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::cache;
+use super::process::{Process, Setup};
+use super::qmp::Qmp;
+use crate::error::{Error, Result};
+
+/// An idle qemu answers in a tenth of a second.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Machine types the appliance runs on, best first.
+const MACHINES: [&str; 2] = ["pc", "q35"];
+
+/// Devices without which there is no appliance.
+const NEEDED: [&str; 5] =
+    ["virtio-blk-pci", "virtio-scsi-pci", "scsi-hd", "virtio-serial-pci", "virtserialport"];
+
+/// Devices which are used if they are there.
+const WANTED: [&str; 2] = ["virtio-rng-pci", "virtio-net-pci"];
+
+/// Properties of the machine which are switched off if they are there.
+const UNNEEDED: [&str; 4] = ["usb", "vmport", "graphics", "hpet"];
+
+/// The part of a qemu's abilities that its command line depends on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Features {
+    pub version: [u64; 3],
+    pub machine: String,
+    /// Properties to switch off.
+    pub unneeded: Vec<String>,
+    /// Optional devices it has.
+    pub devices: Vec<String>,
+    /// It can lock itself in with seccomp.
+    pub sandbox: bool,
+}
+
+impl Features {
+    pub(super) fn has(&self, device: &str) -> bool {
+        self.devices.iter().any(|it| it == device)
+    }
+}
+
+/// Asks `hv`, or remembers its answer until the program is replaced.
+pub(super) fn of(hv: &Path, cachedir: &Path) -> Result<Features> {
+    let identity = cache::identity(hv).map_err(|it| Error::io(&it, hv.display()))?;
+    let found = cache::remembered(cachedir, &format!("features 1 {identity}"), || {
+        serde_json::to_string(&ask(hv)?).map_err(|it| unusable(hv, &it.to_string()))
+    })?;
+    // A cache file from another time is no reason to fail.
+    serde_json::from_str(&found).or_else(|_| ask(hv))
+}
+
+fn unusable(hv: &Path, why: &str) -> Error {
+    let hv = hv.display();
+    Error::new(0, format!("{hv}: not a usable qemu: {why}; name another one with LIBGUESTFS_HV"))
+}
+
+fn ask(hv: &Path) -> Result<Features> {
+    let start = || -> io::Result<(Process, Qmp)> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let mut command = Command::new(hv);
+        command.args(["-S", "-machine", "none", "-nodefaults", "-no-user-config"]);
+        command.args(["-display", "none", "-mon", "chardev=qmp,mode=control", "-chardev"]);
+        command.arg(format!("socket,id=qmp,fd={}", theirs.as_raw_fd()));
+        let inherit = vec![theirs.into()];
+        let setup = Setup { inherit, dies_with_us: true, ..Setup::default() };
+        Ok((Process::spawn(command, setup)?, Qmp::new(ours)))
+    };
+    let (process, mut qmp) = start().map_err(|it| Error::io(&it, hv.display()))?;
+    let deadline = Instant::now() + DEADLINE;
+    let answers = Answers::collect(&mut |command, arguments| {
+        qmp.execute(command, arguments, deadline)
+    });
+    match answers {
+        Ok(answers) => answers.features().map_err(|it| unusable(hv, &it)),
+        Err(error) => {
+            let said = process.stderr();
+            let said = said.trim();
+            Err(unusable(hv, if said.is_empty() { error.to_string() } else { said.into() }.trim()))
+        }
+    }
+}
+
+/// What qemu says, before it is made sense of.
+struct Answers {
+    version: Value,
+    machines: Value,
+    properties: Value,
+    devices: Value,
+    options: Value,
+}
+
+impl Answers {
+    fn collect(ask: &mut dyn FnMut(&str, Value) -> io::Result<Value>) -> io::Result<Self> {
+        let version = ask("query-version", json!({}))?;
+        let machines = ask("query-machines", json!({}))?;
+        let devices = ask("qom-list-types", json!({"implements": "device"}))?;
+        let options = ask("query-command-line-options", json!({}))?;
+        let properties = match machine(&machines) {
+            Some((_, full_name)) => {
+                let typename = format!("{full_name}-machine");
+                ask("qom-list-properties", json!({"typename": typename}))?
+            }
+            None => Value::Null,
+        };
+        Ok(Self { version, machines, properties, devices, options })
+    }
+
+    fn features(&self) -> std::result::Result<Features, String> {
+        let devices = names(&self.devices, "name");
+        let missing: Vec<_> = NEEDED.iter().filter(|it| !devices.contains(it)).copied().collect();
+        if !missing.is_empty() {
+            return Err(format!("it has no {}", missing.join(", ")));
+        }
+        let Some((machine, _)) = machine(&self.machines) else {
+            return Err("it has no x86 machine".to_owned());
+        };
+        let properties = names(&self.properties, "name");
+        let present = |wanted: &[&str], there: &[&str]| {
+            wanted.iter().filter(|it| there.contains(it)).map(|it| (*it).to_owned()).collect()
+        };
+        let version = &self.version["qemu"];
+        Ok(Features {
+            version: ["major", "minor", "micro"].map(|it| version[it].as_u64().unwrap_or(0)),
+            machine: machine.to_owned(),
+            unneeded: present(&UNNEEDED, &properties),
+            devices: present(&WANTED, &devices),
+            sandbox: names(&self.options, "option").contains(&"sandbox"),
+        })
+    }
+}
+
+/// The best machine there is: its short name and its versioned one.
+fn machine(machines: &Value) -> Option<(&'static str, &str)> {
+    let machines = machines.as_array()?;
+    MACHINES.iter().find_map(|alias| {
+        let it = machines.iter().find(|it| it["alias"] == *alias || it["name"] == *alias)?;
+        Some((*alias, it["name"].as_str()?))
+    })
+}
+
+fn names<'a>(list: &'a Value, key: &str) -> Vec<&'a str> {
+    let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
+    list.iter().filter_map(|it| it[key].as_str()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A qemu with these lists.
+    fn features(devices: &[&str], machines: &[&str]) -> std::result::Result<Features, String> {
+        let list = |names: &[&str]| -> Value {
+            names.iter().map(|it| json!({"name": it, "option": it})).collect()
+        };
+        let answers = Answers::collect(&mut |command, arguments| {
+            Ok(match command {
+                "query-version" => json!({"qemu": {"major": 7, "minor": 2, "micro": 22}}),
+                "query-machines" => {
+                    machines.iter().map(|it| json!({"alias": it, "name": format!("{it}-9")})).collect()
+                }
+                "qom-list-types" => list(devices),
+                "query-command-line-options" => list(&["add-fd", "sandbox"]),
+                "qom-list-properties" if arguments == json!({"typename": "pc-9-machine"}) => {
+                    list(&["hpet", "kernel", "usb"])
+                }
+                "qom-list-properties" => list(&[]),
+                other => return Err(io::Error::other(other.to_owned())),
+            })
+        });
+        answers.unwrap().features()
+    }
+
+    #[test]
+    fn answers() {
+        let all = [&NEEDED[..], &["virtio-rng-pci", "isa-serial"]].concat();
+        assert_eq!(
+            features(&all, &["q35", "pc"]).unwrap(),
+            Features {
+                version: [7, 2, 22],
+                machine: "pc".into(),
+                unneeded: vec!["usb".into(), "hpet".into()],
+                devices: vec!["virtio-rng-pci".into()],
+                sandbox: true,
+            }
+        );
+        assert_eq!(features(&all, &["q35"]).unwrap().machine, "q35");
+        assert_eq!(features(&all, &["virt"]).unwrap_err(), "it has no x86 machine");
+        assert_eq!(features(&NEEDED[1..], &["pc"]).unwrap_err(), "it has no virtio-blk-pci");
+    }
+}

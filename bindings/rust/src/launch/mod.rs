@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The appliance as a process: started, watched, and ended without a trace.
+//!
+//! Nothing has a name in a file system: qemu inherits its sockets, overlays and scratch disks as
+//! descriptors, and its end is noticed by `poll`.
+
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use bstr::BString;
+use guestfs_protocol::wire::LAUNCH_FLAG;
+use serde_json::json;
+
+use self::accel::Accel;
+use self::disks::Disks;
+use self::process::{Ended, Process, Setup};
+use self::qemu::{Plan, Sockets};
+use self::qmp::Qmp;
+use self::report::{Fate, Tail};
+use self::wait::readable;
+use crate::drive::Drive;
+use crate::error::{Error, Result};
+
+mod accel;
+mod blockdev;
+mod cache;
+mod disks;
+mod features;
+mod process;
+mod qcow2;
+mod qemu;
+mod qmp;
+mod report;
+mod search;
+mod wait;
+
+pub(crate) use self::process::{keep_across_exec, run_before_exec};
+pub(crate) use self::search::{default_hv, default_path};
+
+/// Everything launch needs, copied out of the handle: no reference back.
+#[derive(Clone, Default)]
+pub(crate) struct Config {
+    pub drives: Vec<Drive>,
+    /// The qemu to run; without a directory it is looked for like a command.
+    pub hv: Option<PathBuf>,
+    pub memsize_mb: i32,
+    pub smp: i32,
+    /// More words for the kernel's command line.
+    pub append: Option<BString>,
+    pub verbose: bool,
+    pub network: bool,
+    /// Directories to look for the appliance in, separated by colons.
+    pub path: String,
+    pub tmpdir: PathBuf,
+    pub cachedir: PathBuf,
+    pub sockdir: PathBuf,
+    pub backend_settings: Vec<String>,
+    pub hv_params: Vec<(BString, Option<BString>)>,
+    pub identifier: String,
+    /// qemu gets a process group of its own.
+    pub pgroup: bool,
+    /// qemu is killed when this program ends.  Without it, a fork of the program can go on using
+    /// the appliance.
+    pub recovery_proc: bool,
+    pub term: Option<String>,
+    pub selinux: bool,
+}
+
+/// What launch has to tell on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogKind {
+    /// A debugging message of the library.
+    Library,
+    /// Output of the appliance's console.
+    Appliance,
+    /// Something the user should know even though the launch goes on.
+    Warning,
+    /// So much of `total` is done; there is no text.
+    Progress { position: u64, total: u64 },
+}
+
+/// Receives what launch has to tell.
+pub(crate) type Log<'a> = &'a mut dyn FnMut(LogKind, &[u8]);
+
+/// A cold boot takes a second with KVM and some seconds without; what takes longer than these is
+/// more likely stuck than slow.
+const BOOT_DEADLINE_KVM: Duration = Duration::from_secs(120);
+const BOOT_DEADLINE_TCG: Duration = Duration::from_secs(300);
+
+/// After the sockets have been closed, the process takes a moment to end.
+const DEATH_DEADLINE: Duration = Duration::from_secs(3);
+
+/// qemu answers at once, or never.
+const QMP_DEADLINE: Duration = Duration::from_secs(10);
+
+/// On its way out, it writes what the host has cached of the disks, perhaps to a slow server.
+const EXIT_DEADLINE: Duration = Duration::from_secs(300);
+
+/// A running appliance.  Dropping it kills qemu.
+pub(crate) struct Appliance {
+    process: Process,
+    channel: UnixStream,
+    console: UnixStream,
+    qmp: Qmp,
+    tail: Tail,
+    /// What messages call the drives.
+    drives: Vec<String>,
+}
+
+impl Appliance {
+    /// Boots an appliance and waits until its daemon is ready.
+    pub(crate) fn start(config: &Config, log: Log<'_>) -> Result<Self> {
+        let started = Instant::now();
+        let progress = |position| LogKind::Progress { position, total: 12 };
+        log(progress(0), b"");
+        let files = search::appliance(&config.path)?;
+        let hv = search::hypervisor(config.hv.as_deref())?;
+        let features = features::of(&hv, &config.cachedir)?;
+        say(log, format!("appliance: {}", files.root.display()));
+        say(log, format!("hypervisor: {}, version {:?}", hv.display(), features.version));
+        let (accel, why_not_kvm) =
+            accel::choose(&config.backend_settings, &hv, &features, &files, &config.cachedir)?;
+        if let Some(why) = why_not_kvm {
+            say(log, format!("not using KVM: {why}"));
+        }
+        let disks = Disks::prepare(&config.drives, &config.tmpdir)?;
+
+        let sockets = |it: io::Error| Error::io(&it, "socketpair");
+        let (channel, channel_of_qemu) = UnixStream::pair().map_err(sockets)?;
+        let (console, console_of_qemu) = UnixStream::pair().map_err(sockets)?;
+        let (qmp, qmp_of_qemu) = UnixStream::pair().map_err(sockets)?;
+        let args = qemu::arguments(&Plan {
+            config,
+            files: &files,
+            features: &features,
+            accel,
+            disks: &disks,
+            sockets: Sockets {
+                channel: channel_of_qemu.as_raw_fd(),
+                console: console_of_qemu.as_raw_fd(),
+                qmp: qmp_of_qemu.as_raw_fd(),
+            },
+        });
+        log(LogKind::Library, &qemu::quoted(hv.as_os_str(), &args));
+        let mut inherit = vec![channel_of_qemu.into(), console_of_qemu.into(), qmp_of_qemu.into()];
+        inherit.extend(disks.sets);
+        inherit.extend(disks.others);
+        let setup = Setup { inherit, own_group: config.pgroup, dies_with_us: config.recovery_proc };
+        let mut command = Command::new(&hv);
+        command.args(args);
+        let process = Process::spawn(command, setup).map_err(|it| Error::io(&it, hv.display()))?;
+
+        let drives = config.drives.iter().map(Drive::name).collect();
+        let qmp = Qmp::new(qmp);
+        let mut appliance = Self { process, channel, console, qmp, tail: Tail::default(), drives };
+        log(progress(3), b"");
+        appliance.wait_until_ready(accel, log)?;
+        log(progress(12), b"");
+        say(log, format!("appliance is ready after {} ms", started.elapsed().as_millis()));
+        Ok(appliance)
+    }
+
+    /// The connection to the daemon.
+    pub(crate) fn socket(&self) -> &UnixStream {
+        &self.channel
+    }
+
+    /// The output of the console; its end, like that of the socket, means that qemu has died.
+    pub(crate) fn console(&self) -> BorrowedFd<'_> {
+        self.console.as_fd()
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        self.process.pid()
+    }
+
+    /// Keeps console output, in case it has to explain a death.
+    pub(crate) fn absorb_console(&mut self, bytes: &[u8]) {
+        self.tail.absorb(bytes);
+    }
+
+    /// Says why the appliance has died, once a connection to it is at its end.
+    pub(crate) fn death_report(&mut self) -> String {
+        // A qemu which closes its sockets and lives on is as good as dead.
+        let ended = self.process.wait(Instant::now() + DEATH_DEADLINE).ok().flatten();
+        self.drain_console();
+        self.explain(&Fate::Ended(ended))
+    }
+
+    /// Ends the appliance.  The daemon has been told to write everything it has; what is in the
+    /// caches of qemu is written here.
+    pub(crate) fn shutdown(mut self) -> Result<()> {
+        let now = Instant::now();
+        let asked = self.qmp.execute("quit", json!({}), now + QMP_DEADLINE);
+        // A connection lost over the answer is what quitting looks like, too.
+        let deadline = match asked {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => now + QMP_DEADLINE,
+            _ => now + EXIT_DEADLINE,
+        };
+        match self.process.wait(deadline) {
+            Ok(Some(Ended::Exited(0) | Ended::Unknown)) => Ok(()),
+            Ok(Some(_)) => Err(Error::new(0, self.death_report())),
+            Ok(None) => {
+                let seconds = now.elapsed().as_secs();
+                let message = format!(
+                    "qemu has not exited in {seconds} seconds and is killed; what was written last \
+                     may be lost"
+                );
+                Err(Error::new(0, message))
+            }
+            Err(error) => Err(Error::io(&error, "qemu")),
+        }
+    }
+
+    fn wait_until_ready(&mut self, accel: Accel, log: Log<'_>) -> Result<()> {
+        let patience = match accel {
+            Accel::Kvm => BOOT_DEADLINE_KVM,
+            Accel::Tcg => BOOT_DEADLINE_TCG,
+        };
+        let deadline = Instant::now() + patience;
+        let mut flag = Vec::with_capacity(4);
+        loop {
+            let fds = [self.channel.as_fd(), self.console.as_fd(), self.process.as_fd()];
+            let polled = readable(fds, Some(deadline)).map_err(|it| Error::io(&it, "poll"))?;
+            if polled == [false; 3] {
+                let fate = Fate::Silent(patience.as_secs());
+                return Err(Error::new(0, self.explain(&fate)));
+            }
+            if polled[1] {
+                let mut chunk = [0; 4096];
+                let n_read = self.console.read(&mut chunk).unwrap_or(0);
+                self.tail.absorb(&chunk[..n_read]);
+                if n_read == 0 {
+                    return Err(Error::new(0, self.death_report()));
+                }
+                log(LogKind::Appliance, &chunk[..n_read]);
+            }
+            if polled[0] {
+                let mut chunk = [0; 4];
+                let n_read = self.channel.read(&mut chunk[flag.len()..]).unwrap_or(0);
+                if n_read == 0 {
+                    return Err(Error::new(0, self.death_report()));
+                }
+                flag.extend_from_slice(&chunk[flag.len()..][..n_read]);
+                if flag.len() == chunk.len() {
+                    return check_flag(&flag);
+                }
+            }
+            // The console has been read to its end by now, or there was nothing left to read.
+            if polled == [false, false, true] {
+                return Err(Error::new(0, self.death_report()));
+            }
+        }
+    }
+
+    fn drain_console(&mut self) {
+        if self.console.set_nonblocking(true).is_ok() {
+            let mut chunk = [0; 4096];
+            while let Ok(n_read @ 1..) = self.console.read(&mut chunk) {
+                self.tail.absorb(&chunk[..n_read]);
+            }
+        }
+    }
+
+    fn explain(&self, fate: &Fate) -> String {
+        report::explain(fate, &self.process.stderr(), &self.tail.text(), &self.drives)
+    }
+}
+
+fn say(log: Log<'_>, message: String) {
+    log(LogKind::Library, message.as_bytes());
+}
+
+fn check_flag(flag: &[u8]) -> Result<()> {
+    if flag == LAUNCH_FLAG.to_be_bytes() {
+        return Ok(());
+    }
+    let message = format!(
+        "the daemon begins with {flag:02x?}: the appliance is not one of guestfs, or of another \
+         version"
+    );
+    Err(Error::new(0, message))
+}
