@@ -1,0 +1,564 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The conversation with one daemon: calls, replies, files in both directions, and whatever else
+//! arrives meanwhile.
+//!
+//! Everything that comes from the daemon may be hostile.  What breaks the protocol ends the
+//! conversation; it is never guessed at.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+
+use bstr::ByteSlice;
+use guestfs_protocol::wire::{
+    self, Announced, Chunk, Direction, Header, Incoming, MessageError, Status,
+};
+use guestfs_protocol::{Pack, Procedure, errno};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{MsgFlags, recv, send};
+
+use crate::error::{Error, Result};
+use crate::event::{Events, Payload};
+use crate::handle::Handle;
+use crate::transfer::{Sink, Source};
+
+/// How much is read, encoded and sent at a time.
+const BLOCK: usize = 8 * wire::CHUNK_MAX;
+
+/// What a conversation goes over, and what there is to know about its other end.
+pub(crate) trait Channel: Send {
+    /// Where the messages go.
+    fn socket(&self) -> &UnixStream;
+    /// What the appliance prints.
+    fn console(&self) -> Option<BorrowedFd<'_>>;
+    /// Keeps console output for the report of a death.
+    fn absorb_console(&mut self, output: &[u8]);
+    /// What the appliance died of, as far as can be found out.
+    fn death_report(&mut self) -> String;
+    /// Stops the appliance.
+    fn shutdown(self: Box<Self>) -> Result<()>;
+}
+
+impl Channel for crate::launch::Appliance {
+    fn socket(&self) -> &UnixStream {
+        self.socket()
+    }
+
+    fn console(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.console())
+    }
+
+    fn absorb_console(&mut self, output: &[u8]) {
+        self.absorb_console(output);
+    }
+
+    fn death_report(&mut self) -> String {
+        self.death_report()
+    }
+
+    fn shutdown(self: Box<Self>) -> Result<()> {
+        (*self).shutdown()
+    }
+}
+
+/// A daemon that somebody else has started, and will stop.
+pub(crate) struct Attached(pub(crate) UnixStream);
+
+impl Channel for Attached {
+    fn socket(&self) -> &UnixStream {
+        &self.0
+    }
+
+    fn console(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn absorb_console(&mut self, _: &[u8]) {}
+
+    fn death_report(&mut self) -> String {
+        String::new()
+    }
+
+    fn shutdown(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Why a conversation cannot go on.
+#[derive(Debug)]
+pub(crate) enum Lost {
+    /// The other end is gone.
+    Closed,
+    /// The other end sent what it must not.
+    Malformed(String),
+    /// This end failed.
+    Host(Error),
+}
+
+impl From<wire::Error> for Lost {
+    fn from(err: wire::Error) -> Self {
+        Self::Malformed(err.to_string())
+    }
+}
+
+type Talk<T> = std::result::Result<T, Lost>;
+
+/// A call, with the files that go with it.
+pub(crate) struct Call<'a, A> {
+    pub(crate) procedure: Procedure,
+    pub(crate) optargs: u64,
+    pub(crate) args: &'a A,
+    pub(crate) source: Option<Source<'a>>,
+    pub(crate) sink: Option<Sink<'a>>,
+}
+
+/// The library's end of a conversation.
+pub(crate) struct Connection {
+    channel: Box<dyn Channel>,
+    serial: u32,
+    /// Bytes from the socket; those before `start` have been dealt with.
+    input: Vec<u8>,
+    start: usize,
+    socket_open: bool,
+    console_open: bool,
+}
+
+/// What to wait for, besides console output.
+struct Want<'a> {
+    socket: PollFlags,
+    /// The host's end of a transfer.
+    file: Option<(BorrowedFd<'a>, PollFlags)>,
+    cancel: bool,
+    timeout: PollTimeout,
+}
+
+/// What the waiting was good for.
+struct Ready {
+    send: bool,
+    file: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(channel: Box<dyn Channel>) -> Self {
+        Self {
+            channel,
+            serial: wire::FIRST_SERIAL,
+            input: Vec::new(),
+            start: 0,
+            socket_open: true,
+            console_open: true,
+        }
+    }
+
+    /// Stops the other end.
+    pub(crate) fn shutdown(self) -> Result<()> {
+        self.channel.shutdown()
+    }
+
+    /// Why the conversation was lost, in words for the user.
+    pub(crate) fn explain(&mut self, g: &Handle, lost: Lost) -> Error {
+        match lost {
+            Lost::Host(error) => error,
+            Lost::Malformed(why) => {
+                let why = format!("the appliance broke the protocol and was stopped: {why}");
+                Error::new(Errno::EPROTO as i32, why)
+            }
+            Lost::Closed => {
+                self.drain_console(g);
+                let mut why = "the appliance closed the connection".to_owned();
+                let report = self.channel.death_report();
+                if !report.is_empty() {
+                    why = format!("{why}: {report}");
+                }
+                Error::new(Errno::ECONNRESET as i32, why)
+            }
+        }
+    }
+
+    /// Makes one call: the reply's body, or the error that the daemon or this end has to report.
+    pub(crate) fn call<A: Pack<Vec<u8>>>(
+        &mut self,
+        g: &Handle,
+        call: Call<'_, A>,
+    ) -> Talk<Result<Vec<u8>>> {
+        let hint = call.source.as_ref().map_or(0, Source::size_hint);
+        let header = Header::call(call.procedure as u32, self.serial, call.optargs, hint);
+        // What is too long is found out before anything is sent.
+        let message = match wire::encode_message(&header, call.args) {
+            Ok(message) => message,
+            Err(err) => return Ok(Err(err.into())),
+        };
+        self.serial = self.serial.wrapping_add(1);
+        let failed = self.send(g, &header, message, call.source)?;
+        let reply = self.reply(g, &header, call.procedure)?;
+        Ok(match (failed, reply, call.sink) {
+            // The daemon's error is only that it was told to stop.
+            (Some(cause), _, _) => Err(cause),
+            (None, Ok(body), Some(sink)) => self.receive(g, &header, sink)?.map(|()| body),
+            (None, reply, _) => reply,
+        })
+    }
+
+    /// Sends a message and the file that belongs to it.  Returns why this end stopped early, if
+    /// it did; that the daemon wanted to stop shows in its reply.
+    fn send(
+        &mut self,
+        g: &Handle,
+        header: &Header,
+        message: Vec<u8>,
+        mut source: Option<Source<'_>>,
+    ) -> Talk<Option<Error>> {
+        let mut failed = None;
+        let mut out = Output { bytes: message, sent: 0 };
+        let mut block = vec![0; if source.is_some() { BLOCK } else { 0 }];
+        loop {
+            while let Some(incoming) = self.parse()? {
+                match incoming {
+                    Incoming::Cancel => {
+                        if source.take().is_some() {
+                            out.push(&Chunk { cancel: true, data: Vec::new() })?;
+                        }
+                    }
+                    Incoming::Progress(progress) => report(g, header, &progress),
+                    Incoming::Launch => return Err(restarted()),
+                    Incoming::Message(_) => {
+                        return Err(Lost::Malformed("a reply before the end of the call".into()));
+                    }
+                }
+            }
+            if !self.socket_open {
+                return Err(Lost::Closed);
+            }
+            if source.is_some() && g.cancel().requested() {
+                source = None;
+                failed = Some(cancelled());
+                out.push(&Chunk { cancel: true, data: Vec::new() })?;
+            }
+            if out.is_empty() && source.is_none() {
+                return Ok(failed);
+            }
+            let file = match &source {
+                Some(source) if out.is_empty() => source.fd().map(|fd| (fd, PollFlags::POLLIN)),
+                _ => None,
+            };
+            let at_once = out.is_empty() && file.is_none();
+            let socket = match out.is_empty() {
+                true => PollFlags::POLLIN,
+                false => PollFlags::POLLIN | PollFlags::POLLOUT,
+            };
+            let timeout = if at_once { PollTimeout::ZERO } else { PollTimeout::NONE };
+            let ready = self.wait(g, &Want { socket, file, cancel: source.is_some(), timeout })?;
+            if ready.send && !out.is_empty() {
+                self.write(&mut out)?;
+            }
+            if let Some(from) = &mut source
+                && out.is_empty()
+                && (ready.file || at_once)
+            {
+                match from.read(&mut block) {
+                    Ok(None) => {}
+                    Ok(Some(n)) => {
+                        for data in block[..n].chunks(wire::CHUNK_MAX) {
+                            out.push(&Chunk { cancel: false, data: data.to_vec() })?;
+                        }
+                        if n == 0 {
+                            out.push(&Chunk { cancel: false, data: Vec::new() })?;
+                            source = None;
+                        }
+                    }
+                    Err(err) => {
+                        failed = Some(err);
+                        source = None;
+                        out.push(&Chunk { cancel: true, data: Vec::new() })?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for the reply to a call.
+    fn reply(
+        &mut self,
+        g: &Handle,
+        header: &Header,
+        procedure: Procedure,
+    ) -> Talk<Result<Vec<u8>>> {
+        let message = loop {
+            // A wish to stop that came too late for what has been sent is of no use here.
+            if let Some(message) = self.message(g, header, false)? {
+                break message;
+            }
+        };
+        let (reply, body) = wire::split_header(&message)?;
+        if reply.direction != Direction::Reply {
+            return Err(Lost::Malformed("a call instead of a reply".into()));
+        }
+        if (reply.proc_nr, reply.serial) != (header.proc_nr, header.serial) {
+            return Err(Lost::Malformed(format!(
+                "reply to function {} with serial number {}, not {} with {}",
+                reply.proc_nr, reply.serial, header.proc_nr, header.serial
+            )));
+        }
+        match reply.status {
+            Status::Ok => Ok(Ok(body.to_vec())),
+            Status::Error => Ok(Err(refusal(&wire::decode(body)?, procedure))),
+        }
+    }
+
+    /// Receives the file that follows a reply.
+    fn receive(&mut self, g: &Handle, header: &Header, mut sink: Sink<'_>) -> Talk<Result<()>> {
+        let mut failed = None;
+        if let Err(err) = sink.open() {
+            self.cancel_transfer(g, &mut failed, err)?;
+        }
+        loop {
+            if failed.is_none() && g.cancel().requested() {
+                self.cancel_transfer(g, &mut failed, cancelled())?;
+            }
+            let Some(message) = self.message(g, header, failed.is_none())? else { continue };
+            let chunk: Chunk = wire::decode(&message)?;
+            if chunk.cancel {
+                let why = "the appliance could not send all of the data";
+                return Ok(Err(failed.unwrap_or_else(|| Error::new(Errno::EIO as i32, why))));
+            }
+            if chunk.data.is_empty() {
+                return Ok(failed.map_or(Ok(()), Err));
+            }
+            if failed.is_none()
+                && let Err(err) = self.store(g, &mut sink, &chunk.data)?
+            {
+                self.cancel_transfer(g, &mut failed, err)?;
+            }
+        }
+    }
+
+    /// Writes one chunk to the host's end.
+    fn store(&mut self, g: &Handle, sink: &mut Sink<'_>, mut data: &[u8]) -> Talk<Result<()>> {
+        while !data.is_empty() {
+            match sink.write(data) {
+                Err(err) => return Ok(Err(err)),
+                Ok(0) => {
+                    if g.cancel().requested() {
+                        return Ok(Err(cancelled()));
+                    }
+                    // The daemon may send on or die: either can wait until there is room here.
+                    let file = sink.fd().map(|fd| (fd, PollFlags::POLLOUT));
+                    let socket = PollFlags::empty();
+                    let timeout = PollTimeout::NONE;
+                    self.wait(g, &Want { socket, file, cancel: true, timeout })?;
+                }
+                Ok(n) => data = &data[n..],
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Asks the daemon to stop sending; what is on its way is still to be read.
+    fn cancel_transfer(&mut self, g: &Handle, failed: &mut Option<Error>, why: Error) -> Talk<()> {
+        *failed = Some(why);
+        let mut out = Output { bytes: wire::CANCEL_FLAG.to_be_bytes().to_vec(), sent: 0 };
+        while !out.is_empty() && self.socket_open {
+            let socket = PollFlags::POLLOUT;
+            let timeout = PollTimeout::NONE;
+            let ready = self.wait(g, &Want { socket, file: None, cancel: false, timeout })?;
+            if ready.send {
+                self.write(&mut out)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The next message; `None` if the user wants to stop first, and `cancellable` says to look.
+    fn message(&mut self, g: &Handle, header: &Header, cancellable: bool) -> Talk<Option<Vec<u8>>> {
+        loop {
+            match self.parse()? {
+                Some(Incoming::Message(message)) => return Ok(Some(message)),
+                Some(Incoming::Progress(progress)) => report(g, header, &progress),
+                // It crossed the end of the file that it was about.
+                Some(Incoming::Cancel) => {}
+                Some(Incoming::Launch) => return Err(restarted()),
+                None if !self.socket_open => return Err(Lost::Closed),
+                None => {
+                    let socket = PollFlags::POLLIN;
+                    let timeout = PollTimeout::NONE;
+                    let cancel = cancellable;
+                    self.wait(g, &Want { socket, file: None, cancel, timeout })?;
+                    if cancellable && g.cancel().requested() {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes one thing off the bytes that have arrived, if they hold a whole one.
+    fn parse(&mut self) -> Talk<Option<Incoming>> {
+        let bytes = &self.input[self.start..];
+        let Some((word, rest)) = bytes.split_first_chunk::<4>() else { return Ok(None) };
+        let (incoming, len) = match wire::announced(u32::from_be_bytes(*word))? {
+            Announced::Launch => (Incoming::Launch, 0),
+            Announced::Cancel => (Incoming::Cancel, 0),
+            Announced::Progress => match rest.get(..wire::PROGRESS_SIZE) {
+                Some(body) => (Incoming::Progress(wire::decode(body)?), body.len()),
+                None => return Ok(None),
+            },
+            Announced::Message(len) => match rest.get(..len) {
+                Some(body) => (Incoming::Message(body.to_vec()), len),
+                None => return Ok(None),
+            },
+        };
+        self.start += word.len() + len;
+        Ok(Some(incoming))
+    }
+
+    /// Waits, and takes in what has arrived on the socket and the console.
+    fn wait(&mut self, g: &Handle, want: &Want<'_>) -> Talk<Ready> {
+        let socket = self.channel.socket().as_fd();
+        let mut fds = Vec::with_capacity(4);
+        let mut watch = |fd, events| {
+            fds.push(PollFd::new(fd, events));
+            fds.len() - 1
+        };
+        let socket = (!want.socket.is_empty()).then(|| watch(socket, want.socket));
+        let console = match self.channel.console() {
+            Some(fd) if self.console_open => Some(watch(fd, PollFlags::POLLIN)),
+            _ => None,
+        };
+        let file = want.file.map(|(fd, events)| watch(fd, events));
+        if want.cancel {
+            watch(g.cancel().fd(), PollFlags::POLLIN);
+        }
+        match poll(&mut fds, want.timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(err) => return Err(Lost::Host(Error::system(err, "poll"))),
+        }
+        let got = |at: Option<usize>| {
+            at.and_then(|at| fds.get(at)).and_then(PollFd::revents).unwrap_or(PollFlags::empty())
+        };
+        let (socket, console, file) = (got(socket), got(console), got(file));
+        if !console.is_empty() {
+            self.read_console(g);
+        }
+        if socket.intersects(!PollFlags::POLLOUT) {
+            self.fill()?;
+        }
+        Ok(Ready { send: socket.contains(PollFlags::POLLOUT), file: !file.is_empty() })
+    }
+
+    /// Reads what the socket has.
+    fn fill(&mut self) -> Talk<()> {
+        self.input.drain(..self.start);
+        self.start = 0;
+        let mut block = [0; BLOCK];
+        let fd = self.channel.socket().as_raw_fd();
+        match recv(fd, &mut block, MsgFlags::MSG_DONTWAIT) {
+            Ok(0) | Err(Errno::ECONNRESET) => self.socket_open = false,
+            Ok(n) => self.input.extend_from_slice(&block[..n]),
+            Err(Errno::EAGAIN | Errno::EINTR) => {}
+            Err(err) => return Err(Lost::Host(Error::system(err, "connection to the appliance"))),
+        }
+        Ok(())
+    }
+
+    /// Writes as much as the socket takes.
+    fn write(&mut self, out: &mut Output) -> Talk<()> {
+        let fd = self.channel.socket().as_raw_fd();
+        match send(fd, &out.bytes[out.sent..], MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL) {
+            Ok(n) => out.advance(n),
+            Err(Errno::EAGAIN | Errno::EINTR) => {}
+            // What it had to say before it went may still be there, but is no reply to this.
+            Err(Errno::EPIPE | Errno::ECONNRESET) => self.socket_open = false,
+            Err(err) => return Err(Lost::Host(Error::system(err, "connection to the appliance"))),
+        }
+        Ok(())
+    }
+
+    /// Passes on console output; false when there is no more to come.
+    fn read_console(&mut self, g: &Handle) -> bool {
+        let mut block = [0; 4096];
+        let read = match self.channel.console() {
+            Some(fd) => nix::unistd::read(fd, &mut block),
+            None => Ok(0),
+        };
+        match read {
+            Err(Errno::EAGAIN | Errno::EINTR) => {}
+            Ok(0) | Err(_) => self.console_open = false,
+            Ok(n) => {
+                self.channel.absorb_console(&block[..n]);
+                g.emit(Events::APPLIANCE, Payload::Buf(&block[..n]));
+            }
+        }
+        self.console_open
+    }
+
+    /// Passes on what the appliance printed last.
+    fn drain_console(&mut self, g: &Handle) {
+        while self.console_open {
+            let Some(fd) = self.channel.console() else { return };
+            let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
+            match poll(&mut fds, PollTimeout::ZERO) {
+                Ok(1) if self.read_console(g) => {}
+                _ => return,
+            }
+        }
+    }
+}
+
+/// Bytes on their way out.
+struct Output {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl Output {
+    fn is_empty(&self) -> bool {
+        self.sent == self.bytes.len()
+    }
+
+    fn push(&mut self, chunk: &Chunk) -> Talk<()> {
+        match wire::encode_chunk(chunk) {
+            Ok(bytes) => self.bytes.extend_from_slice(&bytes),
+            Err(err) => return Err(Lost::Host(err.into())),
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, n: usize) {
+        self.sent += n;
+        if self.is_empty() {
+            self.bytes.clear();
+            self.sent = 0;
+        }
+    }
+}
+
+/// Tells the user how far the call has come; reports about anything else mean nothing.
+fn report(g: &Handle, header: &Header, progress: &wire::Progress) {
+    if (progress.proc_nr, progress.serial) == (header.proc_nr, header.serial) {
+        let (proc_nr, serial) = (progress.proc_nr.into(), progress.serial.into());
+        let array = [proc_nr, serial, progress.position, progress.total];
+        g.emit(Events::PROGRESS, Payload::Array(&array));
+    }
+}
+
+/// The daemon's error.  Its text may begin with the function's name, which is added here anyway.
+fn refusal(error: &MessageError, procedure: Procedure) -> Error {
+    let errno = error.errno_string.to_str().ok().and_then(errno::number).unwrap_or(0);
+    let text = error.message.trim_ascii_end();
+    let name = procedure.name().as_bytes();
+    let text = text.strip_prefix(name).and_then(|it| it.strip_prefix(b": ")).unwrap_or(text);
+    // A C string ends at a NUL; the rest of the message must not end there with it.
+    Error::new(errno, text.to_str_lossy().replace('\0', "\u{fffd}"))
+}
+
+fn cancelled() -> Error {
+    Error::new(Errno::EINTR as i32, "operation cancelled by user")
+}
+
+fn restarted() -> Lost {
+    Lost::Malformed("the daemon has started again".into())
+}
+
+#[cfg(test)]
+#[path = "connection_tests.rs"]
+mod tests;

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Listings of guest directories, of any length.
+
+use bstr::{BString, ByteSlice};
+use guestfs_protocol::xdr::Strict;
+use guestfs_protocol::{Dirent, Find0Args, InternalReaddirArgs, Ls0Args, Procedure, Unpack};
+use nix::errno::Errno;
+
+use crate::call::{MEMORY_MAX, text};
+use crate::error::{Error, Result};
+use crate::handle::Handle;
+
+pub(crate) fn ls(g: &Handle, directory: &[u8]) -> Result<Vec<BString>> {
+    let args = Ls0Args { dir: text("directory", directory)? };
+    names(&g.call_into_memory(Procedure::Ls0, &args, MEMORY_MAX)?)
+}
+
+pub(crate) fn find(g: &Handle, directory: &[u8]) -> Result<Vec<BString>> {
+    let args = Find0Args { directory: text("directory", directory)? };
+    names(&g.call_into_memory(Procedure::Find0, &args, MEMORY_MAX)?)
+}
+
+pub(crate) fn readdir(g: &Handle, dir: &[u8]) -> Result<Vec<Dirent>> {
+    let args = InternalReaddirArgs { dir: text("dir", dir)? };
+    entries(&g.call_into_memory(Procedure::InternalReaddir, &args, MEMORY_MAX)?)
+}
+
+/// Names that each end in a NUL, sorted.
+fn names(list: &[u8]) -> Result<Vec<BString>> {
+    let Some((0, list)) = list.split_last() else {
+        return if list.is_empty() { Ok(Vec::new()) } else { Err(cut_short()) };
+    };
+    let mut names: Vec<BString> = list.split_str("\0").map(BString::from).collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Structures one after the other.
+fn entries(list: &[u8]) -> Result<Vec<Dirent>> {
+    let mut input = Strict::new(list);
+    let mut entries = Vec::new();
+    while !input.rest().is_empty() {
+        let (entry, _) = Dirent::unpack(&mut input).map_err(|_| cut_short())?;
+        entries.push(entry);
+    }
+    Ok(entries)
+}
+
+fn cut_short() -> Error {
+    Error::new(Errno::EPROTO as i32, "the appliance sent a list that is cut short")
+}
+
+#[cfg(test)]
+mod tests {
+    use guestfs_protocol::Pack;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(list: &str, expected: &[&str]) {
+        assert_eq!(names(list.as_bytes()).unwrap(), expected);
+    }
+
+    #[test]
+    fn names_are_split_and_sorted() {
+        check("", &[]);
+        check("a\0", &["a"]);
+        check("b\0a\nc\0a\0", &["a", "a\nc", "b"]);
+        assert_eq!(names(b"a\0b").unwrap_err().errno(), libc::EPROTO);
+    }
+
+    #[test]
+    fn entries_are_decoded() {
+        let entry = Dirent { ino: 7, ftyp: b'd', name: "sub".into() };
+        let mut bytes = Vec::new();
+        entry.pack(&mut bytes).unwrap();
+        entry.pack(&mut bytes).unwrap();
+        assert_eq!(entries(&bytes).unwrap(), [entry.clone(), entry]);
+        assert_eq!(entries(&bytes[..bytes.len() - 1]).unwrap_err().errno(), libc::EPROTO);
+        assert_eq!(entries(b"").unwrap(), []);
+    }
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Content of guest files, of any size, on top of `download` and `upload`.
+
+use std::borrow::Cow;
+
+use bstr::{BString, ByteSlice};
+use guestfs_protocol::wire::{MESSAGE_MAX, Nothing};
+use guestfs_protocol::{
+    DownloadArgs, InternalWriteAppendArgs, InternalWriteArgs, Procedure, UploadArgs,
+};
+
+use crate::call::{MEMORY_MAX, text};
+use crate::error::Result;
+use crate::handle::Handle;
+
+/// The most content that goes in one message, with room for the path beside it.
+const SMALL: usize = MESSAGE_MAX / 2;
+
+pub(crate) fn cat(g: &Handle, path: &[u8]) -> Result<BString> {
+    Ok(read_file(g, path)?.into())
+}
+
+pub(crate) fn read_file(g: &Handle, path: &[u8]) -> Result<Vec<u8>> {
+    let args = DownloadArgs { remotefilename: text("path", &not_a_device(path))? };
+    g.call_into_memory(Procedure::Download, &args, MEMORY_MAX)
+}
+
+pub(crate) fn read_lines(g: &Handle, path: &[u8]) -> Result<Vec<BString>> {
+    Ok(lines(&read_file(g, path)?))
+}
+
+pub(crate) fn write(g: &Handle, path: &[u8], content: &[u8]) -> Result<()> {
+    if content.len() > SMALL {
+        let args = UploadArgs { remotefilename: text("path", &not_a_device(path))? };
+        return g.call_from_memory(Procedure::Upload, &args, content);
+    }
+    let args = InternalWriteArgs { path: text("path", path)?, content: content.to_vec() };
+    let Nothing = g.call(Procedure::InternalWrite, 0, &args)?;
+    Ok(())
+}
+
+pub(crate) fn write_append(g: &Handle, path: &[u8], content: &[u8]) -> Result<()> {
+    // Even nothing is appended once: the file comes into being.
+    let (first, rest) = content.split_at(content.len().min(SMALL));
+    for piece in std::iter::once(first).chain(rest.chunks(SMALL)) {
+        let args = InternalWriteAppendArgs { path: text("path", path)?, content: piece.to_vec() };
+        let Nothing = g.call(Procedure::InternalWriteAppend, 0, &args)?;
+    }
+    Ok(())
+}
+
+/// The name of a file for a procedure that takes what begins with `/dev/` for a device.
+fn not_a_device(path: &[u8]) -> Cow<'_, [u8]> {
+    match path.starts_with(b"/dev/") {
+        true => [b"/", path].concat().into(),
+        false => path.into(),
+    }
+}
+
+/// Lines without their ends, which are those of Unix or of DOS.
+fn lines(content: &[u8]) -> Vec<BString> {
+    content.lines().map(BString::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(content: &str, expected: &[&str]) {
+        assert_eq!(lines(content.as_bytes()), expected);
+    }
+
+    #[test]
+    fn line_ends() {
+        check("", &[]);
+        check("\n", &[""]);
+        check("one\ntwo\n", &["one", "two"]);
+        check("one\ntwo", &["one", "two"]);
+        check("one\r\ntwo\r\n", &["one", "two"]);
+        check("one\n\ntwo\r", &["one", "", "two\r"]);
+    }
+
+    #[test]
+    fn files_below_dev_are_files() {
+        assert_eq!(&*not_a_device(b"/dev/null"), b"//dev/null");
+        assert_eq!(&*not_a_device(b"/device"), b"/device");
+    }
+}
