@@ -47,7 +47,7 @@ impl<'a> Elf<'a> {
         (0..n_segments)
             .map(|nth| {
                 let at = table.saturating_add(nth * SEGMENT as u64);
-                let word = |offset| Ok::<_, anyhow::Error>(self.number(at.saturating_add(offset))?);
+                let word = |offset| self.number(at.saturating_add(offset));
                 Ok(Segment {
                     kind: word(0)? as u32,
                     flags: (word(0)? >> 32) as u32,

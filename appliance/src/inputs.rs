@@ -29,6 +29,8 @@ pub(crate) const LINKS: &[(&str, &str)] = &[
     ("etc/resolv.conf", "/run/resolv.conf"),
     // The package makes it when it is configured.
     ("usr/bin/sh", "dash"),
+    // parted waits for udev by running it after each change.
+    ("usr/bin/udevadm", "true"),
 ];
 
 /// Directories that are mounted over, or that programs expect.

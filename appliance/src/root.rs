@@ -110,7 +110,7 @@ impl Tree {
         }
         self.prune_libraries()?;
         host::run(host::command(&self.program("usr/sbin/ldconfig")?).arg("-r").arg(&self.path))?;
-        Ok(())
+        normalize_modes(&self.path)
     }
 
     fn prune_modules(&self, modules: &Modules) -> Result<()> {
@@ -282,6 +282,23 @@ fn names(directory: &Path) -> Result<Vec<String>> {
         Ok(names)
     };
     read().with_context(|| directory.display().to_string())
+}
+
+/// Gives everything below a directory a mode that neither packages nor the umask differ in.
+fn normalize_modes(directory: &Path) -> Result<()> {
+    for name in names(directory)? {
+        let path = directory.join(name);
+        let metadata = path.symlink_metadata()?;
+        let executable = metadata.permissions().mode() & 0o111 != 0;
+        if metadata.is_dir() {
+            normalize_modes(&path)?;
+        }
+        if !metadata.is_symlink() {
+            let mode = if executable { 0o755 } else { 0o644 };
+            fs::set_permissions(&path, Permissions::from_mode(mode))?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes a directory and those above it, whatever the umask is.
