@@ -227,7 +227,7 @@ fn check_lost(bytes: impl FnOnce(&Header) -> Vec<u8> + Send + 'static, errno: i3
         peer.socket.shutdown(std::net::Shutdown::Both).unwrap();
     };
     talk(daemon, |g| {
-        g.set_event_callback(Events::SUBPROCESS_QUIT, move |g, ..| {
+        g.set_event_callback(Events::SUBPROCESS_QUIT, move |g, _, _, _| {
             assert_eq!(crate::handle::is_config(g), Ok(true));
             *counter.lock().unwrap() += 1;
         });

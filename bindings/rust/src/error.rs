@@ -27,7 +27,10 @@ impl Error {
 
     /// `object: reason`, where the reason is the system's text for `errno`.
     pub fn system(errno: Errno, object: impl fmt::Display) -> Self {
-        Self::new(errno as i32, format!("{object}: {}", errno.desc()))
+        // The C library's text: it is what people know and search for.
+        let text = io::Error::from(errno).to_string();
+        let text = text.split(" (os error").next().unwrap_or_default();
+        Self::new(errno as i32, format!("{object}: {text}"))
     }
 
     /// `object: reason` for a failed I/O operation of the host.
@@ -99,6 +102,7 @@ mod tests {
         let error = error.of("upload");
         assert_eq!(error.to_string(), "upload: /x: No such file or directory");
         assert_eq!(error.of("cat").function(), Some("upload"));
+        assert_eq!(Error::system(Errno::EIO, "/x").to_string(), "/x: Input/output error");
         let error = Error::io(&io::Error::other("odd"), "/x");
         assert_eq!((error.to_string().as_str(), error.errno()), ("/x: odd", 5));
         assert_eq!(Error::from(wire::Error::TooLong(1)).errno(), 90);
