@@ -107,7 +107,7 @@ impl Handle {
     ///
     /// The six letters at the end of `tmpl` are replaced by random letters and
     /// digits that make a name which does not exist yet.  The directory is owned
-    /// by root and has the permissions 0700, whatever the umask is.
+    /// by root, and nobody else may enter it: its permissions are 0700.
     ///
     /// Nothing removes the directory by itself.
     ///

@@ -3,7 +3,6 @@
 use crate::action::Action;
 use crate::{Handle, Result};
 use bstr::BString;
-use guestfs_protocol::*;
 
 /// Options of [`Handle::add_drive`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

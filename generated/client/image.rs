@@ -3,7 +3,6 @@
 use crate::action::Action;
 use crate::{Handle, Result};
 use bstr::BString;
-use guestfs_protocol::*;
 
 /// Options of [`Handle::disk_create`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -586,6 +586,9 @@ impl Handle {
     /// `/etc/passwd` and `/etc/group` tell the numbers.  Symbolic links are
     /// followed; `lchown` changes the link itself.
     ///
+    /// Numbers from 2147483648 up are given as the negative numbers that have the
+    /// same bits, such as -2 for 4294967294.
+    ///
     /// As chown(2) says, this clears the set-user-ID and set-group-ID bits of a
     /// program, so use `chmod` afterwards.
     ///
@@ -597,7 +600,6 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// * `EINVAL`: an ID is less than -1.
     /// * `ENOENT`: `path` does not exist.
     ///
     /// See also [`lchown`](Self::lchown), [`chmod`](Self::chmod), [`statns`](Self::statns).
@@ -631,7 +633,6 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// * `EINVAL`: an ID is less than -1.
     /// * `ENOENT`: `path` does not exist.
     ///
     /// See also [`chown`](Self::chown), [`lstatns`](Self::lstatns).

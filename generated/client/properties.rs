@@ -3,7 +3,6 @@
 use crate::action::Action;
 use crate::{Handle, Result};
 use bstr::BString;
-use guestfs_protocol::*;
 
 impl Handle {
     /// FILL.

@@ -115,8 +115,7 @@ fn references(api: &Api, out: &mut Complaints) {
         {
             out.add(api, name, format!("struct {structure} does not exist"));
         }
-        let replacement = function.deprecated.iter().filter_map(|it| it.by.as_ref());
-        for other in function.see.iter().chain(replacement) {
+        for other in &function.see {
             if api.function(other).is_none() {
                 out.add(api, name, format!("refers to {other}, which does not exist"));
             }

@@ -58,8 +58,10 @@ pub fn emit(tera: &Tera, api: &Api) -> Result<Files> {
     let mut files = Files::new();
     let mut modules = Vec::new();
     for (group, functions) in by_group(api, |_| true) {
+        let is_struct = |ret: &Ret| matches!(ret, Ret::Struct(_) | Ret::StructList(_));
+        let wire = functions.iter().any(|it| it.side == Side::Daemon || is_struct(&it.returns));
         let methods: Vec<Method> = functions.into_iter().map(|it| method(api, it)).collect();
-        let view = View { imports: imports(&methods), functions: methods };
+        let view = View { imports: imports(&methods, wire), functions: methods };
         files.insert(format!("client/{group}.rs").into(), render(tera, "client_group.rs", &view)?);
         modules.push(group);
     }
@@ -74,7 +76,7 @@ pub fn emit(tera: &Tera, api: &Api) -> Result<Files> {
     Ok(files)
 }
 
-fn imports(methods: &[Method]) -> Vec<&'static str> {
+fn imports(methods: &[Method], wire: bool) -> Vec<&'static str> {
     let text: String = methods
         .iter()
         .flat_map(|it| it.parameters.iter().chain(&it.body).chain([&it.returns]))
@@ -85,7 +87,7 @@ fn imports(methods: &[Method]) -> Vec<&'static str> {
     [
         ("use std::path::Path;", text.contains("Path>")),
         ("use bstr::BString;", bstring),
-        ("use guestfs_protocol::*;", true),
+        ("use guestfs_protocol::*;", wire),
         ("use crate::action::Action;", true),
         ("use crate::call::*;", text.contains("self.call")),
         ("use crate::{Handle, Result};", true),
