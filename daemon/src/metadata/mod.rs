@@ -10,7 +10,7 @@ use bstr::{BString, ByteSlice};
 use guestfs_protocol::{Statns, Statvfs};
 use rustix::fs::{
     AtFlags, CWD, FileType, Gid, OFlags, Stat, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, Uid,
-    chmodat, chownat, fstat, fstatvfs, statat, utimensat,
+    chmodat, chownat, fstatvfs, statat, utimensat,
 };
 
 pub(crate) use self::df::{df, df_h};
@@ -232,7 +232,7 @@ fn timespec(tv_sec: i64, tv_nsec: i64, arg: &'static str) -> Result<Timespec> {
 mod tests {
     use std::fmt::Display;
 
-    use rustix::fs::{Mode, mkfifoat, symlinkat};
+    use rustix::fs::{Mode, fstat, mkfifoat, symlinkat};
 
     use super::*;
 
