@@ -31,9 +31,6 @@ struct View<'a> {
 struct Group<'a> {
     title: &'a str,
     functions: Vec<Entry>,
-    /// The group has a function that returns a structure.
-    structs: bool,
-    lists: bool,
     imports: Vec<&'static str>,
 }
 
@@ -48,7 +45,7 @@ struct Entry {
     deprecated: Option<String>,
     /// Functions that the header announces by a macro.
     have: Vec<String>,
-    /// `NAME (guestfs_h *g, ...);` for each function of C.
+    /// `int NAME (guestfs_h *g, ...)` for each function of C.
     declarations: Vec<String>,
     parameters: Vec<Parameter>,
     results: Results,
@@ -102,8 +99,6 @@ pub fn emit(tera: &Tera, api: &Api) -> Result<Files> {
         let functions: Vec<Entry> = functions.into_iter().map(entry).collect();
         groups.push(Group {
             title: group.map_or(name, |group| group.title.as_str()),
-            structs: functions.iter().any(|it| it.results.rust.contains("structs::")),
-            lists: functions.iter().any(|it| it.results.rust.contains("List<")),
             imports: imports(&functions),
             functions,
         });
@@ -166,13 +161,13 @@ fn entry(function: &Function) -> Entry {
     let mut declarations = Vec::new();
     let fixed = declared(&parameters);
     if let Some(name) = &plain {
-        declarations.push(format!("{}guestfs_{name} ({fixed});", results.c));
+        declarations.push(format!("{}guestfs_{name} ({fixed})", results.c));
     }
     if let Some(options) = &options {
         let Options { symbol, .. } = options;
         let argv = format!("const struct guestfs_{symbol}_argv *optargs");
         for (suffix, last) in [("", "..."), ("_va", "va_list args"), ("_argv", &argv)] {
-            declarations.push(format!("{}guestfs_{symbol}{suffix} ({fixed}, {last});", results.c));
+            declarations.push(format!("{}guestfs_{symbol}{suffix} ({fixed}, {last})", results.c));
         }
     }
     Entry {
@@ -258,9 +253,8 @@ fn imports(functions: &[Entry]) -> Vec<&'static str> {
         }
         words += "\n";
     }
-    let uses = |word: &str| {
-        words.split(|c: char| !c.is_alphanumeric() && c != '_').any(|it| it == word)
-    };
+    let uses =
+        |word: &str| words.split(|c: char| !c.is_alphanumeric() && c != '_').any(|it| it == word);
     let options = functions.iter().any(|it| it.options.is_some());
     [
         ("use std::ffi::c_char;", uses("c_char")),
@@ -276,7 +270,7 @@ fn imports(functions: &[Entry]) -> Vec<&'static str> {
         ("use crate::error::Failed;", options),
         ("use crate::handle::HandlePtr;", true),
         ("use crate::results::Kept;", uses("Kept")),
-        ("use crate::results::Sized;", uses("Sized")),
+        ("use crate::results::Measured;", uses("Measured")),
         ("use crate::structs::List;", uses("List")),
         ("use super::structs;", uses("structs")),
     ]

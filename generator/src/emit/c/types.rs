@@ -71,14 +71,71 @@ fn parameter(name: &str, c: &str, rust_type: &str) -> Parameter {
 /// A name of a parameter, which programs do not see.
 fn c_name(name: &str) -> String {
     const KEYWORDS: &[&str] = &[
-        "alignas", "alignof", "and", "asm", "auto", "bool", "break", "case", "catch", "char",
-        "class", "const", "continue", "default", "delete", "do", "double", "else", "enum",
-        "explicit", "export", "extern", "false", "float", "for", "friend", "goto", "if", "inline",
-        "int", "long", "mutable", "namespace", "new", "not", "operator", "or", "private",
-        "protected", "public", "register", "requires", "restrict", "return", "short", "signed",
-        "sizeof", "static", "struct", "switch", "template", "this", "throw", "true", "try",
-        "typedef", "typename", "union", "unsigned", "using", "virtual", "void", "volatile",
-        "while", "xor",
+        "alignas",
+        "alignof",
+        "and",
+        "asm",
+        "auto",
+        "bool",
+        "break",
+        "case",
+        "catch",
+        "char",
+        "class",
+        "const",
+        "continue",
+        "default",
+        "delete",
+        "do",
+        "double",
+        "else",
+        "enum",
+        "explicit",
+        "export",
+        "extern",
+        "false",
+        "float",
+        "for",
+        "friend",
+        "goto",
+        "if",
+        "inline",
+        "int",
+        "long",
+        "mutable",
+        "namespace",
+        "new",
+        "not",
+        "operator",
+        "or",
+        "private",
+        "protected",
+        "public",
+        "register",
+        "requires",
+        "restrict",
+        "return",
+        "short",
+        "signed",
+        "sizeof",
+        "static",
+        "struct",
+        "switch",
+        "template",
+        "this",
+        "throw",
+        "true",
+        "try",
+        "typedef",
+        "typename",
+        "union",
+        "unsigned",
+        "using",
+        "virtual",
+        "void",
+        "volatile",
+        "while",
+        "xor",
     ];
     match KEYWORDS.contains(&name) {
         true => format!("{name}_"),
@@ -170,12 +227,14 @@ pub(super) fn results(ret: &Ret) -> Results {
         Ret::ConstString => {
             wrapped(plain("const char *", NULL, "*const c_char"), "Kept(Some(", "))")
         }
-        Ret::ConstOptString => {
-            wrapped(plain("const char *", NULL, "*const c_char"), "Kept(", ")")
-        }
+        Ret::ConstOptString => wrapped(plain("const char *", NULL, "*const c_char"), "Kept(", ")"),
         Ret::Bytes => Results {
             parameter: Some(parameter("size_r", "size_t *", "SizeOut")),
-            ..wrapped(plain("char *", NULL, "*mut c_char"), "Sized(", ", size_r.place(\"size_r\")?)")
+            ..wrapped(
+                plain("char *", NULL, "*mut c_char"),
+                "Measured(",
+                ", size_r.place(\"size_r\")?)",
+            )
         },
         Ret::StringList | Ret::DeviceList | Ret::MountableList | Ret::Hash => {
             plain("char **", NULL, "*mut *mut c_char")
@@ -274,10 +333,7 @@ pub(super) fn members(field: &Field) -> Vec<Member> {
         FieldType::Int32 => vec![number("int32_t", "i32")],
         FieldType::Uint64 | FieldType::Size => vec![number("uint64_t", "u64")],
         FieldType::Int64 => vec![number("int64_t", "i64")],
-        FieldType::Uuid => vec![Member {
-            c: format!("char {name}[32]"),
-            ..number("", "[u8; 32]")
-        }],
+        FieldType::Uuid => vec![Member { c: format!("char {name}[32]"), ..number("", "[u8; 32]") }],
         FieldType::Percent => vec![Member {
             compare: Some(format!("self.{ident}.total_cmp(&other.{ident})")),
             ..number("float", "f32")

@@ -1,0 +1,4 @@
+// {{ notice }}
+
+{% for module in modules %}mod {{ module }};
+{% endfor %}
