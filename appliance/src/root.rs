@@ -28,8 +28,12 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// Unpacks the packages into an empty directory.
+    /// Unpacks the packages into a new directory.
     pub(crate) fn unpack(path: PathBuf, packages: &[Package]) -> Result<Self> {
+        fs::create_dir(&path).with_context(|| path.display().to_string())?;
+        fs::set_permissions(&path, Permissions::from_mode(0o755))?;
+        // Libraries are compared by the names that links lead to.
+        let path = path.canonicalize()?;
         // Packages still have files in /bin that belong into /usr/bin.
         for name in ["bin", "sbin", "lib", "lib64"] {
             create_directory(&path, &format!("usr/{name}"))?;

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The front door.  `make help` lists what can be asked for.
+
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR ?= $(PREFIX)/share/man
+PYTHON ?= python3
+# Where the interpreter looks for modules below PREFIX.
+PYTHONDIR ?= $(PREFIX)/lib/$(shell $(PYTHON) -c 'import sys; print("python%d.%d" % sys.version_info[:2])')/dist-packages
+
+APPLIANCE := $(TARGET)/appliance
+GUESTFSD := $(TARGET)/guestfsd-static
+# Use the appliance of this tree, whatever is installed.
+export LIBGUESTFS_PATH ?= $(abspath $(APPLIANCE))
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup appliance library python man demo check fmt generated clippy rings-1-2 ring-3 ring-4 bench install clean FORCE
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
+
+setup: $(TARGET)/setup.stamp ## install the Debian packages that building and testing need
+
+$(TARGET)/setup.stamp: tests/setup
+	@mkdir -p $(@D)
+	tests/setup
+	@touch $@
+
+# The appliance.  Cargo knows whether the daemon has to be built again; its copy changes only when
+# its bytes do, and then only the initrd is packed again.
+
+appliance: $(APPLIANCE)/initrd ## the virtual machine, in target/appliance
+
+$(GUESTFSD): FORCE
+	$(CARGO) rustc -p guestfsd --release --bin guestfsd -- -C target-feature=+crt-static
+	@cmp -s $(TARGET)/release/guestfsd $@ || cp $(TARGET)/release/guestfsd $@
+
+$(APPLIANCE)/root: $(shell find appliance -type f) | $(TARGET)/setup.stamp $(GUESTFSD)
+	$(CARGO) run -q -p guestfs-appliance -- build --verbose \
+	    --output $(APPLIANCE) --guestfsd $(GUESTFSD) --cache $(TARGET)/appliance-cache
+
+$(APPLIANCE)/initrd: $(GUESTFSD) $(APPLIANCE)/root
+	$(CARGO) run -q -p guestfs-appliance -- initrd --output $(APPLIANCE) --guestfsd $(GUESTFSD)
+
+# What is installed.  Each part knows how it is built.
+
+library: ## libguestfs.so.0, libguestfs.a, guestfs.h and libguestfs.pc, in target/c
+	bindings/c/build $(TARGET)/c $(PREFIX) $(LIBDIR) $(INCLUDEDIR)
+
+python: ## the Python module, in target/python
+	bindings/python/build $(TARGET)/python
+
+man: ## the manual pages, in target/man
+	docs/build $(TARGET)/man
+
+$(TARGET)/release/guestfish: FORCE
+	$(CARGO) build --release -p guestfish
+
+demo: appliance $(TARGET)/release/guestfish ## make a disk image, and look into it
+	tools/demo $(TARGET)/release/guestfish
+
+# Checks, the quick ones first.  Rings: docs/ARCHITECTURE.md.
+
+check: ## everything that has to hold before a change goes in
+	$(MAKE) setup
+	$(MAKE) fmt
+	$(MAKE) generated
+	$(MAKE) clippy
+	$(MAKE) rings-1-2
+	$(MAKE) appliance
+	$(MAKE) ring-3
+	$(MAKE) ring-4
+
+fmt: ## is the code formatted?
+	$(CARGO) fmt --check
+
+generated: ## is generated/ what api.yaml says?
+	$(CARGO) run -q -p generator -- --check
+
+clippy: ## do the lints pass?
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+# Ring 3 and 4 are the tests of package `tests` in modules `appliance` and `whole`.
+rings-1-2: ## tests that need neither qemu nor root nor network
+ifneq ($(shell command -v cargo-nextest),)
+	$(CARGO) nextest run --workspace --no-fail-fast \
+	    -E 'not (package(tests) & test(/(^|::)(appliance|whole)::/))'
+else
+	$(CARGO) test --workspace --exclude tests --no-fail-fast
+	$(CARGO) test -p tests --no-fail-fast -- --skip appliance:: --skip whole::
+endif
+
+ring-3: appliance ## the cases of api.yaml, in the appliance
+	$(CARGO) test -p tests --no-fail-fast -- appliance::
+
+ring-4: appliance library python $(TARGET)/release/guestfish ## C, Python and the tools, as their users see them
+	$(CARGO) test -p tests --no-fail-fast -- whole::
+
+bench: appliance library ## measure, as ratios
+	$(CARGO) bench -p tests
+
+install: appliance library python man $(TARGET)/release/guestfish ## put it below DESTDIR and PREFIX
+	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(LIBDIR)/guestfs $(DESTDIR)$(INCLUDEDIR)
+	install -d $(DESTDIR)$(PYTHONDIR) $(DESTDIR)$(MANDIR) $(DESTDIR)$(BINDIR)
+	install -m 644 $(TARGET)/c/libguestfs.so.0 $(TARGET)/c/libguestfs.a $(DESTDIR)$(LIBDIR)
+	ln -sf libguestfs.so.0 $(DESTDIR)$(LIBDIR)/libguestfs.so
+	install -m 644 $(TARGET)/c/libguestfs.pc $(DESTDIR)$(LIBDIR)/pkgconfig
+	install -m 644 $(TARGET)/c/guestfs.h $(DESTDIR)$(INCLUDEDIR)
+	cp -R $(TARGET)/python/. $(DESTDIR)$(PYTHONDIR)
+	install -m 755 $(TARGET)/release/guestfish $(DESTDIR)$(BINDIR)
+	cp -R $(TARGET)/man/. $(DESTDIR)$(MANDIR)
+	install -m 644 $(addprefix $(APPLIANCE)/,kernel initrd root README.fixed manifest) $(DESTDIR)$(LIBDIR)/guestfs
+
+clean: ## remove all that was built
+	$(CARGO) clean
