@@ -35,6 +35,7 @@ pub struct Ctx {
     umask: Mode,
     features: RefCell<HashMap<&'static str, bool>>,
     reporter: Option<Rc<Reporter>>,
+    verbose: bool,
     exiting: bool,
 }
 
@@ -49,6 +50,7 @@ impl Ctx {
             umask: UMASK,
             features: RefCell::default(),
             reporter: None,
+            verbose: false,
             exiting: false,
         }
     }
@@ -162,6 +164,11 @@ impl Ctx {
         &self.sysroot
     }
 
+    /// The mount that is there before any of the guest's.
+    pub(crate) fn empty_mount(&self) -> Option<u64> {
+        self.empty
+    }
+
     /// The guest's root directory.  Opened anew, as something may have been mounted on it.
     #[expect(clippy::disallowed_methods, reason = "the root of everything that is opened below")]
     pub(crate) fn root(&self) -> Result<OwnedFd> {
@@ -266,6 +273,16 @@ impl Ctx {
     /// Where the reports of the next call go.
     pub(crate) fn set_reporter(&mut self, reporter: Rc<Reporter>) {
         self.reporter = Some(reporter);
+    }
+
+    /// Says on the console what is done.
+    pub(crate) fn set_verbose(&mut self, verbose: bool) {
+        self.verbose = verbose;
+    }
+
+    /// Whether the console is for more than troubles.
+    pub(crate) fn is_verbose(&self) -> bool {
+        self.verbose
     }
 
     /// Makes the daemon end after the reply.

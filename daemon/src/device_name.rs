@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use bstr::{BStr, BString, ByteSlice};
-use rustix::fs::{makedev, readlinkat};
+use rustix::fs::{FileType, makedev, readlinkat};
 
 use crate::error::{About, Errno, Error, Result};
 use crate::system;
@@ -180,6 +180,12 @@ impl DeviceNames {
 /// The device number of the disk on which the appliance's own root is.
 pub(crate) fn root_device() -> Result<u64> {
     Ok(rustix::fs::stat("/").about("/")?.st_dev)
+}
+
+/// The number of the device that a node stands for.
+pub(crate) fn number_of_node(path: &Path) -> Option<u64> {
+    let stat = rustix::fs::stat(path).ok()?;
+    (FileType::from_raw_mode(stat.st_mode) == FileType::BlockDevice).then_some(stat.st_rdev)
 }
 
 /// `sda`, `sdb` ... `sdz`, `sdaa` ...

@@ -25,7 +25,7 @@ struct Refusal {
 }
 
 /// One entry of the table: number and name of a function, and the code that decodes its arguments.
-pub(crate) type Entry = (u32, &'static str, fn(&mut Ctx, &mut Call<'_>) -> Result<Reply>);
+pub(crate) type Entry = (u32, &'static str, fn(&mut Ctx, &Call<'_>) -> Result<Reply>);
 
 /// Says that the daemon is there, and answers calls until the other end closes the channel, or
 /// one of the calls ends the daemon.  An error is one of the channel: those of calls go to the
@@ -95,14 +95,17 @@ fn answer(
 fn dispatch(
     table: &[Entry],
     cx: &mut Ctx,
-    mut call: Call<'_>,
+    call: Call<'_>,
 ) -> wire::Result<Option<Result<Reply, Refusal>>> {
     let Ok(idx) = table.binary_search_by_key(&call.proc_nr(), |(proc_nr, ..)| *proc_nr) else {
         let message = format!("procedure {} is unknown to this daemon", call.proc_nr());
         return Ok(Some(Err(Refusal { errno: None, message })));
     };
     let (_, name, handler) = table[idx];
-    let result = catch_unwind(AssertUnwindSafe(|| handler(cx, &mut call)));
+    if cx.is_verbose() {
+        eprintln!("guestfsd: {name}");
+    }
+    let result = catch_unwind(AssertUnwindSafe(|| handler(cx, &call)));
     let result = match result {
         Ok(result) => result,
         Err(panic) => Err(Error::Internal(text_of(&*panic))),

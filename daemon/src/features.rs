@@ -1,81 +1,48 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Which groups of functions this appliance can do.
 
-use crate::tool;
+use bstr::ByteSlice;
 
-/// What a group needs.
-enum Need {
-    /// Nothing but the daemon.
-    Nothing,
-    /// All of these programs.
-    Programs(&'static [&'static str]),
-    /// Functions that this daemon does not have.
-    Functions,
-}
+use crate::generated::{FEATURES, Feature};
+use crate::{system, tool};
 
-use Need::{Functions, Nothing, Programs};
-
-/// Every group that programs may ask for, in alphabetical order.
-const GROUPS: &[(&str, Need)] = &[
-    ("acl", Functions),
-    ("augeas", Functions),
-    ("blkdiscard", Functions),
-    ("blkdiscardzeroes", Functions),
-    ("btrfs", Functions),
-    ("clevisluks", Functions),
-    ("extlinux", Functions),
-    ("f2fs", Functions),
-    ("fstrim", Functions),
-    ("gdisk", Functions),
-    ("grub", Functions),
-    ("hivex", Functions),
-    ("inotify", Functions),
-    ("journal", Functions),
-    ("ldm", Functions),
-    ("libtsk", Functions),
-    ("libyara", Functions),
-    ("linuxcaps", Functions),
-    ("linuxfsuuid", Functions),
-    ("linuxmodules", Functions),
-    ("linuxxattrs", Functions),
-    ("luks", Functions),
-    ("lvm2", Programs(&["lvm"])),
-    ("mdadm", Functions),
-    ("mknod", Functions),
-    ("ntfs3g", Functions),
-    ("ntfsprogs", Functions),
-    // Older programs ask for it, and the functions became part of the rest.
-    ("realpath", Nothing),
-    ("rsync", Functions),
-    ("scrub", Functions),
-    ("selinux", Functions),
-    ("selinuxrelabel", Functions),
-    ("sleuthkit", Functions),
-    ("squashfs", Functions),
-    ("syslinux", Functions),
-    ("wipefs", Programs(&["wipefs"])),
-    ("xfs", Functions),
-    ("xz", Functions),
-    ("zerofree", Functions),
-];
+/// Once a group of its own, since always there; programs still ask.
+const ALWAYS: &str = "realpath";
 
 /// The names of all the groups.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-    GROUPS.iter().map(|(name, _)| *name)
+    FEATURES.iter().map(|feature| feature.name)
 }
 
 /// The group of this name, as a name that lives for ever.
 pub(crate) fn known(name: &[u8]) -> Option<&'static str> {
-    names().find(|known| known.as_bytes() == name)
+    names().chain([ALWAYS]).find(|known| known.as_bytes() == name)
 }
 
 /// Looks for what the group needs.
 pub(crate) fn probe(name: &str) -> bool {
-    GROUPS.iter().find(|(known, _)| *known == name).is_some_and(|(_, need)| match need {
-        Nothing => true,
-        Programs(programs) => programs.iter().all(|program| tool::exists(program)),
-        Functions => false,
-    })
+    match FEATURES.iter().find(|feature| feature.name == name) {
+        Some(feature) => is_there(feature),
+        None => name == ALWAYS,
+    }
+}
+
+fn is_there(feature: &Feature) -> bool {
+    feature.programs.iter().all(|program| tool::exists(program))
+        && feature.filesystem.is_none_or(kernel_knows)
+}
+
+/// Whether the kernel has the filesystem, or a module which it would load.
+fn kernel_knows(fstype: &str) -> bool {
+    let known = |list: Vec<u8>| {
+        list.lines().any(|line| line.rsplit_str("\t").next() == Some(fstype.as_bytes()))
+    };
+    system::read("/proc/filesystems").is_ok_and(known)
+        || tool::Tool::new("modprobe")
+            .args(["--dry-run", "--quiet"])
+            .arg(format!("fs-{fstype}"))
+            .run()
+            .is_ok()
 }
 
 #[cfg(test)]
@@ -84,14 +51,15 @@ mod tests {
 
     #[test]
     fn groups_are_sorted() {
-        assert!(GROUPS.is_sorted_by(|(a, _), (b, _)| a < b));
+        assert!(FEATURES.is_sorted_by_key(|feature| feature.name));
     }
 
     #[test]
     fn probing() {
         assert_eq!(known(b"lvm2"), Some("lvm2"));
         assert_eq!(known(b"lvm3"), None);
-        assert!(probe("realpath"));
-        assert!(!probe("acl"));
+        assert!(probe(ALWAYS));
+        assert!(kernel_knows("proc"));
+        assert!(!kernel_knows("no-such-filesystem"));
     }
 }

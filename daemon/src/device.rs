@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Whole block devices: which there are, how large they are, and making them empty.
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+
+use bstr::BString;
+use rustix::fs::OFlags;
+
+use crate::block::Device;
+use crate::ctx::Ctx;
+use crate::error::{About, Error, Result};
+
+/// Bytes of a sector in the kernel's own units, whatever the disk has.
+const SECTOR: u64 = 512;
+
+/// How much is zeroed between two reports of progress.
+const ZERO_STEP: u64 = 32 << 20;
+
+mod ioctl {
+    use nix::{ioctl_none, ioctl_read, ioctl_read_bad, ioctl_write_ptr_bad, request_code_none};
+
+    ioctl_read!(get_size, 0x12, 114, usize);
+    ioctl_read_bad!(get_read_only, request_code_none!(0x12, 94), libc::c_int);
+    ioctl_write_ptr_bad!(set_read_only, request_code_none!(0x12, 93), libc::c_int);
+    ioctl_read!(get_block_size, 0x12, 112, usize);
+    ioctl_none!(flush, 0x12, 97);
+    ioctl_none!(reread_partitions, 0x12, 95);
+    ioctl_write_ptr_bad!(zero_out, request_code_none!(0x12, 127), [u64; 2]);
+}
+
+pub(crate) fn list_devices(cx: &mut Ctx) -> Result<Vec<BString>> {
+    let drives = cx.names().drives()?;
+    Ok(drives.into_iter().map(|drive| format!("/dev/{}", drive.name).into()).collect())
+}
+
+pub(crate) fn nr_devices(cx: &mut Ctx) -> Result<i32> {
+    Ok(cx.names().drives()?.len() as i32)
+}
+
+pub(crate) fn blockdev_getsize64(_: &mut Ctx, device: &Device) -> Result<i64> {
+    Ok(size(&device.open(OFlags::RDONLY)?, device)? as i64)
+}
+
+pub(crate) fn blockdev_getsz(_: &mut Ctx, device: &Device) -> Result<i64> {
+    Ok((size(&device.open(OFlags::RDONLY)?, device)? / SECTOR) as i64)
+}
+
+pub(crate) fn blockdev_getss(_: &mut Ctx, device: &Device) -> Result<i32> {
+    let file = device.open(OFlags::RDONLY)?;
+    Ok(rustix::fs::ioctl_blksszget(file).about(device)? as i32)
+}
+
+#[expect(unsafe_code, reason = "block devices are asked by ioctls")]
+pub(crate) fn blockdev_getbsz(_: &mut Ctx, device: &Device) -> Result<i32> {
+    let file = device.open(OFlags::RDONLY)?;
+    // The number of the request has a size_t in it, but the kernel writes an int.
+    let mut size = 0_usize;
+    // SAFETY: the request writes an int into a larger integer of zero.
+    unsafe { ioctl::get_block_size(file.as_raw_fd(), &mut size) }.about(device)?;
+    Ok(size as i32)
+}
+
+#[expect(unsafe_code, reason = "block devices are asked by ioctls")]
+pub(crate) fn blockdev_getro(_: &mut Ctx, device: &Device) -> Result<bool> {
+    let file = device.open(OFlags::RDONLY)?;
+    let mut read_only = 0;
+    // SAFETY: the request writes an int.
+    unsafe { ioctl::get_read_only(file.as_raw_fd(), &mut read_only) }.about(device)?;
+    Ok(read_only != 0)
+}
+
+pub(crate) fn blockdev_setro(_: &mut Ctx, device: &Device) -> Result<()> {
+    set_read_only(device, 1)
+}
+
+pub(crate) fn blockdev_setrw(_: &mut Ctx, device: &Device) -> Result<()> {
+    set_read_only(device, 0)
+}
+
+#[expect(unsafe_code, reason = "block devices are changed by ioctls")]
+fn set_read_only(device: &Device, read_only: libc::c_int) -> Result<()> {
+    let file = device.open(OFlags::RDONLY)?;
+    // SAFETY: the request reads an int.
+    unsafe { ioctl::set_read_only(file.as_raw_fd(), &read_only) }.about(device)?;
+    Ok(())
+}
+
+#[expect(unsafe_code, reason = "block devices are flushed by ioctls")]
+pub(crate) fn blockdev_flushbufs(_: &mut Ctx, device: &Device) -> Result<()> {
+    let file = device.open(OFlags::RDONLY)?;
+    // SAFETY: the request has no argument.
+    unsafe { ioctl::flush(file.as_raw_fd()) }.about(device)?;
+    Ok(())
+}
+
+#[expect(unsafe_code, reason = "partition tables are read again by an ioctl")]
+pub(crate) fn blockdev_rereadpt(_: &mut Ctx, device: &Device) -> Result<()> {
+    let file = device.open(OFlags::RDONLY)?;
+    // SAFETY: the request has no argument.
+    unsafe { ioctl::reread_partitions(file.as_raw_fd()) }.about(device)?;
+    Ok(())
+}
+
+#[expect(unsafe_code, reason = "block devices are zeroed by an ioctl")]
+pub(crate) fn zero_device(cx: &mut Ctx, device: &Device) -> Result<()> {
+    // Exclusive means: not what is mounted or part of a volume.
+    let file = device.open(OFlags::WRONLY | OFlags::EXCL)?;
+    let total = size(&file, device)?;
+    for start in (0..total).step_by(ZERO_STEP as usize) {
+        let len = ZERO_STEP.min(total - start);
+        // SAFETY: the request reads two integers, start and length in bytes.
+        unsafe { ioctl::zero_out(file.as_raw_fd(), &[start, len]) }.about(device)?;
+        cx.progress(start + len, total);
+    }
+    rustix::fs::fsync(&file).about(device)
+}
+
+/// Bytes of a device.
+#[expect(unsafe_code, reason = "block devices are asked by ioctls")]
+fn size(file: &File, device: &Device) -> Result<u64> {
+    let mut size = 0_usize;
+    // SAFETY: the request writes a 64-bit integer, which `usize` is on the systems we run on.
+    unsafe { ioctl::get_size(file.as_raw_fd(), &mut size) }.about(device)?;
+    i64::try_from(size)
+        .map(|size| size as u64)
+        .map_err(|_| Error::TooBig(format!("{device}: {size} bytes")))
+}
