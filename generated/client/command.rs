@@ -19,7 +19,7 @@ impl Handle {
     /// The first argument is the path of a program, or a name to be looked up in
     /// `/usr/local/sbin`, `/usr/local/bin`, `/usr/sbin`, `/usr/bin`,
     /// `/sbin` and `/bin` of the guest, which is what `PATH` is set to.
-    /// Otherwise the environment has `HOME`, `LC_ALL=C`, `TERM=dumb` and
+    /// Otherwise the environment has `HOME=/`, `LC_ALL=C`, `TERM=dumb` and
     /// nothing else.  Standard input is empty.
     ///
     /// The libraries and files which the program needs have to be there: mount
@@ -45,7 +45,7 @@ impl Handle {
     ///
     /// * `EACCES`: the program is not executable.
     /// * `EINVAL`: `arguments` is empty, or the name of the program is.
-    /// * `EMSGSIZE`: the program wrote more than fits into one message.
+    /// * `EFBIG`: the program wrote more than fits into one message.
     /// * `ENOENT`: there is no such program.
     /// * `ENOEXEC`: the program is for another architecture, or not a program at all.
     ///
@@ -115,7 +115,7 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// * `EMSGSIZE`: the command wrote more than fits into one message.
+    /// * `EFBIG`: the command wrote more than fits into one message.
     /// * `ENOENT`: the guest has no `/bin/sh`.
     ///
     /// See also [`sh_lines`](Self::sh_lines), [`command`](Self::command).

@@ -7,53 +7,92 @@ use bstr::BString;
 /// Options of [`Handle::add_drive`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddDriveOptions {
-    /// FILL
+    /// leave the disk as it is: what is written to it is kept for this session only
     pub readonly: Option<bool>,
-    /// FILL
+    /// format of the image, such as `raw` or `qcow2`; found out if not given
     pub format: Option<BString>,
-    /// FILL
+    /// ignored; kind of the virtual controller in former times
     pub iface: Option<BString>,
-    /// FILL
+    /// ignored; name of the disk in the guest it comes from, in former times
     pub name: Option<BString>,
-    /// FILL
+    /// the disk is also `/dev/disk/guestfs/LABEL` in the appliance
     pub label: Option<BString>,
-    /// FILL
+    /// where the disk is: `file` (the default), `ftp`, `ftps`, `http`, `https`, `iscsi`, `nbd`, `rbd` or `ssh`
     pub protocol: Option<BString>,
-    /// FILL
+    /// server of a remote disk, as `HOST`, `HOST:PORT`, `tcp:HOST:PORT` or `unix:SOCKET`
     pub server: Option<Vec<BString>>,
-    /// FILL
+    /// user to name to the server
     pub username: Option<BString>,
-    /// FILL
+    /// password or key for the server
     pub secret: Option<BString>,
-    /// FILL
+    /// `writeback` (the default), or `unsafe`, which may lose everything if the host crashes
     pub cachemode: Option<BString>,
-    /// FILL
+    /// what to do with blocks the guest discards: `disable` (the default), `enable` or `besteffort`
     pub discard: Option<BString>,
-    /// FILL
+    /// keep what is read from a remote or backing file in the image
     pub copyonread: Option<bool>,
-    /// FILL
+    /// sector size to show to the guest: 512 or 4096
     pub blocksize: Option<i32>,
 }
 
 /// Options of [`Handle::add_drive_scratch`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddDriveScratchOptions {
-    /// FILL
+    /// ignored; name of the disk in the guest, in former times
     pub name: Option<BString>,
-    /// FILL
+    /// the disk is also `/dev/disk/guestfs/LABEL` in the appliance
     pub label: Option<BString>,
-    /// FILL
+    /// sector size to show to the guest: 512 or 4096
     pub blocksize: Option<i32>,
 }
 
 impl Handle {
-    /// FILL.
+    /// Add a disk image, disk or remote disk.
     ///
-    /// FILL
+    /// The first disk that is added becomes `/dev/sda`, the second `/dev/sdb`, and so on.  There
+    /// may be up to 255, and they can be added only before `launch`.  `shutdown` takes them
+    /// away again.
+    ///
+    /// **A disk that is in use by a running virtual machine must not be added unless `readonly` is
+    /// set**: two systems that write to one disk destroy what is on it.  An image that is locked by
+    /// qemu is an error at launch.  With `readonly`, a disk in use can be looked at, though what is
+    /// seen of it may not fit together.
+    ///
+    /// `readonly` protects the disk and not the guest: writing seems to work, but goes to a
+    /// temporary file which disappears with the handle.
+    ///
+    /// Without `format`, the format is recognized by the first bytes of the image.  In a raw image,
+    /// these are written by the guest, who can make it look like another format, one that refers to
+    /// any file of the host.  **So give the format, at least `raw`, of every image that comes from
+    /// somebody you do not trust.**
+    ///
+    /// `/dev/null` stands for an empty disk of 4096 bytes.
+    ///
+    /// A remote disk has exactly one `server`, except that `rbd` takes any number of monitors, or
+    /// none to use those of the host's Ceph configuration.  What `filename` means depends on the
+    /// protocol: the path of the file (`ftp`, `ftps`, `http`, `https`, and `ssh`, where it is
+    /// absolute), the name of the export (`nbd`), `TARGET/LUN` (`iscsi`) or `POOL/IMAGE`
+    /// (`rbd`).  `username` is not for `nbd`; `secret` is neither for `nbd` nor for `ssh`,
+    /// which takes keys from the agent.  The `secret` of `rbd` is in base64.  No protocol is
+    /// contacted before launch.
+    ///
+    /// With `discard`, `enable` means that space which the guest gives back is to be freed on the
+    /// host; it is an error for a read-only disk.  `besteffort` is the same without the error.
+    ///
+    /// A `label` has 1 to 20 characters of A-Z, a-z, 0-9, `-` and `_`.
     ///
     /// # Arguments
     ///
-    /// * `filename`: FILL
+    /// * `filename`: disk image or block device of the host, or for a remote disk its name there
+    ///
+    /// # Errors
+    ///
+    /// * `EEXIST`: another drive has the same `label`.
+    /// * `EINVAL`: an option has a value it cannot have, or does not go with the `protocol`; `filename` is neither a file nor a block device; or the handle is launched.
+    /// * `EISDIR`: `filename` is a directory.
+    /// * `ENOENT`: `filename` does not exist.
+    ///
+    /// See also [`add_drive_ro`](Self::add_drive_ro), [`add_drive_scratch`](Self::add_drive_scratch), [`disk_create`](Self::disk_create), [`launch`](Self::launch).
     pub fn add_drive(&self, filename: impl AsRef<[u8]>, options: &AddDriveOptions) -> Result<()> {
         let filename = filename.as_ref();
         self.action(
@@ -78,13 +117,22 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Add a disk image or disk without changing it.
     ///
-    /// FILL
+    /// This is `add_drive` with `readonly` set and no other option.  Writing to the disk seems to
+    /// work, but what is written is thrown away.
     ///
     /// # Arguments
     ///
-    /// * `filename`: FILL
+    /// * `filename`: disk image or block device of the host
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `filename` is neither a file nor a block device, or the handle is launched.
+    /// * `EISDIR`: `filename` is a directory.
+    /// * `ENOENT`: `filename` does not exist.
+    ///
+    /// See also [`add_drive`](Self::add_drive), [`launch`](Self::launch).
     pub fn add_drive_ro(&self, filename: impl AsRef<[u8]>) -> Result<()> {
         let filename = filename.as_ref();
         self.action(
@@ -96,13 +144,22 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Add an empty disk for the time of the session.
     ///
-    /// FILL
+    /// The disk is full of zeroes, and disappears with everything on it at `shutdown`, or however
+    /// else the handle ends.  It takes space in the temporary directory (see `set_tmpdir`) as it
+    /// is written to.  A size that is not a number of whole sectors of 512 bytes is rounded up.
     ///
     /// # Arguments
     ///
-    /// * `size`: FILL
+    /// * `size`: size of the disk
+    ///
+    /// # Errors
+    ///
+    /// * `EEXIST`: another drive has the same `label`.
+    /// * `EINVAL`: `size` is not positive, an option has a value it cannot have, or the handle is launched.
+    ///
+    /// See also [`add_drive`](Self::add_drive), [`set_tmpdir`](Self::set_tmpdir).
     pub fn add_drive_scratch(&self, size: i64, options: &AddDriveScratchOptions) -> Result<()> {
         self.action(
             &Action { name: "add_drive_scratch", config_only: false },

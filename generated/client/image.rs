@@ -7,28 +7,43 @@ use bstr::BString;
 /// Options of [`Handle::disk_create`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DiskCreateOptions {
-    /// FILL
+    /// image which the new one is an overlay of (`qcow2` only)
     pub backingfile: Option<BString>,
-    /// FILL
+    /// format of `backingfile`; found out if not given
     pub backingformat: Option<BString>,
-    /// FILL
+    /// storage to reserve: `off`, `sparse` (the same), `metadata` (`qcow2` only) or `full`
     pub preallocation: Option<BString>,
-    /// FILL
+    /// oldest qemu which must read the image: `0.10` or `1.1` (`qcow2` only)
     pub compat: Option<BString>,
-    /// FILL
+    /// size of clusters, a power of two from 512 bytes to 2 MiB (`qcow2` only)
     pub clustersize: Option<i32>,
 }
 
 impl Handle {
-    /// FILL.
+    /// Make a disk image.
     ///
-    /// FILL
+    /// The image is an ordinary file of the host; it is not added to the handle, which may be in any
+    /// state.  Storage is taken up as the disk is written to, unless `preallocation` reserves it.
+    ///
+    /// A `backingfile` that is not an absolute path is relative to the directory of the new image,
+    /// not to the current directory.  It must not be changed as long as there are overlays of it.
+    /// Its format is written into the new image, so that it is never guessed again: give
+    /// `backingformat` if the file comes from somebody you do not trust, for the reason that
+    /// `add_drive` explains.
     ///
     /// # Arguments
     ///
-    /// * `filename`: FILL
-    /// * `format`: FILL
-    /// * `size`: FILL
+    /// * `filename`: file of the host to make; an existing one is overwritten
+    /// * `format`: `raw` or `qcow2`
+    /// * `size`: virtual size of the disk, or -1 to take that of `backingfile`
+    ///
+    /// # Errors
+    ///
+    /// * `EEXIST`: `filename` exists and is not a file.
+    /// * `EINVAL`: the format is not known, or does not have an option, or not that value of it.
+    /// * `ENOENT`: the directory of `filename`, or `backingfile`, does not exist.
+    ///
+    /// See also [`add_drive`](Self::add_drive), [`disk_format`](Self::disk_format), [`disk_virtual_size`](Self::disk_virtual_size), [`disk_has_backing_file`](Self::disk_has_backing_file).
     pub fn disk_create(
         &self,
         filename: impl AsRef<[u8]>,
@@ -54,17 +69,27 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Find out the format of a disk image.
     ///
-    /// FILL
+    /// The image is recognized by what is in it; what is like no format is `raw`.  Somebody who can
+    /// write to a raw image can make it look like any format, so the answer must not be used as the
+    /// `format` of `add_drive` for an image from somebody you do not trust.
     ///
     /// # Arguments
     ///
-    /// * `filename`: FILL
+    /// * `filename`: file or block device of the host
     ///
     /// # Result
     ///
-    /// FILL
+    /// format, such as `raw`, `qcow2` or `vmdk`
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `filename` is neither a file nor a block device.
+    /// * `EISDIR`: `filename` is a directory.
+    /// * `ENOENT`: `filename` does not exist.
+    ///
+    /// See also [`add_drive`](Self::add_drive), [`disk_virtual_size`](Self::disk_virtual_size), [`disk_has_backing_file`](Self::disk_has_backing_file).
     pub fn disk_format(&self, filename: impl AsRef<[u8]>) -> Result<BString> {
         let filename = filename.as_ref();
         self.action(
@@ -76,17 +101,26 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Find out the size of the disk in an image.
     ///
-    /// FILL
+    /// The size of the disk has little to do with the space that the image takes up on the host.
+    /// It is what the image says: an image from somebody you do not trust may claim any size.
     ///
     /// # Arguments
     ///
-    /// * `filename`: FILL
+    /// * `filename`: file or block device of the host
     ///
     /// # Result
     ///
-    /// FILL
+    /// size in bytes, as seen by a guest
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `filename` is neither a file nor a block device.
+    /// * `EISDIR`: `filename` is a directory.
+    /// * `ENOENT`: `filename` does not exist.
+    ///
+    /// See also [`disk_format`](Self::disk_format), [`blockdev_getsize64`](Self::blockdev_getsize64).
     pub fn disk_virtual_size(&self, filename: impl AsRef<[u8]>) -> Result<i64> {
         let filename = filename.as_ref();
         self.action(
@@ -98,17 +132,26 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Find out whether a disk image is an overlay.
     ///
-    /// FILL
+    /// An image with a backing file holds only the differences to that file.  The backing file need
+    /// not be there for the answer.
     ///
     /// # Arguments
     ///
-    /// * `filename`: FILL
+    /// * `filename`: file or block device of the host
     ///
     /// # Result
     ///
-    /// FILL
+    /// whether the image refers to a backing file
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `filename` is neither a file nor a block device.
+    /// * `EISDIR`: `filename` is a directory.
+    /// * `ENOENT`: `filename` does not exist.
+    ///
+    /// See also [`disk_create`](Self::disk_create), [`disk_format`](Self::disk_format).
     pub fn disk_has_backing_file(&self, filename: impl AsRef<[u8]>) -> Result<bool> {
         let filename = filename.as_ref();
         self.action(

@@ -6,12 +6,12 @@ use crate::error::Result;
 use bstr::ByteSlice;
 use guestfs_protocol::*;
 
-pub(super) fn ping_daemon(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+pub(super) fn ping_daemon(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     crate::appliance::ping_daemon(cx)?;
     Ok(Reply::empty())
 }
 
-pub(super) fn sync(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+pub(super) fn sync(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     crate::appliance::sync(cx)?;
     Ok(Reply::empty())
 }
@@ -22,7 +22,7 @@ pub(super) fn debug(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
     Ok(Reply::of(&DebugRet { result }))
 }
 
-pub(super) fn available_all_groups(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+pub(super) fn available_all_groups(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     let groups = crate::appliance::available_all_groups(cx)?;
     Ok(Reply::of(&AvailableAllGroupsRet { groups }))
 }
@@ -33,7 +33,7 @@ pub(super) fn umask(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
     Ok(Reply::of(&UmaskRet { oldmask }))
 }
 
-pub(super) fn get_umask(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+pub(super) fn get_umask(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     let mask = crate::appliance::get_umask(cx)?;
     Ok(Reply::of(&GetUmaskRet { mask }))
 }
@@ -44,12 +44,12 @@ pub(super) fn internal_feature_available(cx: &mut Ctx, call: &Call<'_>) -> Resul
     Ok(Reply::of(&InternalFeatureAvailableRet { result }))
 }
 
-pub(super) fn internal_autosync(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+pub(super) fn internal_autosync(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     crate::appliance::internal_autosync(cx)?;
     Ok(Reply::empty())
 }
 
-pub(super) fn internal_exit(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+pub(super) fn internal_exit(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     crate::appliance::internal_exit(cx)?;
     Ok(Reply::empty())
 }

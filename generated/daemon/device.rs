@@ -5,12 +5,12 @@ use crate::ctx::Ctx;
 use crate::error::Result;
 use guestfs_protocol::*;
 
-pub(super) fn list_devices(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+pub(super) fn list_devices(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     let devices = crate::device::list_devices(cx)?;
     Ok(Reply::of(&ListDevicesRet { devices }))
 }
 
-pub(super) fn nr_devices(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+pub(super) fn nr_devices(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     let nrdisks = crate::device::nr_devices(cx)?;
     Ok(Reply::of(&NrDevicesRet { nrdisks }))
 }

@@ -7,7 +7,7 @@ use bstr::BString;
 use bstr::ByteSlice;
 use guestfs_protocol::*;
 
-pub(super) fn list_filesystems(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+pub(super) fn list_filesystems(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     let fses = crate::filesystem::list_filesystems(cx)?
         .into_iter()
         .flat_map(|(key, value)| [key, value])

@@ -29,37 +29,37 @@ pub(super) fn lvcreate(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
     Ok(Reply::empty())
 }
 
-pub(super) fn pvs(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+pub(super) fn pvs(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     cx.needs_feature("lvm2")?;
     let physvols = crate::lvm::pvs(cx)?;
     Ok(Reply::of(&PvsRet { physvols }))
 }
 
-pub(super) fn vgs(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+pub(super) fn vgs(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     cx.needs_feature("lvm2")?;
     let volgroups = crate::lvm::vgs(cx)?;
     Ok(Reply::of(&VgsRet { volgroups }))
 }
 
-pub(super) fn lvs(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+pub(super) fn lvs(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     cx.needs_feature("lvm2")?;
     let logvols = crate::lvm::lvs(cx)?;
     Ok(Reply::of(&LvsRet { logvols }))
 }
 
-pub(super) fn pvs_full(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+pub(super) fn pvs_full(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     cx.needs_feature("lvm2")?;
     let physvols = crate::lvm::pvs_full(cx)?;
     Ok(Reply::of(&PvsFullRet { physvols }))
 }
 
-pub(super) fn vgs_full(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+pub(super) fn vgs_full(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     cx.needs_feature("lvm2")?;
     let volgroups = crate::lvm::vgs_full(cx)?;
     Ok(Reply::of(&VgsFullRet { volgroups }))
 }
 
-pub(super) fn lvs_full(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+pub(super) fn lvs_full(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     cx.needs_feature("lvm2")?;
     let logvols = crate::lvm::lvs_full(cx)?;
     Ok(Reply::of(&LvsFullRet { logvols }))

@@ -218,13 +218,13 @@ pub(super) fn realpath(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
     Ok(Reply::of(&RealpathRet { rpath }))
 }
 
-pub(super) fn df(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+pub(super) fn df(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     cx.needs_root()?;
     let output = crate::metadata::df(cx)?;
     Ok(Reply::of(&DfRet { output }))
 }
 
-pub(super) fn df_h(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+pub(super) fn df_h(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     cx.needs_root()?;
     let output = crate::metadata::df_h(cx)?;
     Ok(Reply::of(&DfHRet { output }))

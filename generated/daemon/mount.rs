@@ -58,17 +58,17 @@ pub(super) fn umount(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
     Ok(Reply::empty())
 }
 
-pub(super) fn umount_all(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+pub(super) fn umount_all(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     crate::mount::umount_all(cx)?;
     Ok(Reply::empty())
 }
 
-pub(super) fn mounts(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+pub(super) fn mounts(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     let devices = crate::mount::mounts(cx)?;
     Ok(Reply::of(&MountsRet { devices }))
 }
 
-pub(super) fn mountpoints(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+pub(super) fn mountpoints(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     let mps =
         crate::mount::mountpoints(cx)?.into_iter().flat_map(|(key, value)| [key, value]).collect();
     Ok(Reply::of(&MountpointsRet { mps }))

@@ -6,7 +6,7 @@ use crate::error::Result;
 use bstr::ByteSlice;
 use guestfs_protocol::*;
 
-pub(super) fn list_partitions(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+pub(super) fn list_partitions(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     let partitions = crate::partition::list_partitions(cx)?;
     Ok(Reply::of(&ListPartitionsRet { partitions }))
 }

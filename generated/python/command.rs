@@ -19,7 +19,7 @@ impl GuestFS {
     /// The first argument is the path of a program, or a name to be looked up in
     /// `/usr/local/sbin`, `/usr/local/bin`, `/usr/sbin`, `/usr/bin`,
     /// `/sbin` and `/bin` of the guest, which is what `PATH` is set to.
-    /// Otherwise the environment has `HOME`, `LC_ALL=C`, `TERM=dumb` and
+    /// Otherwise the environment has `HOME=/`, `LC_ALL=C`, `TERM=dumb` and
     /// nothing else.  Standard input is empty.
     ///
     /// The libraries and files which the program needs have to be there: mount
@@ -37,7 +37,7 @@ impl GuestFS {
     /// :returns: what the program wrote to its standard output
     /// :raises Error: EACCES: the program is not executable.
     /// :raises Error: EINVAL: `arguments` is empty, or the name of the program is.
-    /// :raises Error: EMSGSIZE: the program wrote more than fits into one message.
+    /// :raises Error: EFBIG: the program wrote more than fits into one message.
     /// :raises Error: ENOENT: there is no such program.
     /// :raises Error: ENOEXEC: the program is for another architecture, or not a program at all.
     #[pyo3(signature = (arguments))]
@@ -67,7 +67,7 @@ impl GuestFS {
     ///
     /// :param command: command line, as for `/bin/sh -c`
     /// :returns: what the command wrote to its standard output
-    /// :raises Error: EMSGSIZE: the command wrote more than fits into one message.
+    /// :raises Error: EFBIG: the command wrote more than fits into one message.
     /// :raises Error: ENOENT: the guest has no `/bin/sh`.
     #[pyo3(signature = (command))]
     fn sh(&self, py: Python<'_>, command: Text) -> PyResult<Py<PyAny>> {

@@ -7,24 +7,58 @@ use crate::handle::GuestFS;
 
 #[pymethods]
 impl GuestFS {
-    /// FILL
+    /// add a disk image, disk or remote disk
     ///
-    /// FILL
+    /// The first disk that is added becomes `/dev/sda`, the second `/dev/sdb`, and so on.  There
+    /// may be up to 255, and they can be added only before `launch`.  `shutdown` takes them
+    /// away again.
     ///
-    /// :param filename: FILL
-    /// :param readonly: FILL
-    /// :param format: FILL
-    /// :param iface: FILL
-    /// :param name: FILL
-    /// :param label: FILL
-    /// :param protocol: FILL
-    /// :param server: FILL
-    /// :param username: FILL
-    /// :param secret: FILL
-    /// :param cachemode: FILL
-    /// :param discard: FILL
-    /// :param copyonread: FILL
-    /// :param blocksize: FILL
+    /// **A disk that is in use by a running virtual machine must not be added unless `readonly` is
+    /// set**: two systems that write to one disk destroy what is on it.  An image that is locked by
+    /// qemu is an error at launch.  With `readonly`, a disk in use can be looked at, though what is
+    /// seen of it may not fit together.
+    ///
+    /// `readonly` protects the disk and not the guest: writing seems to work, but goes to a
+    /// temporary file which disappears with the handle.
+    ///
+    /// Without `format`, the format is recognized by the first bytes of the image.  In a raw image,
+    /// these are written by the guest, who can make it look like another format, one that refers to
+    /// any file of the host.  **So give the format, at least `raw`, of every image that comes from
+    /// somebody you do not trust.**
+    ///
+    /// `/dev/null` stands for an empty disk of 4096 bytes.
+    ///
+    /// A remote disk has exactly one `server`, except that `rbd` takes any number of monitors, or
+    /// none to use those of the host's Ceph configuration.  What `filename` means depends on the
+    /// protocol: the path of the file (`ftp`, `ftps`, `http`, `https`, and `ssh`, where it is
+    /// absolute), the name of the export (`nbd`), `TARGET/LUN` (`iscsi`) or `POOL/IMAGE`
+    /// (`rbd`).  `username` is not for `nbd`; `secret` is neither for `nbd` nor for `ssh`,
+    /// which takes keys from the agent.  The `secret` of `rbd` is in base64.  No protocol is
+    /// contacted before launch.
+    ///
+    /// With `discard`, `enable` means that space which the guest gives back is to be freed on the
+    /// host; it is an error for a read-only disk.  `besteffort` is the same without the error.
+    ///
+    /// A `label` has 1 to 20 characters of A-Z, a-z, 0-9, `-` and `_`.
+    ///
+    /// :param filename: disk image or block device of the host, or for a remote disk its name there
+    /// :param readonly: leave the disk as it is: what is written to it is kept for this session only
+    /// :param format: format of the image, such as `raw` or `qcow2`; found out if not given
+    /// :param iface: ignored; kind of the virtual controller in former times
+    /// :param name: ignored; name of the disk in the guest it comes from, in former times
+    /// :param label: the disk is also `/dev/disk/guestfs/LABEL` in the appliance
+    /// :param protocol: where the disk is: `file` (the default), `ftp`, `ftps`, `http`, `https`, `iscsi`, `nbd`, `rbd` or `ssh`
+    /// :param server: server of a remote disk, as `HOST`, `HOST:PORT`, `tcp:HOST:PORT` or `unix:SOCKET`
+    /// :param username: user to name to the server
+    /// :param secret: password or key for the server
+    /// :param cachemode: `writeback` (the default), or `unsafe`, which may lose everything if the host crashes
+    /// :param discard: what to do with blocks the guest discards: `disable` (the default), `enable` or `besteffort`
+    /// :param copyonread: keep what is read from a remote or backing file in the image
+    /// :param blocksize: sector size to show to the guest: 512 or 4096
+    /// :raises Error: EEXIST: another drive has the same `label`.
+    /// :raises Error: EINVAL: an option has a value it cannot have, or does not go with the `protocol`; `filename` is neither a file nor a block device; or the handle is launched.
+    /// :raises Error: EISDIR: `filename` is a directory.
+    /// :raises Error: ENOENT: `filename` does not exist.
     #[pyo3(signature = (filename, readonly=None, format=None, iface=None, name=None, label=None, protocol=None, server=None, username=None, secret=None, cachemode=None, discard=None, copyonread=None, blocksize=None))]
     fn add_drive(
         &self,
@@ -62,24 +96,32 @@ impl GuestFS {
         self.run(py, |g| g.add_drive(&filename, &options))
     }
 
-    /// FILL
+    /// add a disk image or disk without changing it
     ///
-    /// FILL
+    /// This is `add_drive` with `readonly` set and no other option.  Writing to the disk seems to
+    /// work, but what is written is thrown away.
     ///
-    /// :param filename: FILL
+    /// :param filename: disk image or block device of the host
+    /// :raises Error: EINVAL: `filename` is neither a file nor a block device, or the handle is launched.
+    /// :raises Error: EISDIR: `filename` is a directory.
+    /// :raises Error: ENOENT: `filename` does not exist.
     #[pyo3(signature = (filename))]
     fn add_drive_ro(&self, py: Python<'_>, filename: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.add_drive_ro(&filename))
     }
 
-    /// FILL
+    /// add an empty disk for the time of the session
     ///
-    /// FILL
+    /// The disk is full of zeroes, and disappears with everything on it at `shutdown`, or however
+    /// else the handle ends.  It takes space in the temporary directory (see `set_tmpdir`) as it
+    /// is written to.  A size that is not a number of whole sectors of 512 bytes is rounded up.
     ///
-    /// :param size: FILL
-    /// :param name: FILL
-    /// :param label: FILL
-    /// :param blocksize: FILL
+    /// :param size: size of the disk
+    /// :param name: ignored; name of the disk in the guest, in former times
+    /// :param label: the disk is also `/dev/disk/guestfs/LABEL` in the appliance
+    /// :param blocksize: sector size to show to the guest: 512 or 4096
+    /// :raises Error: EEXIST: another drive has the same `label`.
+    /// :raises Error: EINVAL: `size` is not positive, an option has a value it cannot have, or the handle is launched.
     #[pyo3(signature = (size, name=None, label=None, blocksize=None))]
     fn add_drive_scratch(
         &self,

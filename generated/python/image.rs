@@ -7,18 +7,28 @@ use crate::handle::GuestFS;
 
 #[pymethods]
 impl GuestFS {
-    /// FILL
+    /// make a disk image
     ///
-    /// FILL
+    /// The image is an ordinary file of the host; it is not added to the handle, which may be in any
+    /// state.  Storage is taken up as the disk is written to, unless `preallocation` reserves it.
     ///
-    /// :param filename: FILL
-    /// :param format: FILL
-    /// :param size: FILL
-    /// :param backingfile: FILL
-    /// :param backingformat: FILL
-    /// :param preallocation: FILL
-    /// :param compat: FILL
-    /// :param clustersize: FILL
+    /// A `backingfile` that is not an absolute path is relative to the directory of the new image,
+    /// not to the current directory.  It must not be changed as long as there are overlays of it.
+    /// Its format is written into the new image, so that it is never guessed again: give
+    /// `backingformat` if the file comes from somebody you do not trust, for the reason that
+    /// `add_drive` explains.
+    ///
+    /// :param filename: file of the host to make; an existing one is overwritten
+    /// :param format: `raw` or `qcow2`
+    /// :param size: virtual size of the disk, or -1 to take that of `backingfile`
+    /// :param backingfile: image which the new one is an overlay of (`qcow2` only)
+    /// :param backingformat: format of `backingfile`; found out if not given
+    /// :param preallocation: storage to reserve: `off`, `sparse` (the same), `metadata` (`qcow2` only) or `full`
+    /// :param compat: oldest qemu which must read the image: `0.10` or `1.1` (`qcow2` only)
+    /// :param clustersize: size of clusters, a power of two from 512 bytes to 2 MiB (`qcow2` only)
+    /// :raises Error: EEXIST: `filename` exists and is not a file.
+    /// :raises Error: EINVAL: the format is not known, or does not have an option, or not that value of it.
+    /// :raises Error: ENOENT: the directory of `filename`, or `backingfile`, does not exist.
     #[pyo3(signature = (filename, format, size, backingfile=None, backingformat=None, preallocation=None, compat=None, clustersize=None))]
     fn disk_create(
         &self,
@@ -42,34 +52,47 @@ impl GuestFS {
         self.run(py, |g| g.disk_create(&filename, &format, size, &options))
     }
 
-    /// FILL
+    /// find out the format of a disk image
     ///
-    /// FILL
+    /// The image is recognized by what is in it; what is like no format is `raw`.  Somebody who can
+    /// write to a raw image can make it look like any format, so the answer must not be used as the
+    /// `format` of `add_drive` for an image from somebody you do not trust.
     ///
-    /// :param filename: FILL
-    /// :returns: FILL
+    /// :param filename: file or block device of the host
+    /// :returns: format, such as `raw`, `qcow2` or `vmdk`
+    /// :raises Error: EINVAL: `filename` is neither a file nor a block device.
+    /// :raises Error: EISDIR: `filename` is a directory.
+    /// :raises Error: ENOENT: `filename` does not exist.
     #[pyo3(signature = (filename))]
     fn disk_format(&self, py: Python<'_>, filename: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.disk_format(&filename))
     }
 
-    /// FILL
+    /// find out the size of the disk in an image
     ///
-    /// FILL
+    /// The size of the disk has little to do with the space that the image takes up on the host.
+    /// It is what the image says: an image from somebody you do not trust may claim any size.
     ///
-    /// :param filename: FILL
-    /// :returns: FILL
+    /// :param filename: file or block device of the host
+    /// :returns: size in bytes, as seen by a guest
+    /// :raises Error: EINVAL: `filename` is neither a file nor a block device.
+    /// :raises Error: EISDIR: `filename` is a directory.
+    /// :raises Error: ENOENT: `filename` does not exist.
     #[pyo3(signature = (filename))]
     fn disk_virtual_size(&self, py: Python<'_>, filename: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.disk_virtual_size(&filename))
     }
 
-    /// FILL
+    /// find out whether a disk image is an overlay
     ///
-    /// FILL
+    /// An image with a backing file holds only the differences to that file.  The backing file need
+    /// not be there for the answer.
     ///
-    /// :param filename: FILL
-    /// :returns: FILL
+    /// :param filename: file or block device of the host
+    /// :returns: whether the image refers to a backing file
+    /// :raises Error: EINVAL: `filename` is neither a file nor a block device.
+    /// :raises Error: EISDIR: `filename` is a directory.
+    /// :raises Error: ENOENT: `filename` does not exist.
     #[pyo3(signature = (filename))]
     fn disk_has_backing_file(&self, py: Python<'_>, filename: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.disk_has_backing_file(&filename))

@@ -20,6 +20,8 @@ struct View {
 #[derive(Serialize)]
 struct Stub {
     ident: String,
+    /// The name of the call, if anything is asked of it.
+    call: &'static str,
     options: Option<Options>,
     lines: Vec<String>,
 }
@@ -180,8 +182,10 @@ fn stub(function: &Function) -> Stub {
             lines.push(format!("Ok(Reply::of(&{}Ret {{ {result} }}))", camel(name)));
         }
     }
+    let asks = lines.iter().any(|line| line.contains("call."));
     Stub {
         ident: rust(name),
+        call: if asks { "call" } else { "_" },
         options: options.map(|name| Options { name, fields: option_fields(function) }),
         lines,
     }

@@ -158,7 +158,11 @@ fn method(function: &Function) -> Method {
         signature: names.join(", "),
         parameters,
         lines,
-        stub: Stub { name: function.name.clone(), parameters: stubs, returns: returns(&function.returns) },
+        stub: Stub {
+            name: function.name.clone(),
+            parameters: stubs,
+            returns: returns(&function.returns),
+        },
         ident,
     }
 }
@@ -208,10 +212,9 @@ fn argument(ident: &str, ty: ArgType) -> (&'static str, &'static str, String) {
         ArgType::Optstring => ("Option<Text>", "Text | None", format!("{ident}.as_deref()")),
         ArgType::Filein | ArgType::Fileout => ("Text", "Text", format!("{ident}.as_path()")),
         ArgType::Bytes => ("Text", "bytes | str", format!("&{ident}")),
-        ArgType::StringList
-        | ArgType::DeviceList
-        | ArgType::PathList
-        | ArgType::FilenameList => ("Vec<Text>", "Sequence[Text]", format!("&{ident}")),
+        ArgType::StringList | ArgType::DeviceList | ArgType::PathList | ArgType::FilenameList => {
+            ("Vec<Text>", "Sequence[Text]", format!("&{ident}"))
+        }
         ArgType::Pointer => ("usize", "int", ident.to_owned()),
     }
 }
