@@ -6,14 +6,16 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::fs::OFlags;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::error::{About, Errno, Error, Result};
+use crate::system;
+use crate::view::View;
 
 /// Where programs are.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -34,7 +36,7 @@ pub(crate) struct Tool {
     stdin: Vec<u8>,
     /// Keeps what the arguments name open until the program ends.
     held: Vec<OwnedFd>,
-    root: Option<OwnedFd>,
+    view: Option<View>,
 }
 
 /// What came of a program.
@@ -58,7 +60,7 @@ impl Tool {
             ok_status: vec![0],
             stdin: Vec::new(),
             held: Vec::new(),
-            root: None,
+            view: None,
         }
     }
 
@@ -105,9 +107,9 @@ impl Tool {
         self
     }
 
-    /// Runs the program of the guest whose root directory this is.
-    pub(crate) fn chroot(mut self, root: OwnedFd) -> Self {
-        self.root = Some(root);
+    /// What the program sees of the filesystems; the same as the daemon by default.
+    pub(crate) fn view(mut self, view: View) -> Self {
+        self.view = Some(view);
         self
     }
 
@@ -144,6 +146,11 @@ impl Tool {
         self.stream(input, &mut stdout).map(drop)
     }
 
+    /// Runs it from one to the other.
+    pub(crate) fn filter(self, input: &mut impl Read, out: &mut impl Write) -> Result<()> {
+        self.stream(input, out).map(drop)
+    }
+
     fn name(&self) -> String {
         let name = Path::new(&self.program).file_name().unwrap_or(&self.program);
         name.to_string_lossy().into_owned()
@@ -171,12 +178,20 @@ impl Tool {
         if has_input {
             command.stdin(Stdio::piped());
         }
-        if let Some(root) = &self.root {
-            enter(&mut command, root);
-        }
-        match command.spawn() {
+        let started = match &self.view {
+            Some(view) => {
+                if !has_input {
+                    // What has that name in the view might be the guest's.
+                    command.stdin(system::open("/dev/null", OFlags::RDONLY).about("/dev/null")?);
+                }
+                view.start(&mut command)?
+            }
+            None => command.spawn(),
+        };
+        let is_ours = self.view.as_ref().is_none_or(|view| !view.is_guest());
+        match started {
             Ok(child) => Ok(Running(child)),
-            Err(err) if err.kind() == io::ErrorKind::NotFound && self.root.is_none() => {
+            Err(err) if err.kind() == io::ErrorKind::NotFound && is_ours => {
                 Err(Error::unsupported(self.name()))
             }
             Err(err) => Err(err).about(self.program.to_string_lossy()),
@@ -237,22 +252,6 @@ pub(crate) fn exists(program: &str) -> bool {
         rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
     };
     PATH.split(':').any(access)
-}
-
-/// Makes the program see the guest's files only.
-#[expect(unsafe_code, reason = "the standard library has no stable way to change the root")]
-fn enter(command: &mut Command, root: &OwnedFd) {
-    let root = root.as_raw_fd();
-    let change = move || {
-        // SAFETY: the descriptor belongs to the `Tool`, which outlives the start of the program.
-        let root = unsafe { std::os::fd::BorrowedFd::borrow_raw(root) };
-        rustix::process::fchdir(root)?;
-        rustix::process::chroot(".")?;
-        rustix::process::chdir("/")?;
-        Ok(())
-    };
-    // SAFETY: `change` makes three system calls, and neither allocates nor locks.
-    unsafe { command.pre_exec(change) };
 }
 
 /// A program that must not outlive the call.
@@ -335,7 +334,8 @@ fn is_temporary(err: &io::Error) -> bool {
     matches!(err.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
-/// Moves bytes until the program has closed its outputs, so that it never waits for a full pipe.
+/// Moves bytes until the program has closed its outputs, so that it never waits for a full pipe, or
+/// until it has ended: what it leaves behind in the background may keep them open for ever.
 fn pump(
     child: &mut Child,
     input: &mut impl Read,
@@ -348,6 +348,7 @@ fn pump(
     if let Some(stdin) = &stdin {
         rustix::fs::fcntl_setfl(stdin, OFlags::NONBLOCK).about("standard input")?;
     }
+    let mut end = Some(end_of(child)?);
     let mut buffer = vec![0; 64 << 10];
     while stdout.is_some() || stderr.is_some() {
         if stdin.is_some() && pending.is_empty() {
@@ -356,7 +357,16 @@ fn pump(
                 stdin = None;
             }
         }
-        let [can_write, can_read, can_complain] = wait(&stdin, &stdout, &stderr)?;
+        let [can_write, can_read, can_complain, has_ended] = match end {
+            Some(_) => wait(&stdin, &stdout, &stderr, &end)?,
+            None => [false, true, true, false],
+        };
+        if has_ended {
+            // What is in the pipes is all that will come.
+            (end, stdin) = (None, None);
+            do_not_block(&stdout)?;
+            do_not_block(&stderr)?;
+        }
         if let (true, Some(pipe)) = (can_write, &mut stdin)
             && !pending.send(pipe)?
         {
@@ -380,9 +390,25 @@ fn pump(
     Ok(())
 }
 
+/// Something that is ready to be read when the program has ended.
+fn end_of(child: &Child) -> Result<OwnedFd> {
+    pidfd_open(Pid::from_child(child), PidfdFlags::empty()).about("end of the program")
+}
+
+fn do_not_block(pipe: &Option<impl AsFd>) -> Result<()> {
+    match pipe {
+        Some(pipe) => {
+            rustix::fs::fcntl_setfl(pipe, OFlags::NONBLOCK).about("output of the program")
+        }
+        None => Ok(()),
+    }
+}
+
 fn read(pipe: &mut impl Read, buffer: &mut [u8]) -> Result<usize> {
     loop {
         match pipe.read(buffer) {
+            // Only once the program has ended.
+            Err(err) if err.kind() == io::ErrorKind::WouldBlock => return Ok(0),
             Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
             result => return result.about("output of the program"),
         }
@@ -394,19 +420,21 @@ fn wait(
     stdin: &Option<impl AsFd>,
     stdout: &Option<impl AsFd>,
     stderr: &Option<impl AsFd>,
-) -> Result<[bool; 3]> {
-    let mut fds = Vec::with_capacity(3);
+    end: &Option<impl AsFd>,
+) -> Result<[bool; 4]> {
+    let mut fds = Vec::with_capacity(4);
     fds.extend(stdin.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLOUT)));
     fds.extend(stdout.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
     fds.extend(stderr.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
+    fds.extend(end.as_ref().map(|pidfd| PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)));
     match poll(&mut fds, PollTimeout::NONE) {
         Ok(_) => {}
-        Err(nix::errno::Errno::EINTR) => return Ok([false; 3]),
+        Err(nix::errno::Errno::EINTR) => return Ok([false; 4]),
         Err(err) => return Err(Error::sys("poll", Errno::from_raw_os_error(err as i32))),
     }
     let mut ready = fds.iter().map(|fd| fd.any().unwrap_or(true));
     let mut next = |open: bool| open && ready.next().unwrap_or(false);
-    Ok([next(stdin.is_some()), next(stdout.is_some()), next(stderr.is_some())])
+    Ok([next(stdin.is_some()), next(stdout.is_some()), next(stderr.is_some()), next(end.is_some())])
 }
 
 #[cfg(test)]
@@ -483,6 +511,13 @@ mod tests {
         let err = sh("exec sleep 1000").read_from(&mut Fails(0)).unwrap_err();
         assert_eq!(err.to_string(), "cancelled by the caller");
         assert!(start.elapsed() < Duration::from_secs(100));
+    }
+
+    #[test]
+    fn processes_left_behind_do_not_hold_the_caller() {
+        let start = Instant::now();
+        check(sh("sleep 100 & echo started"), r#"0 "started\n""#);
+        assert!(start.elapsed() < Duration::from_secs(50));
     }
 
     #[test]

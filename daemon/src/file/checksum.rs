@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Checksums of files.
+
+use std::fmt::Write;
+use std::io::{self, Read};
+
+use bstr::{BStr, BString, ByteSlice};
+use md5::Md5;
+use rustix::fs::{Mode, OFlags};
+use sha1::Sha1;
+use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
+
+use super::BLOCK;
+use crate::ctx::Ctx;
+use crate::error::{About, Errno, Error, Result};
+use crate::path::GuestPath;
+
+pub(crate) fn checksum(cx: &mut Ctx, csumtype: &BStr, path: &GuestPath) -> Result<BString> {
+    let sum = sum_of(csumtype)?;
+    let mut file = cx.open_regular(path, OFlags::RDONLY, Mode::empty())?;
+    sum(&mut file).about(path)
+}
+
+/// Reads everything and answers with the sum as text.
+type Sum = fn(&mut dyn Read) -> io::Result<BString>;
+
+fn sum_of(csumtype: &BStr) -> Result<Sum> {
+    Ok(match csumtype.as_bytes() {
+        b"crc" => cksum,
+        b"md5" => digest::<Md5>,
+        b"sha1" => digest::<Sha1>,
+        b"sha224" => digest::<Sha224>,
+        b"sha256" => digest::<Sha256>,
+        b"sha384" => digest::<Sha384>,
+        b"sha512" => digest::<Sha512>,
+        b"gost" | b"gost12" => {
+            let why = "checksums of this type are not supported";
+            return Err(Error::refused(Errno::NOTSUP, csumtype, why));
+        }
+        _ => {
+            let why = format!(
+                "{csumtype:?} is not one of crc, md5, sha1, sha224, sha256, sha384 and sha512"
+            );
+            return Err(Error::invalid("csumtype", why));
+        }
+    })
+}
+
+fn digest<D: Digest>(input: &mut dyn Read) -> io::Result<BString> {
+    let mut digest = D::new();
+    each_block(input, |block| digest.update(block))?;
+    let mut text = String::new();
+    for byte in digest.finalize().as_slice() {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    Ok(text.into())
+}
+
+/// The CRC of POSIX `cksum`: not reflected, and the length follows the content.
+fn cksum(input: &mut dyn Read) -> io::Result<BString> {
+    let (mut crc, mut length) = (0, 0_u64);
+    each_block(input, |block| {
+        crc = block.iter().fold(crc, crc_step);
+        length += block.len() as u64;
+    })?;
+    let bytes = length.to_le_bytes();
+    let significant = 8 - length.leading_zeros() as usize / 8;
+    crc = bytes[..significant].iter().fold(crc, crc_step);
+    Ok((!crc).to_string().into())
+}
+
+fn crc_step(crc: u32, byte: &u8) -> u32 {
+    crc << 8 ^ CRC[(crc >> 24) as usize ^ usize::from(*byte)]
+}
+
+const CRC: [u32; 256] = {
+    let mut table = [0; 256];
+    let mut n = 0;
+    while n < 256 {
+        let mut crc = (n as u32) << 24;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = if crc >> 31 == 1 { crc << 1 ^ 0x04c1_1db7 } else { crc << 1 };
+            bit += 1;
+        }
+        table[n] = crc;
+        n += 1;
+    }
+    table
+};
+
+fn each_block(input: &mut dyn Read, mut update: impl FnMut(&[u8])) -> io::Result<()> {
+    let mut block = vec![0; BLOCK];
+    loop {
+        match input.read(&mut block) {
+            Ok(0) => return Ok(()),
+            Ok(n) => update(&block[..n]),
+            Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+            Err(err) => return Err(err),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(csumtype: &str, content: &[u8], expected: &str) {
+        let got = match sum_of(csumtype.into()) {
+            Ok(sum) => sum(&mut &*content).unwrap().to_string(),
+            Err(err) => err.to_string(),
+        };
+        assert_eq!(got, expected);
+    }
+
+    #[test]
+    fn sums() {
+        check("crc", b"", "4294967295");
+        check("crc", b"abc\n", "1112837078");
+        check("crc", &[0; 8 << 20], "2532515601");
+        check("md5", b"", "d41d8cd98f00b204e9800998ecf8427e");
+        check("md5", b"abc\n", "0bee89b07a248e27c83fc3d5951213c1");
+        check("md5", &[0; 8 << 20], "96995b58d4cbf6aaa9041b4f00c7f6ae");
+        check("sha1", b"abc\n", "03cfd743661f07975fa2f1220c5194cbaff48451");
+        check("sha224", b"", "d14a028c2a3a2bc9476102bb288234c415a2b01f828ea62ac5b3e42f");
+        check(
+            "sha256",
+            b"a\0b",
+            "59b271ae1bbcb1d31d41929817f4b16fb439eb4f31520b5ad1d5ce98920a7138",
+        );
+        check(
+            "sha384",
+            b"",
+            "38b060a751ac96384cd9327eb1b1e36a21fdb71114be07434c0cc7bf63f6e1da\
+             274edebfe76f65fbd51ad2f14898b95b",
+        );
+        check(
+            "sha512",
+            b"abc\n",
+            "4f285d0c0cc77286d8731798b7aae2639e28270d4166f40d769cbbdca5230714\
+             d848483d364e2f39fe6cb9083c15229b39a33615ebc6d57605f7c43f6906739d",
+        );
+        check("gost", b"", "gost: checksums of this type are not supported");
+        check(
+            "SHA1",
+            b"",
+            "csumtype: \"SHA1\" is not one of crc, md5, sha1, sha224, sha256, sha384 and sha512",
+        );
+    }
+}

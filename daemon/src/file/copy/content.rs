@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Copying of what is in a file: shared blocks if the filesystem can, and holes stay holes.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use rustix::fs::{SeekFrom, copy_file_range, ioctl_ficlone, seek};
+use rustix::io::Errno;
+
+use crate::file::BLOCK;
+
+/// The most that one system call is asked to copy.
+const AT_ONCE: u64 = 1 << 30;
+
+/// Copies the first `size` bytes to the empty file `to`.
+pub(super) fn copy(from: &File, to: &File, size: u64) -> io::Result<()> {
+    if size == 0 || ioctl_ficlone(to, from).is_ok() {
+        return Ok(());
+    }
+    let mut at = 0;
+    while let Some((start, end)) = next_data(from, at, size)? {
+        copy_range(from, to, start, end)?;
+        at = end;
+    }
+    // The file may end with a hole.
+    to.set_len(size)
+}
+
+/// The next bytes from `at` on which are not a hole.
+fn next_data(from: &File, at: u64, size: u64) -> io::Result<Option<(u64, u64)>> {
+    if at >= size {
+        return Ok(None);
+    }
+    match seek(from, SeekFrom::Data(at)) {
+        Ok(start) if start < size => {
+            let end = seek(from, SeekFrom::Hole(start))?;
+            Ok(Some((start, end.min(size))))
+        }
+        Ok(_) | Err(Errno::NXIO) => Ok(None),
+        // The filesystem knows no holes.
+        Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(Some((at, size))),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+fn copy_range(from: &File, to: &File, start: u64, end: u64) -> io::Result<()> {
+    let (mut source, mut target) = (start, start);
+    while source < end {
+        let length = (end - source).min(AT_ONCE) as usize;
+        match copy_file_range(from, Some(&mut source), to, Some(&mut target), length) {
+            // Shorter than it was when we looked.
+            Ok(0) => return Ok(()),
+            Ok(_) | Err(Errno::INTR) => {}
+            // Another filesystem, or one that cannot do this.
+            Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                return copy_by_hand(from, to, source, end);
+            }
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
+}
+
+fn copy_by_hand(from: &File, to: &File, start: u64, end: u64) -> io::Result<()> {
+    let mut block = vec![0; BLOCK];
+    let mut at = start;
+    while at < end {
+        let wanted = (end - at).min(BLOCK as u64) as usize;
+        match from.read_at(&mut block[..wanted], at) {
+            Ok(0) => return Ok(()),
+            Ok(n) => {
+                to.write_all_at(&block[..n], at)?;
+                at += n as u64;
+            }
+            Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+            Err(err) => return Err(err),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_copy_the_same() {
+        let [from, kernel, hand] = [(); 3].map(|()| tempfile::tempfile().unwrap());
+        from.write_all_at(&vec![1; 2 * BLOCK + 5], 1 << 20).unwrap();
+        from.set_len(3 << 20).unwrap();
+        copy(&from, &kernel, 3 << 20).unwrap();
+        copy_by_hand(&from, &hand, 0, 3 << 20).unwrap();
+        let [from, kernel, hand] = [from, kernel, hand].map(|file| {
+            let mut content = vec![9; 4 << 20];
+            let n = file.read_at(&mut content, 0).unwrap();
+            content.truncate(n);
+            content
+        });
+        assert!(from.len() == 3 << 20 && from == kernel && from == hand);
+    }
+}

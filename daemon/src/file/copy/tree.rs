@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Copying of whole trees: links, special files and attributes included, and no link followed.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+
+use bstr::{BStr, BString, ByteSlice};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags, chmod,
+    chownat, fstat, getxattr, linkat, listxattr, mkdirat, mknodat, openat, readlinkat, setxattr,
+    statat, symlinkat, unlinkat, utimensat,
+};
+
+use super::{below, content, is_same, open_directory, same_file};
+use crate::ctx::Ctx;
+use crate::error::{About, Errno, Error, Result};
+use crate::file::names;
+use crate::path::GuestPath;
+use crate::tool::proc_path;
+
+/// What a copy gets from what it is copied from, besides the content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// Owner, mode, times, extended attributes and hard links.
+    Everything,
+    /// The permissions, less the mask.
+    Mode,
+}
+
+/// The kernel's limit for the value of an attribute, and for the list of their names.
+const XATTR_MAX: usize = 64 << 10;
+
+/// Copies `src` and everything below to `dest`, which is its new name.
+pub(super) fn copy_tree(cx: &Ctx, src: &GuestPath, dest: &GuestPath, keep: Keep) -> Result<()> {
+    let (from, name) = cx.parent(src)?;
+    let stat = statat(&from, name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW).about(src)?;
+    let (to, new_name) = cx.parent(dest)?;
+    if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+        not_into_itself(cx, src, &stat, &to, dest)?;
+    }
+    let mut copier = Copier { keep, top: to, links: HashMap::new(), frames: Vec::new() };
+    let top = copier.top.try_clone().about(dest)?;
+    let entry = Entry {
+        from: &from,
+        name: name.as_bstr(),
+        to: &top,
+        new_name: new_name.as_bstr(),
+        below: new_name.clone(),
+        src: src.clone(),
+        dest: dest.clone(),
+    };
+    copier.copy(entry)?;
+    copier.finish()
+}
+
+/// Fails if the directory `to` is below, or is, the directory of which this is the status.
+fn not_into_itself(
+    cx: &Ctx,
+    src: &GuestPath,
+    stat: &Stat,
+    to: &OwnedFd,
+    dest: &GuestPath,
+) -> Result<()> {
+    let root = fstat(cx.root()?).about("/")?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut directory = to.try_clone().about(dest)?;
+    loop {
+        let at = fstat(&directory).about(dest)?;
+        if is_same(&at, stat) {
+            let why = format!("would be copied into itself, {dest}");
+            return Err(Error::invalid(src, why));
+        }
+        if is_same(&at, &root) {
+            return Ok(());
+        }
+        // Never above the guest's root, where the loop ends.
+        directory = openat(&directory, "..", flags, Mode::empty()).about(dest)?;
+    }
+}
+
+/// One name on both sides.
+struct Entry<'a> {
+    from: &'a OwnedFd,
+    name: &'a BStr,
+    to: &'a OwnedFd,
+    new_name: &'a BStr,
+    /// Path of the copy, from the directory that everything is copied to.
+    below: BString,
+    src: GuestPath,
+    dest: GuestPath,
+}
+
+/// A directory that is being copied.
+struct Frame {
+    from: OwnedFd,
+    to: OwnedFd,
+    names: std::vec::IntoIter<BString>,
+    stat: Stat,
+    below: BString,
+    src: GuestPath,
+    dest: GuestPath,
+}
+
+struct Copier {
+    keep: Keep,
+    /// The directory that everything is copied to.
+    top: OwnedFd,
+    /// Files with several names which were copied, and where to.
+    links: HashMap<(u64, u64), BString>,
+    /// On the heap, as the guest decides how deep its directories are.
+    frames: Vec<Frame>,
+}
+
+impl Copier {
+    /// Copies what is in the directories.
+    fn finish(&mut self) -> Result<()> {
+        while let Some(mut frame) = self.frames.pop() {
+            let Some(name) = frame.names.next() else {
+                // Last of all, as the time changes with each new entry.
+                self.keep_attributes(&frame.from, &frame.to, &frame.stat, &frame.dest)?;
+                continue;
+            };
+            let depth = self.frames.len();
+            self.copy(Entry {
+                from: &frame.from,
+                name: name.as_bstr(),
+                to: &frame.to,
+                new_name: name.as_bstr(),
+                below: below(frame.below.as_bstr(), name.as_bstr()),
+                src: frame.src.join(&name),
+                dest: frame.dest.join(&name),
+            })?;
+            self.frames.insert(depth, frame);
+        }
+        Ok(())
+    }
+
+    fn copy(&mut self, entry: Entry<'_>) -> Result<()> {
+        let stat = statat(entry.from, entry.name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW)
+            .about(&entry.src)?;
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if kind == FileType::Directory {
+            return self.enter(entry, stat);
+        }
+        make_room(&entry, &stat)?;
+        if self.keep == Keep::Everything && stat.st_nlink > 1 {
+            let file = (stat.st_dev, stat.st_ino);
+            if let Some(first) = self.links.get(&file) {
+                let new_name = entry.new_name.as_bytes();
+                return linkat(&self.top, first.as_bytes(), entry.to, new_name, AtFlags::empty())
+                    .about(entry.dest);
+            }
+            self.links.insert(file, entry.below.clone());
+        }
+        match kind {
+            FileType::RegularFile => self.copy_file(&entry, &stat),
+            FileType::Symlink => {
+                let target =
+                    readlinkat(entry.from, entry.name.as_bytes(), Vec::new()).about(&entry.src)?;
+                symlinkat(target, entry.to, entry.new_name.as_bytes()).about(&entry.dest)?;
+                self.keep_by_name(&entry, &stat)
+            }
+            _ => {
+                let mode = Mode::from_raw_mode(stat.st_mode & 0o777);
+                mknodat(entry.to, entry.new_name.as_bytes(), kind, mode, stat.st_rdev)
+                    .about(&entry.dest)?;
+                self.keep_by_name(&entry, &stat)
+            }
+        }
+    }
+
+    /// Makes a directory; what is in it comes later.
+    fn enter(&mut self, entry: Entry<'_>, stat: Stat) -> Result<()> {
+        let Entry { from, name, to, new_name, below, src, dest } = entry;
+        let mode = match self.keep {
+            // Nobody else's until it has the right owner.
+            Keep::Everything => Mode::RWXU,
+            Keep::Mode => Mode::from_raw_mode(stat.st_mode & 0o777) | Mode::RWXU,
+        };
+        match mkdirat(to, new_name.as_bytes(), mode) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(Error::sys(dest, errno)),
+        }
+        let from = open_directory(from, name).about(&src)?;
+        let to = match open_directory(to, new_name) {
+            Err(Errno::LOOP) => return Err(Error::sys(dest, Errno::NOTDIR)),
+            to => to.about(&dest)?,
+        };
+        let names = names(&from).about(&src)?.into_iter();
+        self.frames.push(Frame { from, to, names, stat, below, src, dest });
+        Ok(())
+    }
+
+    fn copy_file(&self, entry: &Entry<'_>, stat: &Stat) -> Result<()> {
+        let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let from =
+            openat(entry.from, entry.name.as_bytes(), flags, Mode::empty()).about(&entry.src)?;
+        let mode = match self.keep {
+            Keep::Everything => Mode::RUSR | Mode::WUSR,
+            Keep::Mode => Mode::from_raw_mode(stat.st_mode & 0o777),
+        };
+        let flags = flags | OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+        let to = openat(entry.to, entry.new_name.as_bytes(), flags, mode).about(&entry.dest)?;
+        let (from, to) = (File::from(from), File::from(to));
+        content::copy(&from, &to, stat.st_size.unsigned_abs()).about(&entry.dest)?;
+        self.keep_attributes(&from.into(), &to.into(), stat, &entry.dest)
+    }
+
+    /// Attributes of what cannot be opened, only named.
+    fn keep_by_name(&self, entry: &Entry<'_>, stat: &Stat) -> Result<()> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open =
+            |directory, name: &BStr| openat(directory, name.as_bytes(), flags, Mode::empty());
+        let from = open(entry.from, entry.name).about(&entry.src)?;
+        let to = open(entry.to, entry.new_name).about(&entry.dest)?;
+        self.keep_attributes(&from, &to, stat, &entry.dest)
+    }
+
+    fn keep_attributes(
+        &self,
+        from: &OwnedFd,
+        to: &OwnedFd,
+        stat: &Stat,
+        dest: &GuestPath,
+    ) -> Result<()> {
+        match self.keep {
+            Keep::Everything => keep_everything(from, to, stat).about(dest),
+            Keep::Mode => Ok(()),
+        }
+    }
+}
+
+/// Removes what is in the way of a copy that is not a directory.
+fn make_room(entry: &Entry<'_>, stat: &Stat) -> Result<()> {
+    let new_name = entry.new_name.as_bytes();
+    let there = match statat(entry.to, new_name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(there) => there,
+        Err(Errno::NOENT) => return Ok(()),
+        Err(errno) => return Err(Error::sys(&entry.dest, errno)),
+    };
+    if is_same(&there, stat) {
+        return Err(same_file(&entry.src, &entry.dest));
+    }
+    unlinkat(entry.to, new_name, AtFlags::empty()).about(&entry.dest)
+}
+
+/// The paths in `/proc` name the open files themselves, even if these are links.
+fn keep_everything(from: &OwnedFd, to: &OwnedFd, stat: &Stat) -> rustix::io::Result<()> {
+    let (source, target) = (proc_path(from), proc_path(to));
+    let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+    // First, as a new owner takes set-user-id bits and capabilities away.
+    chownat(to, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
+        chmod(&target, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
+    }
+    let mut buffer = vec![0; XATTR_MAX];
+    let length = match listxattr(&source, buffer.as_mut_slice()) {
+        Err(Errno::OPNOTSUPP) => 0,
+        result => result?,
+    };
+    let list = buffer[..length].to_vec();
+    for name in list.split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
+        let length = getxattr(&source, name, buffer.as_mut_slice())?;
+        match setxattr(&target, name, &buffer[..length], XattrFlags::empty()) {
+            // The other filesystem has no attributes of this kind.
+            Ok(()) | Err(Errno::OPNOTSUPP) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    let times = Timestamps {
+        last_access: Timespec { tv_sec: stat.st_atime, tv_nsec: stat.st_atime_nsec as _ },
+        last_modification: Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec as _ },
+    };
+    utimensat(CWD, &target, &times, AtFlags::empty())
+}
