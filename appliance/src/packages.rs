@@ -78,13 +78,17 @@ pub(crate) fn fetch(cache: &Path, update: bool, say: impl Fn(&str)) -> Result<Ve
         command
     };
     say("reading the package lists");
-    host::run(&mut apt(&["update"]))?;
+    // A source that does not answer matters only if packages are missing afterwards.
+    let updated = host::run(&mut apt(&["update", "-o", "APT::Update::Error-Mode=any"]));
     let install = |options: &[&'static str]| {
         let mut command = apt(&["install"]);
         command.args(options).arg("--").args(&selection.wanted);
         command
     };
-    let list = host::run(&mut install(&["--print-uris"]))?;
+    let list = host::run(&mut install(&["--print-uris"])).map_err(|err| match updated {
+        Ok(_) => err,
+        Err(cause) => cause,
+    })?;
     let list = String::from_utf8(list).context("apt-get: list of packages")?;
     // 'URI' FILE SIZE HASH: the files that are not in the cache yet.
     let sizes = list.lines().filter_map(|it| it.split_whitespace().nth(2)?.parse::<u64>().ok());
