@@ -217,11 +217,16 @@ impl Drive {
     /// A drive with these options, which are checked; the disk itself isn't looked at.
     pub(crate) fn new(filename: &[u8], options: &AddDriveOptions) -> Result<Self> {
         let readonly = options.readonly.unwrap_or(false);
-        let discard = one_of("discard", &options.discard, Discard::Disable, &[
-            ("disable", Discard::Disable),
-            ("enable", Discard::Enable),
-            ("besteffort", Discard::BestEffort),
-        ])?;
+        let discard = one_of(
+            "discard",
+            &options.discard,
+            Discard::Disable,
+            &[
+                ("disable", Discard::Disable),
+                ("enable", Discard::Enable),
+                ("besteffort", Discard::BestEffort),
+            ],
+        )?;
         if readonly && discard == Discard::Enable {
             return Err(Error::invalid("discard", "a read-only drive has nothing to discard"));
         }
@@ -231,10 +236,12 @@ impl Drive {
             format,
             readonly,
             label: options.label.as_ref().map(|it| label(it)).transpose()?,
-            cache: one_of("cachemode", &options.cachemode, CacheMode::Writeback, &[
-                ("writeback", CacheMode::Writeback),
-                ("unsafe", CacheMode::Unsafe),
-            ])?,
+            cache: one_of(
+                "cachemode",
+                &options.cachemode,
+                CacheMode::Writeback,
+                &[("writeback", CacheMode::Writeback), ("unsafe", CacheMode::Unsafe)],
+            )?,
             discard,
             copy_on_read: options.copyonread.unwrap_or(false),
             block_size: options.blocksize.map(block_size).transpose()?,
@@ -308,7 +315,12 @@ fn source(filename: &[u8], options: &AddDriveOptions) -> Result<Source> {
         protocol,
         servers,
         path: path.to_owned(),
-        username: options.username.as_ref().map(|it| text("username", it)).transpose()?.map(Into::into),
+        username: options
+            .username
+            .as_ref()
+            .map(|it| text("username", it))
+            .transpose()?
+            .map(Into::into),
         secret: options.secret.clone(),
     }))
 }
@@ -504,7 +516,11 @@ mod tests {
         };
         check("/a.img", with(|_| {}), "/a.img");
         check("", with(|_| {}), "filename: is empty");
-        check("/a", with(|o| o.format = Some("qcow2,x=y".into())), "format: \"qcow2,x=y\" is no name");
+        check(
+            "/a",
+            with(|o| o.format = Some("qcow2,x=y".into())),
+            "format: \"qcow2,x=y\" is no name",
+        );
         check("/a", with(|o| o.format = Some("".into())), "format: is empty");
         check("/a", with(|o| o.label = Some("a b".into())), "label: \"a b\" is no name");
         check(

@@ -195,7 +195,6 @@ impl Handle {
     pub(crate) fn log(&self, kind: LogKind, text: &[u8]) {
         match kind {
             LogKind::Appliance => self.emit(Events::APPLIANCE, Payload::Buf(text)),
-            LogKind::Warning => self.emit(Events::WARNING, Payload::Buf(text)),
             LogKind::Library => {
                 if self.with(|s| s.config.verbose) {
                     self.emit(Events::LIBRARY, Payload::Buf(text));

@@ -48,7 +48,8 @@ const MAGIC: [(usize, &[u8], &str); 9] = [
 
 /// The format of an image that begins like this.
 pub(crate) fn format_of(head: &[u8]) -> &'static str {
-    let known = MAGIC.iter().find(|(at, magic, _)| head.get(*at..).is_some_and(|it| it.starts_with(magic)));
+    let known =
+        MAGIC.iter().find(|(at, magic, _)| head.get(*at..).is_some_and(|it| it.starts_with(magic)));
     known.map_or("raw", |(_, _, format)| format)
 }
 
@@ -108,7 +109,8 @@ fn info_arguments() -> Vec<OsString> {
 }
 
 fn parse(output: &[u8], name: &str) -> Result<Image> {
-    let bad = || Error::new(0, format!("{name}: {QEMU_IMG} says nothing about its format and size"));
+    let bad =
+        || Error::new(0, format!("{name}: {QEMU_IMG} says nothing about its format and size"));
     Image::parse(output).ok_or_else(bad)
 }
 
@@ -294,7 +296,9 @@ fn qcow2_arguments(
     }
     match options.compat.as_ref().map(|it| it.as_slice()) {
         None => {}
-        Some(it @ (b"0.10" | b"1.1")) => args.extend(["-o".into(), format!("compat={}", it.as_bstr()).into()]),
+        Some(it @ (b"0.10" | b"1.1")) => {
+            args.extend(["-o".into(), format!("compat={}", it.as_bstr()).into()])
+        }
         Some(it) => {
             let why = format!("{}: not one of 0.10, 1.1", it.as_bstr());
             return Err(Error::invalid("compat", why));

@@ -175,7 +175,8 @@ mod tests {
     #[track_caller]
     fn check_remote(filename: &str, options: AddDriveOptions, expected: &str) {
         let drive = Drive::new(filename.as_bytes(), &options).unwrap();
-        let supplies = Supplies { secret: options.secret.is_some().then_some("s"), ..Default::default() };
+        let supplies =
+            Supplies { secret: options.secret.is_some().then_some("s"), ..Default::default() };
         let node = image(&drive.source, "raw", supplies);
         assert_eq!(node["file"].to_string(), expected);
     }

@@ -89,7 +89,8 @@ mod tests {
     #[test]
     fn found_once() {
         let cachedir = tempfile::tempdir().unwrap();
-        let find = |fact: &str| remembered(cachedir.path(), "cache test", || fact.parse::<String>());
+        let find =
+            |fact: &str| remembered(cachedir.path(), "cache test", || fact.parse::<String>());
         assert_eq!(find("first").unwrap(), "first");
         assert_eq!(find("second").unwrap(), "first");
         // A new program reads the file.

@@ -57,8 +57,10 @@ impl Disks {
     fn disk(&mut self, index: usize, drive: &Drive, tmpdir: &Path) -> Result<Disk> {
         let secret_id = format!("secret{index}");
         let secret = self.secret(&secret_id, drive)?;
-        let mut supplies =
-            Supplies { secret: secret.is_some().then_some(secret_id.as_str()), ..Default::default() };
+        let mut supplies = Supplies {
+            secret: secret.is_some().then_some(secret_id.as_str()),
+            ..Default::default()
+        };
         let mut proc_path = None;
         let opened = match &drive.source {
             Source::File(path) => {

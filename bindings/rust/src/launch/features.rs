@@ -12,12 +12,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::cache;
-use super::process::{Process, Setup};
+use super::process::{Ended, Process, Setup};
 use super::qmp::Qmp;
+use super::report::last_error;
 use crate::error::{Error, Result};
 
 /// An idle qemu answers in a tenth of a second.
 const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A program that isn't a qemu ends soon.
+const DEATH_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Machine types the appliance runs on, best first.
 const MACHINES: [&str; 2] = ["pc", "q35"];
@@ -30,7 +34,7 @@ const NEEDED: [&str; 5] =
 const WANTED: [&str; 2] = ["virtio-rng-pci", "virtio-net-pci"];
 
 /// Properties of the machine which are switched off if they are there.
-const UNNEEDED: [&str; 4] = ["usb", "vmport", "graphics", "hpet"];
+const UNNEEDED: [&str; 3] = ["usb", "vmport", "hpet"];
 
 /// The part of a qemu's abilities that its command line depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +58,7 @@ impl Features {
 /// Asks `hv`, or remembers its answer until the program is replaced.
 pub(super) fn of(hv: &Path, cachedir: &Path) -> Result<Features> {
     let identity = cache::identity(hv).map_err(|it| Error::io(&it, hv.display()))?;
-    let found = cache::remembered(cachedir, &format!("features 1 {identity}"), || {
+    let found = cache::remembered(cachedir, &format!("features 2 {identity}"), || {
         serde_json::to_string(&ask(hv)?).map_err(|it| unusable(hv, &it.to_string()))
     })?;
     // A cache file from another time is no reason to fail.
@@ -77,17 +81,21 @@ fn ask(hv: &Path) -> Result<Features> {
         let setup = Setup { inherit, dies_with_us: true, ..Setup::default() };
         Ok((Process::spawn(command, setup)?, Qmp::new(ours)))
     };
-    let (process, mut qmp) = start().map_err(|it| Error::io(&it, hv.display()))?;
+    let (mut process, mut qmp) = start().map_err(|it| Error::io(&it, hv.display()))?;
     let deadline = Instant::now() + DEADLINE;
-    let answers = Answers::collect(&mut |command, arguments| {
-        qmp.execute(command, arguments, deadline)
-    });
+    let answers =
+        Answers::collect(&mut |command, arguments| qmp.execute(command, arguments, deadline));
     match answers {
         Ok(answers) => answers.features().map_err(|it| unusable(hv, &it)),
         Err(error) => {
-            let said = process.stderr();
-            let said = said.trim();
-            Err(unusable(hv, if said.is_empty() { error.to_string() } else { said.into() }.trim()))
+            let ended = process.wait(Instant::now() + DEATH_DEADLINE).ok().flatten();
+            let why = match (last_error(&process.stderr()), ended) {
+                (Some(said), _) => said,
+                (None, Some(Ended::Exited(code))) => format!("it exits with status {code}"),
+                (None, Some(Ended::Killed(signal))) => format!("signal {signal} kills it"),
+                (None, _) => error.to_string(),
+            };
+            Err(unusable(hv, &why))
         }
     }
 }
@@ -167,9 +175,10 @@ mod tests {
         let answers = Answers::collect(&mut |command, arguments| {
             Ok(match command {
                 "query-version" => json!({"qemu": {"major": 7, "minor": 2, "micro": 22}}),
-                "query-machines" => {
-                    machines.iter().map(|it| json!({"alias": it, "name": format!("{it}-9")})).collect()
-                }
+                "query-machines" => machines
+                    .iter()
+                    .map(|it| json!({"alias": it, "name": format!("{it}-9")}))
+                    .collect(),
                 "qom-list-types" => list(devices),
                 "query-command-line-options" => list(&["add-fd", "sandbox"]),
                 "qom-list-properties" if arguments == json!({"typename": "pc-9-machine"}) => {

@@ -77,8 +77,6 @@ pub(crate) enum LogKind {
     Library,
     /// Output of the appliance's console.
     Appliance,
-    /// Something the user should know even though the launch goes on.
-    Warning,
     /// So much of `total` is done; there is no text.
     Progress { position: u64, total: u64 },
 }

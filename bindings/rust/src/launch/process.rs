@@ -287,7 +287,8 @@ mod tests {
 
     #[test]
     fn the_thread_that_launched_may_end() {
-        let mut process = thread::spawn(|| shell("read x </dev/null; exit 7", true)).join().unwrap();
+        let mut process =
+            thread::spawn(|| shell("read x </dev/null; exit 7", true)).join().unwrap();
         assert_eq!(process.wait(soon()).unwrap(), Some(Ended::Exited(7)));
     }
 

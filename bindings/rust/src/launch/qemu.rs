@@ -216,7 +216,11 @@ mod tests {
     /// The options of the line that hold one of the words.
     #[track_caller]
     fn check(config: &Config, disks: Vec<Disk>, words: &[&str], expected: &[&str]) {
-        let files = Files { kernel: "/a/kernel".into(), initrd: "/a/initrd".into(), root: "/a/root".into() };
+        let files = Files {
+            kernel: "/a/kernel".into(),
+            initrd: "/a/initrd".into(),
+            root: "/a/root".into(),
+        };
         let plan = Plan {
             config,
             files: &files,
@@ -233,15 +237,20 @@ mod tests {
 
     #[test]
     fn machine_and_kernel() {
-        check(&Config::default(), vec![], &["machine", "cpu ", "kernel", "append", "sandbox"], &[
-            "sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
-            "machine pc,accel=tcg,usb=off,hpet=off",
-            "cpu max,-erms,-fsrm",
-            "kernel /a/kernel",
-            "append 'panic=1 console=ttyS0 edd=off no_timer_check printk.time=1 \
+        check(
+            &Config::default(),
+            vec![],
+            &["machine", "cpu ", "kernel", "append", "sandbox"],
+            &[
+                "sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+                "machine pc,accel=tcg,usb=off,hpet=off",
+                "cpu max,-erms,-fsrm",
+                "kernel /a/kernel",
+                "append 'panic=1 console=ttyS0 edd=off no_timer_check printk.time=1 \
              cgroup_disable=memory usbcore.nousb cryptomgr.notests tsc=reliable 8250.nr_uarts=1 \
              random.trust_cpu=on selinux=0 quiet guestfs_root=/dev/vda'",
-        ]);
+            ],
+        );
     }
 
     #[test]
@@ -256,16 +265,21 @@ mod tests {
             hv_params: vec![("-foo".into(), Some("it's".into())), ("-bar".into(), None)],
             ..Config::default()
         };
-        check(&config, vec![], &["append", "net", "foo", "bar"], &[
-            "append 'panic=1 console=ttyS0 edd=off no_timer_check printk.time=1 \
+        check(
+            &config,
+            vec![],
+            &["append", "net", "foo", "bar"],
+            &[
+                "append 'panic=1 console=ttyS0 edd=off no_timer_check printk.time=1 \
              cgroup_disable=memory usbcore.nousb cryptomgr.notests tsc=reliable 8250.nr_uarts=1 \
              random.trust_cpu=on selinux=1 enforcing=0 guestfs_verbose=1 guestfs_root=/dev/vda \
              guestfs_network=1 TERM=xterm guestfs_identifier=id a=b c'",
-            "netdev user,id=net,net=169.254.0.0/16",
-            "device virtio-net-pci,netdev=net,romfile=",
-            "foo 'it'\\''s'",
-            "bar",
-        ]);
+                "netdev user,id=net,net=169.254.0.0/16",
+                "device virtio-net-pci,netdev=net,romfile=",
+                "foo 'it'\\''s'",
+                "bar",
+            ],
+        );
     }
 
     #[test]
@@ -277,10 +291,15 @@ mod tests {
             block_size,
         };
         let disks = vec![disk(None, None), disk(Some("data"), Some(4096))];
-        check(&Config::default(), disks, &["scsi-hd"], &[
-            "device scsi-hd,bus=scsi.0,scsi-id=0,lun=0,drive=drive0,werror=report,rerror=report",
-            "device scsi-hd,bus=scsi.0,scsi-id=1,lun=0,drive=drive1,werror=report,rerror=report,\
+        check(
+            &Config::default(),
+            disks,
+            &["scsi-hd"],
+            &[
+                "device scsi-hd,bus=scsi.0,scsi-id=0,lun=0,drive=drive0,werror=report,rerror=report",
+                "device scsi-hd,bus=scsi.0,scsi-id=1,lun=0,drive=drive1,werror=report,rerror=report,\
              serial=data,logical_block_size=4096,physical_block_size=4096",
-        ]);
+            ],
+        );
     }
 }

@@ -59,6 +59,10 @@ pub(super) fn explain(fate: &Fate, stderr: &str, console: &str, drives: &[String
             Fate::Silent(_) => {
                 format!("{event}, and nothing was heard of it; is the machine overloaded?")
             }
+            // 9 is SIGKILL: that is how the kernel makes room, too.
+            Fate::Ended(Some(Ended::Killed(9))) => {
+                format!("{event}; has the machine run out of memory?")
+            }
             Fate::Ended(_) => format!("{event} without a word"),
         };
     };
@@ -70,11 +74,11 @@ pub(super) fn explain(fate: &Fate, stderr: &str, console: &str, drives: &[String
 
 /// The last complaint of qemu's, without the name of the program.
 pub(super) fn last_error(stderr: &str) -> Option<String> {
-    let complaints = stderr.lines().map(str::trim).filter(|it| {
+    let mut complaints = stderr.lines().map(str::trim).filter(|it| {
         // Ends of multi-line messages and hints, which explain nothing alone.
         !it.is_empty() && !it.contains("warning: ") && !it.starts_with("Is another process")
     });
-    let line = complaints.last()?;
+    let line = complaints.next_back()?;
     // "qemu-system-x86_64: message", perhaps with a directory; a wrapper has its own name.
     let message = match line.split_once(": ") {
         Some((program, message)) if !program.contains(' ') && program.contains("qemu") => message,
@@ -90,14 +94,16 @@ pub(super) fn node_name(index: usize) -> String {
 
 /// Replaces qemu's copy of a whole option by the name of the drive it was for.
 fn name_drive(message: &str, drives: &[String]) -> String {
-    let Some((option, reason)) = message.strip_prefix("-blockdev {").and_then(|it| {
-        // Reasons don't end in braces; file names in the option may hold anything.
-        it.rfind("}: ").map(|at| (&it[..at], &it[at + 3..]))
-    }) else {
-        return message.to_owned();
+    // Reasons don't end in braces; file names in the option may hold anything.
+    let split = match message.strip_prefix("-blockdev {") {
+        Some(rest) => rest.rsplit_once("}: "),
+        None => message.strip_prefix("-device scsi-hd,").and_then(|it| it.split_once(": ")),
     };
+    let Some((option, reason)) = split else { return message.to_owned() };
     let drive = drives.iter().enumerate().find(|(index, _)| {
-        option.contains(&format!("\"node-name\":\"{}\"", node_name(*index)))
+        let node = node_name(*index);
+        option.contains(&format!("\"node-name\":\"{node}\""))
+            || option.split(',').any(|it| it == format!("drive={node}"))
     });
     match drive {
         // The reason may name it already.
@@ -129,13 +135,14 @@ fn quote(console: &str) -> Option<String> {
     (!last.is_empty()).then(|| format!("last on its console: {}", last.join(" | ")))
 }
 
-const MORE_MEMORY: &str =
-    "give the appliance more memory with set_memsize or LIBGUESTFS_MEMSIZE";
+const MORE_MEMORY: &str = "give the appliance more memory with set_memsize or LIBGUESTFS_MEMSIZE";
+
+const NO_KERNEL: &str = "the kernel of the appliance is damaged: build it again";
 
 /// What to do about a cause that contains the words.
-const REMEDIES: [(&str, &str); 9] = [
+const REMEDIES: [(&str, &str); 10] = [
     (
-        "lock",
+        "\" lock",
         "another process has the disk open: if that is a virtual machine, shut it down or add the \
          drive read-only",
     ),
@@ -148,10 +155,8 @@ const REMEDIES: [(&str, &str); 9] = [
     ("Unknown driver", "this qemu lacks it: on Debian, install qemu-block-extra"),
     ("Image is not in", "name the format the drive really has, or none"),
     ("Unable to mount root fs", "the appliance is damaged: build it again"),
-    (
-        "error loading",
-        "the kernel of the appliance is damaged or is no PVH kernel: build it again",
-    ),
+    ("linux kernel too old", NO_KERNEL),
+    ("error loading", NO_KERNEL),
     ("KVM", "set the backend setting force_tcg to do without it"),
 ];
 
@@ -183,8 +188,8 @@ mod tests {
         );
         check(
             EXITED,
-            "qemu-system-x86_64: -blockdev {\"driver\":\"raw\",\"node-name\":\"drive0\"}: Failed \
-             to get \"write\" lock\nIs another process using the image [/a.img]?\n",
+            "qemu-system-x86_64: -device scsi-hd,bus=scsi.0,drive=drive0,lun=0: Failed to get \
+             \"write\" lock\nIs another process using the image [/a.img]?\n",
             "",
             "qemu exited with status 1: /a.img: Failed to get \"write\" lock; another process has \
              the disk open: if that is a virtual machine, shut it down or add the drive read-only",
@@ -214,7 +219,7 @@ mod tests {
             Fate::Ended(Some(Ended::Killed(9))),
             "",
             "",
-            "qemu was killed by signal 9 without a word",
+            "qemu was killed by signal 9; has the machine run out of memory?",
         );
         check(
             EXITED,

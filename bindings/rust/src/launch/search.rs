@@ -26,8 +26,7 @@ const SUBDIRECTORY: &str = "guestfs";
 const NEARBY: [&str; 3] = ["", "../lib", "../lib/x86_64-linux-gnu"];
 
 /// Where packages of the usual distributions put it.
-const SYSTEM: [&str; 4] =
-    ["/usr/local/lib", "/usr/lib", "/usr/lib64", "/usr/lib/x86_64-linux-gnu"];
+const SYSTEM: [&str; 4] = ["/usr/local/lib", "/usr/lib", "/usr/lib64", "/usr/lib/x86_64-linux-gnu"];
 
 /// qemu is in the search path, but for those distributions which hide it.
 const QEMU_NAMES: [&str; 2] = ["qemu-system-x86_64", "qemu-kvm"];
