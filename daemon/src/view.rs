@@ -59,9 +59,13 @@ impl View {
     /// Starts a program in a thread which has this view, as a program inherits that of the
     /// thread.  The inner result is that of the start itself.
     pub(crate) fn start(&self, command: &mut Command) -> Result<io::Result<Child>> {
+        let own = system::open("/proc/self/ns/mnt", OFlags::RDONLY).about("mount namespace")?;
         let in_thread = || {
-            self.enter()?;
-            Ok(command.spawn())
+            let started = self.enter().map(|()| command.spawn());
+            // A thread is said to have ended before it has given up its mounts, and a filesystem
+            // that is mounted here is busy.  If this fails, the end of the thread does it anyway.
+            let _ = nix::sched::setns(own, CloneFlags::CLONE_NEWNS);
+            started
         };
         match thread::scope(|scope| scope.spawn(in_thread).join()) {
             Ok(result) => result,

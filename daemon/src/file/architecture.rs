@@ -207,6 +207,7 @@ mod tests {
         check(&[microcode.clone(), plain.concat()].concat(), r#"Architecture("aarch64")"#);
         check(&plain.concat()[..100], "Unrecognized");
         check(&[microcode, b"rubbish".to_vec()].concat(), "Unrecognized");
-        check(b"070701 a header of wrong digits, which is nothing to compute a size from at all, because it has letters in place of them", "Unrecognized");
+        // Letters where the sizes should be.
+        check(&[b"070701".as_slice(), &[b'x'; 200]].concat(), "Unrecognized");
     }
 }
