@@ -280,8 +280,10 @@ impl Handle {
         self.emit(Events::SUBPROCESS_QUIT, Payload::None);
     }
 
-    /// The part of `close` that dropping has to do as well; doing it twice does nothing.
-    fn finish(&self) -> Result<()> {
+    /// The part of `close` that dropping has to do as well; doing it twice does nothing.  For
+    /// bindings whose callbacks use the handle, under another name, while it is being closed.
+    #[doc(hidden)]
+    pub fn finish(&self) -> Result<()> {
         let result = match self.phase() {
             Phase::Ready => shutdown(self),
             Phase::Config | Phase::Launching => Ok(()),
