@@ -118,7 +118,7 @@ pub(crate) fn option_texts(option: &str, value: &Option<Vec<BString>>) -> Result
 
 /// The pairs of a hash, which crosses the wire as a list of keys and values in turn.
 pub(crate) fn pairs(list: Vec<BString>) -> Result<Vec<(BString, BString)>> {
-    if list.len() % 2 != 0 {
+    if !list.len().is_multiple_of(2) {
         let why = format!("the appliance sent {} keys and values", list.len());
         return Err(Error::new(Errno::EPROTO as i32, why));
     }
