@@ -22,7 +22,7 @@ guestfs_create_flags (unsigned flags, ...)
   return guestfs_int_create_flags (flags);
 }
 
-int 
+int
 guestfs_add_drive_opts_va (guestfs_h *g, const char *filename, va_list args)
 {
   struct guestfs_add_drive_opts_argv optargs;
@@ -98,11 +98,11 @@ guestfs_add_drive_opts_va (guestfs_h *g, const char *filename, va_list args)
   return guestfs_add_drive_opts_argv (g, filename, &optargs);
 }
 
-int 
+int
 guestfs_add_drive_opts (guestfs_h *g, const char *filename, ...)
 {
   va_list args;
-  int  result;
+  int result;
 
   va_start (args, filename);
   result = guestfs_add_drive_opts_va (g, filename, args);
@@ -110,7 +110,7 @@ guestfs_add_drive_opts (guestfs_h *g, const char *filename, ...)
   return result;
 }
 
-int 
+int
 guestfs_add_drive_scratch_va (guestfs_h *g, int64_t size, va_list args)
 {
   struct guestfs_add_drive_scratch_argv optargs;
@@ -146,11 +146,11 @@ guestfs_add_drive_scratch_va (guestfs_h *g, int64_t size, va_list args)
   return guestfs_add_drive_scratch_argv (g, size, &optargs);
 }
 
-int 
+int
 guestfs_add_drive_scratch (guestfs_h *g, int64_t size, ...)
 {
   va_list args;
-  int  result;
+  int result;
 
   va_start (args, size);
   result = guestfs_add_drive_scratch_va (g, size, args);
@@ -158,7 +158,7 @@ guestfs_add_drive_scratch (guestfs_h *g, int64_t size, ...)
   return result;
 }
 
-int 
+int
 guestfs_disk_create_va (guestfs_h *g, const char *filename, const char *format, int64_t size, va_list args)
 {
   struct guestfs_disk_create_argv optargs;
@@ -202,11 +202,11 @@ guestfs_disk_create_va (guestfs_h *g, const char *filename, const char *format, 
   return guestfs_disk_create_argv (g, filename, format, size, &optargs);
 }
 
-int 
+int
 guestfs_disk_create (guestfs_h *g, const char *filename, const char *format, int64_t size, ...)
 {
   va_list args;
-  int  result;
+  int result;
 
   va_start (args, size);
   result = guestfs_disk_create_va (g, filename, format, size, args);
@@ -214,7 +214,7 @@ guestfs_disk_create (guestfs_h *g, const char *filename, const char *format, int
   return result;
 }
 
-int 
+int
 guestfs_mkfs_opts_va (guestfs_h *g, const char *fstype, const char *device, va_list args)
 {
   struct guestfs_mkfs_opts_argv optargs;
@@ -258,11 +258,11 @@ guestfs_mkfs_opts_va (guestfs_h *g, const char *fstype, const char *device, va_l
   return guestfs_mkfs_opts_argv (g, fstype, device, &optargs);
 }
 
-int 
+int
 guestfs_mkfs_opts (guestfs_h *g, const char *fstype, const char *device, ...)
 {
   va_list args;
-  int  result;
+  int result;
 
   va_start (args, device);
   result = guestfs_mkfs_opts_va (g, fstype, device, args);
@@ -270,7 +270,7 @@ guestfs_mkfs_opts (guestfs_h *g, const char *fstype, const char *device, ...)
   return result;
 }
 
-int 
+int
 guestfs_umount_opts_va (guestfs_h *g, const char *pathordevice, va_list args)
 {
   struct guestfs_umount_opts_argv optargs;
@@ -302,11 +302,11 @@ guestfs_umount_opts_va (guestfs_h *g, const char *pathordevice, va_list args)
   return guestfs_umount_opts_argv (g, pathordevice, &optargs);
 }
 
-int 
+int
 guestfs_umount_opts (guestfs_h *g, const char *pathordevice, ...)
 {
   va_list args;
-  int  result;
+  int result;
 
   va_start (args, pathordevice);
   result = guestfs_umount_opts_va (g, pathordevice, args);
@@ -314,7 +314,7 @@ guestfs_umount_opts (guestfs_h *g, const char *pathordevice, ...)
   return result;
 }
 
-int 
+int
 guestfs_is_file_opts_va (guestfs_h *g, const char *path, va_list args)
 {
   struct guestfs_is_file_opts_argv optargs;
@@ -342,11 +342,11 @@ guestfs_is_file_opts_va (guestfs_h *g, const char *path, va_list args)
   return guestfs_is_file_opts_argv (g, path, &optargs);
 }
 
-int 
+int
 guestfs_is_file_opts (guestfs_h *g, const char *path, ...)
 {
   va_list args;
-  int  result;
+  int result;
 
   va_start (args, path);
   result = guestfs_is_file_opts_va (g, path, args);
@@ -354,7 +354,7 @@ guestfs_is_file_opts (guestfs_h *g, const char *path, ...)
   return result;
 }
 
-int 
+int
 guestfs_is_dir_opts_va (guestfs_h *g, const char *path, va_list args)
 {
   struct guestfs_is_dir_opts_argv optargs;
@@ -382,11 +382,11 @@ guestfs_is_dir_opts_va (guestfs_h *g, const char *path, va_list args)
   return guestfs_is_dir_opts_argv (g, path, &optargs);
 }
 
-int 
+int
 guestfs_is_dir_opts (guestfs_h *g, const char *path, ...)
 {
   va_list args;
-  int  result;
+  int result;
 
   va_start (args, path);
   result = guestfs_is_dir_opts_va (g, path, args);
@@ -394,7 +394,7 @@ guestfs_is_dir_opts (guestfs_h *g, const char *path, ...)
   return result;
 }
 
-int 
+int
 guestfs_is_fifo_opts_va (guestfs_h *g, const char *path, va_list args)
 {
   struct guestfs_is_fifo_opts_argv optargs;
@@ -422,11 +422,11 @@ guestfs_is_fifo_opts_va (guestfs_h *g, const char *path, va_list args)
   return guestfs_is_fifo_opts_argv (g, path, &optargs);
 }
 
-int 
+int
 guestfs_is_fifo_opts (guestfs_h *g, const char *path, ...)
 {
   va_list args;
-  int  result;
+  int result;
 
   va_start (args, path);
   result = guestfs_is_fifo_opts_va (g, path, args);
@@ -434,7 +434,7 @@ guestfs_is_fifo_opts (guestfs_h *g, const char *path, ...)
   return result;
 }
 
-int 
+int
 guestfs_is_socket_opts_va (guestfs_h *g, const char *path, va_list args)
 {
   struct guestfs_is_socket_opts_argv optargs;
@@ -462,11 +462,11 @@ guestfs_is_socket_opts_va (guestfs_h *g, const char *path, va_list args)
   return guestfs_is_socket_opts_argv (g, path, &optargs);
 }
 
-int 
+int
 guestfs_is_socket_opts (guestfs_h *g, const char *path, ...)
 {
   va_list args;
-  int  result;
+  int result;
 
   va_start (args, path);
   result = guestfs_is_socket_opts_va (g, path, args);
@@ -474,7 +474,7 @@ guestfs_is_socket_opts (guestfs_h *g, const char *path, ...)
   return result;
 }
 
-int 
+int
 guestfs_is_chardev_opts_va (guestfs_h *g, const char *path, va_list args)
 {
   struct guestfs_is_chardev_opts_argv optargs;
@@ -502,11 +502,11 @@ guestfs_is_chardev_opts_va (guestfs_h *g, const char *path, va_list args)
   return guestfs_is_chardev_opts_argv (g, path, &optargs);
 }
 
-int 
+int
 guestfs_is_chardev_opts (guestfs_h *g, const char *path, ...)
 {
   va_list args;
-  int  result;
+  int result;
 
   va_start (args, path);
   result = guestfs_is_chardev_opts_va (g, path, args);
@@ -514,7 +514,7 @@ guestfs_is_chardev_opts (guestfs_h *g, const char *path, ...)
   return result;
 }
 
-int 
+int
 guestfs_is_blockdev_opts_va (guestfs_h *g, const char *path, va_list args)
 {
   struct guestfs_is_blockdev_opts_argv optargs;
@@ -542,11 +542,11 @@ guestfs_is_blockdev_opts_va (guestfs_h *g, const char *path, va_list args)
   return guestfs_is_blockdev_opts_argv (g, path, &optargs);
 }
 
-int 
+int
 guestfs_is_blockdev_opts (guestfs_h *g, const char *path, ...)
 {
   va_list args;
-  int  result;
+  int result;
 
   va_start (args, path);
   result = guestfs_is_blockdev_opts_va (g, path, args);
@@ -554,7 +554,7 @@ guestfs_is_blockdev_opts (guestfs_h *g, const char *path, ...)
   return result;
 }
 
-int 
+int
 guestfs_tar_in_opts_va (guestfs_h *g, const char *tarfile, const char *directory, va_list args)
 {
   struct guestfs_tar_in_opts_argv optargs;
@@ -598,11 +598,11 @@ guestfs_tar_in_opts_va (guestfs_h *g, const char *tarfile, const char *directory
   return guestfs_tar_in_opts_argv (g, tarfile, directory, &optargs);
 }
 
-int 
+int
 guestfs_tar_in_opts (guestfs_h *g, const char *tarfile, const char *directory, ...)
 {
   va_list args;
-  int  result;
+  int result;
 
   va_start (args, directory);
   result = guestfs_tar_in_opts_va (g, tarfile, directory, args);
@@ -610,7 +610,7 @@ guestfs_tar_in_opts (guestfs_h *g, const char *tarfile, const char *directory, .
   return result;
 }
 
-int 
+int
 guestfs_tar_out_opts_va (guestfs_h *g, const char *directory, const char *tarfile, va_list args)
 {
   struct guestfs_tar_out_opts_argv optargs;
@@ -658,15 +658,14 @@ guestfs_tar_out_opts_va (guestfs_h *g, const char *directory, const char *tarfil
   return guestfs_tar_out_opts_argv (g, directory, tarfile, &optargs);
 }
 
-int 
+int
 guestfs_tar_out_opts (guestfs_h *g, const char *directory, const char *tarfile, ...)
 {
   va_list args;
-  int  result;
+  int result;
 
   va_start (args, tarfile);
   result = guestfs_tar_out_opts_va (g, directory, tarfile, args);
   va_end (args);
   return result;
 }
-

@@ -22,7 +22,7 @@ guestfs_create_flags (unsigned flags, ...)
   return guestfs_int_create_flags (flags);
 }
 {% for group in groups %}{% for function in group.functions %}{% if function.options %}
-{{ function.results.c }}
+{{ function.results.c_type }}
 guestfs_{{ function.options.symbol }}_va ({{ function.options.parameters }}, va_list args)
 {
   struct guestfs_{{ function.options.symbol }}_argv optargs;
@@ -50,11 +50,11 @@ guestfs_{{ function.options.symbol }}_va ({{ function.options.parameters }}, va_
   return guestfs_{{ function.options.symbol }}_argv ({{ function.options.arguments }}, &optargs);
 }
 
-{{ function.results.c }}
+{{ function.results.c_type }}
 guestfs_{{ function.options.symbol }} ({{ function.options.parameters }}, ...)
 {
   va_list args;
-  {{ function.results.c }} result;
+  {{ function.results.c }}result;
 
   va_start (args, {{ function.options.last }});
   result = guestfs_{{ function.options.symbol }}_va ({{ function.options.arguments }}, args);

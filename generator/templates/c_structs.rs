@@ -40,12 +40,12 @@ impl Compare for {{ struct.rust }} {
 
 #[unsafe(no_mangle)]
 extern "C" fn guestfs_compare_{{ struct.name }}(a: Shared<{{ struct.rust }}>, b: Shared<{{ struct.rust }}>) -> c_int {
-    a.compare(b)
+    a.compare(&b)
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn guestfs_compare_{{ struct.name }}_list(a: Shared<List<{{ struct.rust }}>>, b: Shared<List<{{ struct.rust }}>>) -> c_int {
-    a.compare(b)
+    a.compare(&b)
 }
 
 #[unsafe(no_mangle)]

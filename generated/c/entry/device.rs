@@ -2,8 +2,7 @@
 
 use crate::arguments::Text;
 use crate::handle::HandlePtr;
-use std::ffi::c_char;
-use std::ffi::c_int;
+use std::ffi::{c_char, c_int};
 
 #[unsafe(no_mangle)]
 extern "C" fn guestfs_list_devices(g: HandlePtr) -> *mut *mut c_char {

@@ -4,8 +4,7 @@ use super::structs;
 use crate::arguments::Text;
 use crate::handle::HandlePtr;
 use crate::structs::List;
-use std::ffi::c_char;
-use std::ffi::c_int;
+use std::ffi::{c_char, c_int};
 
 #[unsafe(no_mangle)]
 extern "C" fn guestfs_mkdir(g: HandlePtr, path: Text) -> c_int {

@@ -92,12 +92,12 @@ impl Compare for LvmPv {
 
 #[unsafe(no_mangle)]
 extern "C" fn guestfs_compare_lvm_pv(a: Shared<LvmPv>, b: Shared<LvmPv>) -> c_int {
-    a.compare(b)
+    a.compare(&b)
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn guestfs_compare_lvm_pv_list(a: Shared<List<LvmPv>>, b: Shared<List<LvmPv>>) -> c_int {
-    a.compare(b)
+    a.compare(&b)
 }
 
 #[unsafe(no_mangle)]
@@ -225,12 +225,12 @@ impl Compare for LvmVg {
 
 #[unsafe(no_mangle)]
 extern "C" fn guestfs_compare_lvm_vg(a: Shared<LvmVg>, b: Shared<LvmVg>) -> c_int {
-    a.compare(b)
+    a.compare(&b)
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn guestfs_compare_lvm_vg_list(a: Shared<List<LvmVg>>, b: Shared<List<LvmVg>>) -> c_int {
-    a.compare(b)
+    a.compare(&b)
 }
 
 #[unsafe(no_mangle)]
@@ -346,12 +346,12 @@ impl Compare for LvmLv {
 
 #[unsafe(no_mangle)]
 extern "C" fn guestfs_compare_lvm_lv(a: Shared<LvmLv>, b: Shared<LvmLv>) -> c_int {
-    a.compare(b)
+    a.compare(&b)
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn guestfs_compare_lvm_lv_list(a: Shared<List<LvmLv>>, b: Shared<List<LvmLv>>) -> c_int {
-    a.compare(b)
+    a.compare(&b)
 }
 
 #[unsafe(no_mangle)]
@@ -455,12 +455,12 @@ impl Compare for Stat {
 
 #[unsafe(no_mangle)]
 extern "C" fn guestfs_compare_stat(a: Shared<Stat>, b: Shared<Stat>) -> c_int {
-    a.compare(b)
+    a.compare(&b)
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn guestfs_compare_stat_list(a: Shared<List<Stat>>, b: Shared<List<Stat>>) -> c_int {
-    a.compare(b)
+    a.compare(&b)
 }
 
 #[unsafe(no_mangle)]
@@ -600,7 +600,7 @@ impl Compare for Statns {
 
 #[unsafe(no_mangle)]
 extern "C" fn guestfs_compare_statns(a: Shared<Statns>, b: Shared<Statns>) -> c_int {
-    a.compare(b)
+    a.compare(&b)
 }
 
 #[unsafe(no_mangle)]
@@ -608,7 +608,7 @@ extern "C" fn guestfs_compare_statns_list(
     a: Shared<List<Statns>>,
     b: Shared<List<Statns>>,
 ) -> c_int {
-    a.compare(b)
+    a.compare(&b)
 }
 
 #[unsafe(no_mangle)]
@@ -704,7 +704,7 @@ impl Compare for Statvfs {
 
 #[unsafe(no_mangle)]
 extern "C" fn guestfs_compare_statvfs(a: Shared<Statvfs>, b: Shared<Statvfs>) -> c_int {
-    a.compare(b)
+    a.compare(&b)
 }
 
 #[unsafe(no_mangle)]
@@ -712,7 +712,7 @@ extern "C" fn guestfs_compare_statvfs_list(
     a: Shared<List<Statvfs>>,
     b: Shared<List<Statvfs>>,
 ) -> c_int {
-    a.compare(b)
+    a.compare(&b)
 }
 
 #[unsafe(no_mangle)]
@@ -772,7 +772,7 @@ impl Compare for Dirent {
 
 #[unsafe(no_mangle)]
 extern "C" fn guestfs_compare_dirent(a: Shared<Dirent>, b: Shared<Dirent>) -> c_int {
-    a.compare(b)
+    a.compare(&b)
 }
 
 #[unsafe(no_mangle)]
@@ -780,7 +780,7 @@ extern "C" fn guestfs_compare_dirent_list(
     a: Shared<List<Dirent>>,
     b: Shared<List<Dirent>>,
 ) -> c_int {
-    a.compare(b)
+    a.compare(&b)
 }
 
 #[unsafe(no_mangle)]
@@ -848,7 +848,7 @@ impl Compare for Version {
 
 #[unsafe(no_mangle)]
 extern "C" fn guestfs_compare_version(a: Shared<Version>, b: Shared<Version>) -> c_int {
-    a.compare(b)
+    a.compare(&b)
 }
 
 #[unsafe(no_mangle)]
@@ -856,7 +856,7 @@ extern "C" fn guestfs_compare_version_list(
     a: Shared<List<Version>>,
     b: Shared<List<Version>>,
 ) -> c_int {
-    a.compare(b)
+    a.compare(&b)
 }
 
 #[unsafe(no_mangle)]
@@ -924,7 +924,7 @@ impl Compare for Partition {
 
 #[unsafe(no_mangle)]
 extern "C" fn guestfs_compare_partition(a: Shared<Partition>, b: Shared<Partition>) -> c_int {
-    a.compare(b)
+    a.compare(&b)
 }
 
 #[unsafe(no_mangle)]
@@ -932,7 +932,7 @@ extern "C" fn guestfs_compare_partition_list(
     a: Shared<List<Partition>>,
     b: Shared<List<Partition>>,
 ) -> c_int {
-    a.compare(b)
+    a.compare(&b)
 }
 
 #[unsafe(no_mangle)]
@@ -999,7 +999,7 @@ extern "C" fn guestfs_compare_internal_mountable(
     a: Shared<InternalMountable>,
     b: Shared<InternalMountable>,
 ) -> c_int {
-    a.compare(b)
+    a.compare(&b)
 }
 
 #[unsafe(no_mangle)]
@@ -1007,7 +1007,7 @@ extern "C" fn guestfs_compare_internal_mountable_list(
     a: Shared<List<InternalMountable>>,
     b: Shared<List<InternalMountable>>,
 ) -> c_int {
-    a.compare(b)
+    a.compare(&b)
 }
 
 #[unsafe(no_mangle)]

@@ -7,6 +7,8 @@
 
 mod types;
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use serde::Serialize;
 use tera::Tera;
@@ -31,7 +33,7 @@ struct View<'a> {
 struct Group<'a> {
     title: &'a str,
     functions: Vec<Entry>,
-    imports: Vec<&'static str>,
+    imports: Vec<String>,
 }
 
 /// One function of the description, which is up to four functions of C.
@@ -239,42 +241,33 @@ fn kind(event: &Event) -> Kind {
 }
 
 /// The lines that bring in what the functions of a group are made of.
-fn imports(functions: &[Entry]) -> Vec<&'static str> {
-    let mut words = String::new();
+fn imports(functions: &[Entry]) -> Vec<String> {
+    let mut text = String::new();
     for function in functions {
-        words += &function.results.rust;
-        words += " ";
-        words += &function.results.wrap_before;
-        for parameter in &function.parameters {
-            words += &format!(" {}", parameter.rust);
+        text += &format!(" {} {}", function.results.rust, function.results.wrap_before);
+        function.parameters.iter().for_each(|it| text += &format!(" {}", it.rust));
+        if let Some(options) = &function.options {
+            text += " Argv Failed Field Given Options";
+            options.fields.iter().for_each(|it| text += &format!(" {}", it.rust));
         }
-        for field in function.options.iter().flat_map(|it| &it.fields) {
-            words += &format!(" {}", field.rust);
-        }
-        words += "\n";
     }
-    let uses =
-        |word: &str| words.split(|c: char| !c.is_alphanumeric() && c != '_').any(|it| it == word);
-    let options = functions.iter().any(|it| it.options.is_some());
+    let words: BTreeSet<&str> = text.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
     [
-        ("use std::ffi::c_char;", uses("c_char")),
-        ("use std::ffi::c_int;", uses("c_int")),
-        ("use crate::arguments::Buffer;", uses("Buffer")),
-        ("use crate::arguments::Field;", options),
-        ("use crate::arguments::Options;", options),
-        ("use crate::arguments::Argv;", options),
-        ("use crate::arguments::Given;", options),
-        ("use crate::arguments::Text;", uses("Text")),
-        ("use crate::arguments::TextList;", uses("TextList")),
-        ("use crate::arguments::SizeOut;", uses("SizeOut")),
-        ("use crate::error::Failed;", options),
-        ("use crate::handle::HandlePtr;", true),
-        ("use crate::results::Kept;", uses("Kept")),
-        ("use crate::results::Measured;", uses("Measured")),
-        ("use crate::structs::List;", uses("List")),
-        ("use super::structs;", uses("structs")),
+        ("std::ffi", &["c_char", "c_int"][..]),
+        (
+            "crate::arguments",
+            &["Argv", "Buffer", "Field", "Given", "Options", "SizeOut", "Text", "TextList"],
+        ),
+        ("crate::error", &["Failed"]),
+        ("crate::results", &["Kept", "Measured"]),
+        ("crate::structs", &["List"]),
+        ("super", &["structs"]),
     ]
     .into_iter()
-    .filter_map(|(line, wanted)| wanted.then_some(line))
+    .filter_map(|(module, names)| {
+        let used: Vec<_> = names.iter().copied().filter(|name| words.contains(name)).collect();
+        (!used.is_empty()).then(|| format!("use {module}::{{{}}};", used.join(", ")))
+    })
+    .chain(["use crate::handle::HandlePtr;".to_owned()])
     .collect()
 }

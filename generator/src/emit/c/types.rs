@@ -22,6 +22,8 @@ pub(super) struct Parameter {
 pub(super) struct Results {
     /// The type, with what separates it from the name: `char *`, `int `.
     pub(super) c: String,
+    /// The type alone.
+    pub(super) c_type: String,
     /// What it returns in case of an error.
     pub(super) failure: &'static str,
     pub(super) rust: String,
@@ -209,6 +211,7 @@ pub(super) fn results(ret: &Ret) -> Results {
     const NULL: &str = "NULL";
     let plain = |c: &str, failure, rust: &str| Results {
         c: c.to_owned(),
+        c_type: c.trim_end().to_owned(),
         failure,
         rust: rust.to_owned(),
         wrap_before: String::new(),
