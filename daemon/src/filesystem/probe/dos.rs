@@ -69,8 +69,8 @@ impl Fat {
     fn version(&self, boot: &Bytes) -> &'static str {
         match self.n_clusters {
             _ if boot.le16(0x16) == 0 => "FAT32",
-            ..0xff5 => "FAT12",
-            ..0xfff5 => "FAT16",
+            0..0xff5 => "FAT12",
+            0xff5..0xfff5 => "FAT16",
             _ => "FAT32",
         }
     }

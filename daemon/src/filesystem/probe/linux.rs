@@ -30,6 +30,7 @@ pub(super) fn ext(disk: &impl ReadAt) -> Found {
         label: block.text(0x78, 16),
         uuid: block.uuid(0x68),
         version: Some(format!("{}.{}", block.le32(0x4c), block.le16(0x3e))),
+        sec_type: (fstype == "ext3").then_some("ext2"),
         block_size: 1024_u64.checked_shl(block.le32(0x18)),
         ..Superblock::new(fstype, usage)
     }))
@@ -67,7 +68,6 @@ pub(super) fn squashfs(disk: &impl ReadAt) -> Found {
     let fstype = if major > 3 { "squashfs" } else { "squashfs3" };
     Ok(Some(Superblock {
         version: Some(format!("{major}.{minor}")),
-        block_size: (major > 3).then(|| block.le32(12).into()),
         ..Superblock::filesystem(fstype)
     }))
 }

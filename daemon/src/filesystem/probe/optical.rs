@@ -60,20 +60,18 @@ pub(super) fn udf(disk: &impl ReadAt) -> Found {
     if !is_udf {
         return Ok(None);
     }
-    let mut found = Superblock::filesystem("udf");
     for block_size in [2048, 512, 1024, 4096] {
-        if let Some(label) = udf_label(disk, block_size)? {
-            found.label = label;
-            found.block_size = Some(block_size);
-            break;
+        if let Some(found) = udf_volume(disk, block_size)? {
+            return Ok(Some(found));
         }
     }
-    Ok(Some(found))
+    Ok(Some(Superblock::filesystem("udf")))
 }
 
-/// The label is in the logical volume descriptor, to which the anchor leads.  None if there is no
-/// anchor, so that blocks have another size.
-fn udf_label(disk: &impl ReadAt, block_size: u64) -> io::Result<Option<Option<BString>>> {
+/// What the descriptors say to which the anchor leads.  None if there is no anchor, so that blocks
+/// have another size.
+fn udf_volume(disk: &impl ReadAt, block_size: u64) -> Found {
+    const PRIMARY: u16 = 1;
     const ANCHOR: u16 = 2;
     const LOGICAL_VOLUME: u16 = 6;
     const TERMINATOR: u16 = 8;
@@ -81,16 +79,30 @@ fn udf_label(disk: &impl ReadAt, block_size: u64) -> io::Result<Option<Option<BS
     if anchor.le16(0) != ANCHOR || anchor.le32(12) != 256 {
         return Ok(None);
     }
+    let mut found = Superblock::filesystem("udf");
+    found.block_size = Some(block_size);
     let (len, start) = (u64::from(anchor.le32(16)), u64::from(anchor.le32(20)));
     for index in 0..(len / block_size).min(DESCRIPTORS_MAX) {
         let Some(descriptor) = disk.bytes((start + index) * block_size, 512)? else { break };
         match descriptor.le16(0) {
-            LOGICAL_VOLUME => return Ok(Some(dstring(&descriptor, 84, 128))),
+            PRIMARY => found.uuid = dstring(&descriptor, 72, 128).and_then(unique_part),
+            LOGICAL_VOLUME => {
+                found.label = dstring(&descriptor, 84, 128);
+                let [minor, major] = descriptor.array(240);
+                found.version = (major != 0).then(|| format!("{major:x}.{minor:02x}"));
+            }
             TERMINATOR => break,
             _ => {}
         }
     }
-    Ok(Some(None))
+    Ok(Some(found))
+}
+
+/// The name of a set of volumes begins with 16 hexadecimal digits which no other set has.
+fn unique_part(name: BString) -> Option<String> {
+    let digits = name.get(..16)?;
+    let valid = digits.iter().all(u8::is_ascii_hexdigit);
+    valid.then(|| String::from_utf8_lossy(digits).to_ascii_lowercase())
 }
 
 /// A text with its encoding in the first byte and its length in the last.
@@ -146,9 +158,16 @@ mod tests {
             (anchor, b"\x02\0"),
             (anchor + 12, b"\0\x01\0\0\0\x40\0\0\x14"),
             (volume, b"\x06\0"),
+            (volume + 240, b"\x01\x02"),
+            (volume + 2048, b"\x01\0"),
+            (volume + 2048 + 72, b"\x086B0320b580e89597LinuxUDF"),
+            (volume + 2048 + 72 + 127, b"\x19"),
             (volume + 84, b"\x10\0D\0V\0D"),
             (volume + 84 + 127, b"\x07"),
         ];
-        check(&[chain, label].concat(), "filesystem udf label=DVD");
+        check(
+            &[chain, label].concat(),
+            "filesystem udf label=DVD uuid=6b0320b580e89597 version=2.01",
+        );
     }
 }
