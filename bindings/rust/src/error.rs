@@ -61,6 +61,11 @@ impl Error {
         &self.message
     }
 
+    /// The error with another name for its object.
+    pub(crate) fn renamed(self, from: &str, to: &str) -> Self {
+        Self { message: self.message.replacen(from, to, 1), ..self }
+    }
+
     /// The error as seen by the caller of `function`.
     pub(crate) fn of(mut self, function: &'static str) -> Self {
         self.function.get_or_insert(function);

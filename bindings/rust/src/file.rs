@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Content of guest files, of any size, on top of `download` and `upload`.
 
-use std::borrow::Cow;
-
 use bstr::{BString, ByteSlice};
 use guestfs_protocol::wire::{MESSAGE_MAX, Nothing};
 use guestfs_protocol::{
@@ -21,8 +19,9 @@ pub(crate) fn cat(g: &Handle, path: &[u8]) -> Result<BString> {
 }
 
 pub(crate) fn read_file(g: &Handle, path: &[u8]) -> Result<Vec<u8>> {
-    let args = DownloadArgs { remotefilename: text("path", &not_a_device(path))? };
-    g.call_into_memory(Procedure::Download, &args, MEMORY_MAX)
+    as_file(path, |remotefilename| {
+        g.call_into_memory(Procedure::Download, &DownloadArgs { remotefilename }, MEMORY_MAX)
+    })
 }
 
 pub(crate) fn read_lines(g: &Handle, path: &[u8]) -> Result<Vec<BString>> {
@@ -31,8 +30,9 @@ pub(crate) fn read_lines(g: &Handle, path: &[u8]) -> Result<Vec<BString>> {
 
 pub(crate) fn write(g: &Handle, path: &[u8], content: &[u8]) -> Result<()> {
     if content.len() > SMALL {
-        let args = UploadArgs { remotefilename: text("path", &not_a_device(path))? };
-        return g.call_from_memory(Procedure::Upload, &args, content);
+        return as_file(path, |remotefilename| {
+            g.call_from_memory(Procedure::Upload, &UploadArgs { remotefilename }, content)
+        });
     }
     let args = InternalWriteArgs { path: text("path", path)?, content: content.to_vec() };
     let Nothing = g.call(Procedure::InternalWrite, 0, &args)?;
@@ -49,12 +49,13 @@ pub(crate) fn write_append(g: &Handle, path: &[u8], content: &[u8]) -> Result<()
     Ok(())
 }
 
-/// The name of a file for a procedure that takes what begins with `/dev/` for a device.
-fn not_a_device(path: &[u8]) -> Cow<'_, [u8]> {
-    match path.starts_with(b"/dev/") {
-        true => [b"/", path].concat().into(),
-        false => path.into(),
+/// Calls a procedure that takes what begins with `/dev/` for a device, with the name of a file.
+fn as_file<T>(path: &[u8], call: impl FnOnce(BString) -> Result<T>) -> Result<T> {
+    let path = text("path", path)?;
+    if !path.starts_with(b"/dev/") {
+        return call(path);
     }
+    call([b"/", path.as_slice()].concat().into()).map_err(|err| err.renamed("//dev/", "/dev/"))
 }
 
 /// Lines without their ends, which are those of Unix or of DOS.
@@ -64,7 +65,10 @@ fn lines(content: &[u8]) -> Vec<BString> {
 
 #[cfg(test)]
 mod tests {
+    use nix::errno::Errno;
+
     use super::*;
+    use crate::error::Error;
 
     #[track_caller]
     fn check(content: &str, expected: &[&str]) {
@@ -83,7 +87,12 @@ mod tests {
 
     #[test]
     fn files_below_dev_are_files() {
-        assert_eq!(&*not_a_device(b"/dev/null"), b"//dev/null");
-        assert_eq!(&*not_a_device(b"/device"), b"/device");
+        let fail = |name: BString| Err::<(), _>(Error::system(Errno::ENOENT, name));
+        let check = |path: &str, expected: &str| {
+            assert_eq!(as_file(path.as_bytes(), fail).unwrap_err().to_string(), expected);
+        };
+        assert_eq!(as_file(b"/dev/null", Ok).unwrap(), "//dev/null");
+        check("/dev/null", "/dev/null: No such file or directory");
+        check("/device", "/device: No such file or directory");
     }
 }

@@ -89,6 +89,7 @@ pub(crate) struct State {
     pid: Option<i32>,
     last_error: Option<Error>,
     error_handlers: Vec<Option<ErrorHandler>>,
+    closed: bool,
 }
 
 /// A connection to one appliance: made, given disks, launched, used, and closed.
@@ -125,6 +126,7 @@ impl Handle {
             pid: None,
             last_error: None,
             error_handlers: vec![None],
+            closed: false,
         };
         let handle = Self { lock: ReentrantMutex::new(RefCell::new(state)), cancel, flags };
         if !flags.contains(CreateFlags::NO_ENVIRONMENT) {
@@ -284,12 +286,18 @@ impl Handle {
     /// bindings whose callbacks use the handle, under another name, while it is being closed.
     #[doc(hidden)]
     pub fn finish(&self) -> Result<()> {
+        if self.with(|s| std::mem::replace(&mut s.closed, true)) {
+            return Ok(());
+        }
+        if self.with(|s| s.trace) {
+            self.emit(Events::TRACE, Payload::Buf(b"close"));
+        }
         let result = match self.phase() {
             Phase::Ready => shutdown(self),
             Phase::Config | Phase::Launching => Ok(()),
         };
         self.emit(Events::CLOSE, Payload::None);
-        // Each is told once that the handle goes.
+        // What the callbacks own is the user's: it goes while the handle is still whole.
         let callbacks = self.with(|s| std::mem::take(&mut s.callbacks));
         drop(callbacks);
         result
@@ -494,4 +502,76 @@ pub(crate) fn parse_environment_list(g: &Handle, environment: &[&[u8]]) -> Resul
 
 pub(crate) fn c_pointer(g: &Handle) -> Result<i64> {
     Ok(std::ptr::from_ref(g).addr() as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handle_may_be_shared() {
+        fn shared<T: Send + Sync>() {}
+        shared::<Handle>();
+    }
+
+    #[track_caller]
+    fn check_config(param: &str, value: Option<&str>, expected: &str) {
+        let g = Handle::detached();
+        let got = match config(&g, param.as_bytes(), value.map(str::as_bytes)) {
+            Ok(()) => format!("{:?}", g.with(|s| s.config.hv_params.clone())),
+            Err(err) => err.to_string(),
+        };
+        assert_eq!(got, expected);
+    }
+
+    #[test]
+    fn parameters_of_qemu() {
+        check_config("-name", Some("x"), r#"[("-name", Some("x"))]"#);
+        check_config("-S", None, r#"[("-S", None)]"#);
+        check_config("name", None, "hvparam: name does not begin with '-'");
+        check_config("", None, "hvparam:  does not begin with '-'");
+        check_config("-kernel", Some("x"), "hvparam: -kernel is for the library to set");
+        check_config("-name", Some("\0"), "hvvalue: contains a NUL byte");
+    }
+
+    #[test]
+    fn flags() {
+        let both = CreateFlags::NO_ENVIRONMENT | CreateFlags::NO_CLOSE_ON_EXIT;
+        assert_eq!(CreateFlags::from_bits(3), Some(both));
+        assert_eq!(CreateFlags::from_bits(4), None);
+        assert!(both.contains(CreateFlags::NO_CLOSE_ON_EXIT));
+    }
+
+    #[test]
+    fn an_appliance_that_is_not_found() {
+        let g = Handle::detached();
+        g.set_path(Some(b"/nowhere")).unwrap();
+        let err = g.launch().unwrap_err();
+        assert!(err.to_string().starts_with("launch: "), "{err}");
+        assert_eq!(g.is_config(), Ok(true));
+        assert_eq!(g.get_state(), Ok(0));
+    }
+
+    #[test]
+    fn settings_of_a_launched_handle_are_fixed() {
+        let g = Handle::detached();
+        let (socket, _peer) = UnixStream::pair().unwrap();
+        g.attach(socket);
+        let err = g.set_memsize(512).unwrap_err();
+        assert_eq!(err.to_string(), "set_memsize: this function can only be called before launch");
+        g.set_autosync(false).unwrap();
+        g.shutdown().unwrap();
+        g.set_memsize(512).unwrap();
+    }
+
+    #[test]
+    fn closing_is_done_once() {
+        let g = Handle::detached();
+        let closed = Arc::new(std::sync::Mutex::new(0));
+        let counter = closed.clone();
+        g.set_event_callback(Events::CLOSE, move |_, _, _, _| *counter.lock().unwrap() += 1);
+        g.finish().unwrap();
+        g.close().unwrap();
+        assert_eq!(*closed.lock().unwrap(), 1);
+    }
 }

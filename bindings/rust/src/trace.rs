@@ -9,6 +9,9 @@ use bstr::BString;
 /// The most bytes of a buffer that a trace shows.
 const BUFFER_SHOWN: usize = 256;
 
+/// Options that are passwords.  In C their type is a string's, so that the name has to tell.
+const SECRETS: [&str; 1] = ["secret"];
+
 /// A call being written down: `mount "/dev/sda1" "/"`.
 pub(crate) struct Trace {
     text: String,
@@ -84,7 +87,7 @@ impl Trace {
     pub(crate) fn option_string(&mut self, name: &str, value: &Option<BString>) {
         if let Some(value) = value {
             self.option_start(name);
-            escape(&mut self.text, value);
+            escape(&mut self.text, if SECRETS.contains(&name) { b"***" } else { value });
             self.text.push('"');
         }
     }
@@ -299,6 +302,7 @@ mod tests {
         check_call(|t| t.option_int("n", Some(1)), r#"f "n:1""#);
         check_call(|t| t.option_int64("n", Some(1)), r#"f "n:1""#);
         check_call(|t| t.option_string("label", &Some("D\t".into())), r#"f "label:D\x09""#);
+        check_call(|t| t.option_string("secret", &Some("pass".into())), r#"f "secret:***""#);
         let list = Some(vec!["a".into(), "b".into()]);
         check_call(|t| t.option_list("server", &list), r#"f "server:a b""#);
     }
