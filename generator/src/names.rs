@@ -60,7 +60,7 @@ fn plain(pod: &str, replace: &dyn Fn(char, &str) -> String) -> String {
         let (before, after) = rest.split_at(open);
         let code = before.chars().last().filter(|c| "BCEFILSXZ".contains(*c));
         let word_before = before.chars().rev().nth(1).is_some_and(char::is_alphanumeric);
-        let Some(code) = code.filter(|_| !word_before) else {
+        let Some(code) = code.filter(|code| *code == 'E' || !word_before) else {
             out.push_str(&rest[..=open]);
             rest = &rest[open + 1..];
             continue;
