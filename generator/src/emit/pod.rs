@@ -32,6 +32,8 @@ struct Entry {
     docs: String,
     parameters: Vec<Item>,
     result: String,
+    /// How the language hands the result over.
+    returned: &'static str,
     errors: Vec<Item>,
     notes: Vec<String>,
     examples: Vec<Vec<String>>,
@@ -50,7 +52,7 @@ struct Page {
     /// Name of a function in headings and links.
     name: fn(&Function) -> String,
     synopsis: fn(&Function) -> Vec<String>,
-    result: fn(&Ret) -> &'static str,
+    returned: fn(&Ret) -> &'static str,
     wanted: fn(&Function) -> bool,
 }
 
@@ -59,28 +61,28 @@ const PAGES: &[Page] = &[
         folder: "functions",
         name: |it| format!("guestfs_{}", it.name),
         synopsis: c_synopsis,
-        result: c_result,
+        returned: c_returned,
         wanted: Function::is_documented,
     },
     Page {
         folder: "commands",
         name: |it| dashed(&it.name),
         synopsis: fish_synopsis,
-        result: |_| "",
+        returned: |_| "",
         wanted: |it| it.is_documented() && it.in_guestfish(),
     },
     Page {
         folder: "python",
         name: |it| it.name.clone(),
         synopsis: python_synopsis,
-        result: |_| "",
+        returned: |_| "",
         wanted: Function::is_documented,
     },
     Page {
         folder: "rust",
         name: |it| it.name.clone(),
         synopsis: rust_synopsis,
-        result: |_| "",
+        returned: |_| "",
         wanted: Function::is_documented,
     },
 ];
@@ -121,6 +123,7 @@ struct StructView {
 
 #[derive(Serialize)]
 struct FieldView {
+    name: String,
     declaration: String,
     doc: String,
 }
@@ -139,11 +142,11 @@ fn structs(api: &Api) -> Structs {
             FieldType::Uuid => format!("char {name}[32]; /* without a NUL at the end */"),
             FieldType::Percent => format!("float {name}; /* 0 to 100, or -1 */"),
         };
-        FieldView { declaration, doc: it.doc.trim().to_owned() }
+        FieldView { name: name.clone(), declaration, doc: it.doc.trim().to_owned() }
     };
     let structs = api.structs.iter().filter(|it| !it.internal).map(|it| StructView {
         name: it.name.clone(),
-        doc: it.doc.trim().to_owned(),
+        doc: capitalized(&it.doc),
         fields: it.fields.iter().map(field).collect(),
     });
     Structs { structs: structs.collect() }
@@ -165,7 +168,11 @@ fn features(api: &Api) -> Features {
     let view = |it: &crate::schema::Feature| {
         let members = api.functions.iter().filter(|f| f.feature.as_ref() == Some(&it.name));
         let members: Vec<_> = members.map(|f| format!("L</guestfs_{}>", f.name)).collect();
-        FeatureView { name: it.name.clone(), doc: it.doc.clone(), functions: members.join(", ") }
+        FeatureView {
+            name: it.name.clone(),
+            doc: capitalized(&it.doc),
+            functions: members.join(", "),
+        }
     };
     Features { features: api.features.iter().map(view).collect() }
 }
@@ -191,10 +198,8 @@ fn entry(api: &Api, page: &Page, function: &Function) -> Entry {
         summary: capitalized(&function.summary),
         docs: links(api, page, &function.docs),
         parameters: parameters.collect(),
-        result: match &function.result {
-            Some(result) => links(api, page, result) + (page.result)(&function.returns),
-            None => (page.result)(&function.returns).trim_start().to_owned(),
-        },
+        result: function.result.as_ref().map(|it| links(api, page, it)).unwrap_or_default(),
+        returned: (page.returned)(&function.returns),
         errors: errors.collect(),
         notes: notes(api, page, function),
         examples: examples.map(|test| example(api, &test.steps)).collect(),
@@ -241,6 +246,7 @@ fn notes(api: &Api, page: &Page, function: &Function) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(deprecated) = &function.deprecated {
         let by = deprecated.by.as_ref().and_then(|by| api.function(by));
+        let by = by.filter(|by| (page.wanted)(by));
         notes.push(match by {
             Some(by) => format!("B<Deprecated>: use L</{}> in new programs.", (page.name)(by)),
             None => "B<Deprecated>: not to be used in new programs.".to_owned(),
@@ -340,12 +346,12 @@ fn c_synopsis(function: &Function) -> Vec<String> {
     for opt in &function.options {
         let macro_name = format!("GUESTFS_{}{}_{}", name, opts, opt.name).to_ascii_uppercase();
         let ty = match opt.ty {
-            OptType::Bool | OptType::Int => "int",
-            OptType::Int64 => "int64_t",
+            OptType::Bool | OptType::Int => "int ",
+            OptType::Int64 => "int64_t ",
             OptType::String => "const char *",
             OptType::StringList => "char *const *",
         };
-        continue_line(&mut lines, &format!("{macro_name}, {ty} {}", opt.name));
+        continue_line(&mut lines, &format!("{macro_name}, {ty}{}", opt.name));
     }
     if !function.options.is_empty() {
         continue_line(&mut lines, "-1");
@@ -363,39 +369,39 @@ fn continue_line(lines: &mut Vec<String>, text: &str) {
     lines.push(format!("    {text}"));
 }
 
-fn c_result(ret: &Ret) -> &'static str {
+fn c_returned(ret: &Ret) -> &'static str {
     match ret {
         Ret::None => "Returns 0 on success and -1 on error.",
-        Ret::Bool => "\n\nReturns 1 for true, 0 for false, and -1 on error.",
-        Ret::Int | Ret::Int64 => "\n\nReturns -1 on error.",
+        Ret::Bool => "Returns 1 for true, 0 for false, and -1 on error.",
+        Ret::Int | Ret::Int64 => "Returns -1 on error.",
         Ret::String | Ret::Device => {
-            "\n\nReturns a string, or NULL on error.  I<The caller must free it>."
+            "Returns a string, or NULL on error.  I<The caller must free it>."
         }
         Ret::ConstString => {
-            "\n\nReturns a string, or NULL on error.  It belongs to the handle and must I<not> be freed."
+            "Returns a string, or NULL on error.  It belongs to the handle and must I<not> be freed."
         }
         Ret::ConstOptString => {
-            "\n\nReturns a string or NULL.  It belongs to the handle and must I<not> be freed.  \
+            "Returns a string or NULL.  It belongs to the handle and must I<not> be freed.  \
              There is no way to return an error."
         }
         Ret::Bytes => {
-            "\n\nReturns a buffer whose size is stored in C<*size_r>, or NULL on error.  \
+            "Returns a buffer whose size is stored in C<*size_r>, or NULL on error.  \
              I<The caller must free it>."
         }
         Ret::StringList | Ret::DeviceList | Ret::MountableList => {
-            "\n\nReturns a list of strings that ends with NULL, or NULL on error.  \
+            "Returns a list of strings that ends with NULL, or NULL on error.  \
              I<The caller must free the strings and the list>."
         }
         Ret::Hash => {
-            "\n\nReturns a list of strings that ends with NULL, keys and values in turn, or NULL \
+            "Returns a list of strings that ends with NULL, keys and values in turn, or NULL \
              on error.  I<The caller must free the strings and the list>."
         }
         Ret::Struct(_) => {
-            "\n\nReturns a structure, or NULL on error.  I<The caller must free it> with the \
+            "Returns a structure, or NULL on error.  I<The caller must free it> with the \
              structure's own function."
         }
         Ret::StructList(_) => {
-            "\n\nReturns a list of structures, or NULL on error.  I<The caller must free it> with \
+            "Returns a list of structures, or NULL on error.  I<The caller must free it> with \
              the list's own function."
         }
     }
@@ -436,13 +442,68 @@ fn python_synopsis(function: &Function) -> Vec<String> {
     let args = function.args.iter().map(|arg| arg.name.clone());
     let options = function.options.iter().map(|opt| format!("{}=None", opt.name));
     let parameters: Vec<_> = args.chain(options).collect();
-    vec![format!("g.{}({})", function.name, parameters.join(", "))]
+    let call = format!("g.{}({})", function.name, parameters.join(", "));
+    let returns = match &function.returns {
+        Ret::None => return vec![call],
+        Ret::Bool | Ret::Int | Ret::Int64 => "int",
+        Ret::String | Ret::Device | Ret::ConstString => "str",
+        Ret::ConstOptString => "str | None",
+        Ret::Bytes => "bytes",
+        Ret::StringList | Ret::DeviceList | Ret::MountableList => "list[str]",
+        Ret::Hash => "list[tuple[str, str]] | dict[str, str]",
+        Ret::Struct(_) => "dict",
+        Ret::StructList(_) => "list[dict]",
+    };
+    vec![format!("{call} -> {returns}")]
 }
 
 fn rust_synopsis(function: &Function) -> Vec<String> {
-    let mut parameters: Vec<_> = function.args.iter().map(|arg| rust(&arg.name)).collect();
+    let mut lines = vec![format!("fn {}(", rust(&function.name)), "    &self,".to_owned()];
+    lines.extend(function.args.iter().map(|arg| {
+        let ty = match arg.ty {
+            ArgType::Bool => "bool",
+            ArgType::Int => "i32",
+            ArgType::Int64 => "i64",
+            ArgType::String
+            | ArgType::Path
+            | ArgType::Device
+            | ArgType::Mountable
+            | ArgType::DeviceOrPath
+            | ArgType::MountableOrPath
+            | ArgType::Filename
+            | ArgType::Guid
+            | ArgType::Key => "impl AsRef<[u8]>",
+            ArgType::Optstring => "Option<&[u8]>",
+            ArgType::Bytes => "&[u8]",
+            ArgType::StringList
+            | ArgType::DeviceList
+            | ArgType::PathList
+            | ArgType::FilenameList => "&[impl AsRef<[u8]>]",
+            ArgType::Filein | ArgType::Fileout => "impl AsRef<Path>",
+            ArgType::Pointer => "usize",
+        };
+        format!("    {}: {ty},", rust(&arg.name))
+    }));
     if !function.options.is_empty() {
-        parameters.push(format!("&{}Options {{ .. }}", camel(&function.name)));
+        lines.push(format!("    options: &{}Options,", camel(&function.name)));
     }
-    vec![format!("g.{}({})?", rust(&function.name), parameters.join(", "))]
+    let returns = match &function.returns {
+        Ret::None => "()".to_owned(),
+        Ret::Bool => "bool".to_owned(),
+        Ret::Int => "i32".to_owned(),
+        Ret::Int64 => "i64".to_owned(),
+        Ret::String | Ret::Device | Ret::ConstString => "BString".to_owned(),
+        Ret::ConstOptString => "Option<BString>".to_owned(),
+        Ret::Bytes => "Vec<u8>".to_owned(),
+        Ret::StringList | Ret::DeviceList | Ret::MountableList => "Vec<BString>".to_owned(),
+        Ret::Hash => "Vec<(BString, BString)>".to_owned(),
+        Ret::Struct(name) => camel(name),
+        Ret::StructList(name) => format!("Vec<{}>", camel(name)),
+    };
+    lines.push(format!(") -> Result<{returns}>"));
+    // What has no arguments fits on one line.
+    match lines.len() {
+        3 => vec![format!("fn {}(&self) -> Result<{returns}>", rust(&function.name))],
+        _ => lines,
+    }
 }
