@@ -42,7 +42,7 @@ impl Guestfs {
         let handler = self.own.lock().out_of_memory;
         if let Some(handler) = handler.0 {
             // SAFETY: it is a function of this type, as promised by whoever set it.
-            unsafe { handler() };
+            unsafe { handler() }
         }
         process::abort()
     }
@@ -100,18 +100,14 @@ unsafe extern "C" fn print(_: HandlePtr, _: *mut c_void, text: *const c_char) {
     let _ = io::stderr().write_all(&line);
 }
 
-/// `guestfs_abort_cb`.  It does not return, which is for it to see to.
+/// `guestfs_abort_cb`
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-pub(crate) struct OutOfMemoryHandler(Option<unsafe extern "C" fn()>);
-
-unsafe extern "C" fn abort() {
-    process::abort();
-}
+pub(crate) struct OutOfMemoryHandler(Option<unsafe extern "C" fn() -> !>);
 
 impl Default for OutOfMemoryHandler {
     fn default() -> Self {
-        Self(Some(abort))
+        Self(Some(libc::abort))
     }
 }
 

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The header compiles wherever it is included, and declares what programs were compiled against:
+//! the files in `facts/` are the interface of libguestfs on x86_64.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::fs;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use guestfs_test::{CRATE, library, run};
+
+#[path = "common/mod.rs"]
+#[expect(dead_code, reason = "shared with the tests that run programs")]
+mod guestfs_test;
+
+/// The table of facts of that name.
+fn facts(name: &str) -> Vec<Vec<String>> {
+    let path = format!("{CRATE}/tests/facts/{name}.tsv");
+    let text = fs::read_to_string(&path).unwrap_or_else(|err| panic!("{path}: {err}"));
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines.map(|line| line.split('\t').map(str::to_owned).collect()).collect()
+}
+
+/// Compiles a text, without making anything of it.
+#[track_caller]
+fn check(compiler: &str, args: &[&str], text: &str) {
+    let mut child = Command::new(compiler)
+        .args(["-Wall", "-Wextra", "-Werror", "-pedantic", "-fsyntax-only"])
+        .args(args)
+        .arg(format!("-I{CRATE}/../../generated/c"))
+        .arg("-")
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|err| panic!("{compiler}: {err}"));
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{compiler} {args:?}: {errors}");
+}
+
+fn header() -> String {
+    fs::read_to_string(format!("{CRATE}/../../generated/c/guestfs.h")).unwrap()
+}
+
+#[test]
+fn compiles_in_every_mode() {
+    let twice = "#include <guestfs.h>\n#include <guestfs.h>\n";
+    for define in ["-DNONE", "-DGUESTFS_PRIVATE", "-DGUESTFS_NO_DEPRECATED"] {
+        for standard in ["-std=c99", "-std=c11", "-std=gnu17"] {
+            check("cc", &["-xc", standard, define], twice);
+        }
+        for standard in ["-std=c++98", "-std=c++11", "-std=c++20"] {
+            check("c++", &["-xc++", standard, define], twice);
+        }
+    }
+}
+
+#[test]
+fn deprecation() {
+    let warned = |args: &[&str]| {
+        let text = "#include <guestfs.h>\n\
+                    void f (guestfs_h *g) { guestfs_set_close_callback (g, NULL, NULL); }\n";
+        let args = [&["-xc"], args].concat();
+        std::panic::catch_unwind(|| check("cc", &args, text))
+            .err()
+            .map(|panic| panic.downcast_ref::<String>().cloned().unwrap_or_default())
+    };
+    assert!(warned(&[]).is_some_and(|text| text.contains("use guestfs_set_event_callback")));
+    assert_eq!(warned(&["-DGUESTFS_NO_WARN_DEPRECATED"]), None);
+    assert!(warned(&["-DGUESTFS_NO_DEPRECATED"]).is_some_and(|text| text.contains("implicit")));
+}
+
+/// A function that is declared twice with different types does not compile.
+#[test]
+fn prototypes_are_those_of_libguestfs() {
+    let header = header();
+    let mut text = "#define GUESTFS_NO_WARN_DEPRECATED\n#define GUESTFS_PRIVATE\n\
+                    #include <guestfs.h>\n"
+        .to_owned();
+    let mut count = 0;
+    for fact in facts("prototypes") {
+        if header.contains(&format!("{} (", fact[0])) {
+            writeln!(text, "{}", fact[1]).unwrap();
+            count += 1;
+        }
+    }
+    assert!(count > 300, "{count}");
+    check("cc", &["-xc", "-std=c99"], &text);
+}
+
+#[test]
+fn layouts_are_those_of_libguestfs() {
+    let header = header();
+    let mut text = "#define GUESTFS_PRIVATE\n#include <guestfs.h>\n".to_owned();
+    for fact in facts("layouts") {
+        let name = &fact[0];
+        if !header.contains(&format!("{name} {{")) {
+            continue;
+        }
+        let (what, value) = match &fact[1..] {
+            [size] => (format!("sizeof ({name})"), size),
+            [field, offset] => (format!("offsetof ({name}, {field})"), offset),
+            other => panic!("{other:?}"),
+        };
+        writeln!(text, "_Static_assert ({what} == {value}, \"{what}\");").unwrap();
+        if !text.contains(&format!("{name}_list)")) && fact.len() == 2 && !name.ends_with("_argv") {
+            writeln!(text, "_Static_assert (sizeof ({name}_list) == 16, \"{name}_list\");")
+                .unwrap();
+        }
+    }
+    assert!(text.matches("offsetof").count() > 100);
+    check("cc", &["-xc", "-std=c11", "-m64"], &text);
+}
+
+#[test]
+fn numbers_are_those_of_libguestfs() {
+    let header = header();
+    let mut text = "#include <guestfs.h>\n".to_owned();
+    let mut count = 0;
+    for fact in facts("macros") {
+        let (name, value) = (&fact[0], &fact[1]);
+        if header.contains(&format!("#define {name} ")) {
+            writeln!(text, "_Static_assert ({name} == {value}, \"{name}\");").unwrap();
+            count += 1;
+        }
+        if header.contains(&format!("#define {name}_BITMASK ")) {
+            let mask = 1_u64 << value.parse::<u32>().unwrap();
+            writeln!(text, "_Static_assert ({name}_BITMASK == {mask}, \"{name}_BITMASK\");")
+                .unwrap();
+        }
+    }
+    assert!(count > 50, "{count}");
+    check("cc", &["-xc", "-std=c11"], &text);
+}
+
+#[test]
+fn exports_are_those_of_libguestfs() {
+    let output = run(Command::new("nm")
+        .args(["--dynamic", "--defined-only", "--format=posix"])
+        .arg(library().join("libguestfs.so.0")));
+    let output = String::from_utf8(output.stdout).unwrap();
+    let exported: BTreeSet<&str> =
+        output.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    let map = fs::read_to_string(format!("{CRATE}/../../generated/c/exports.map")).unwrap();
+    let wanted: BTreeSet<&str> = map
+        .lines()
+        .filter_map(|line| line.trim().strip_suffix(';'))
+        .filter(|it| it.starts_with("guestfs_"))
+        .collect();
+    assert_eq!(exported, wanted);
+
+    let facts = facts("prototypes");
+    let known: BTreeSet<&str> = facts.iter().map(|fact| fact[0].as_str()).collect();
+    let unknown: Vec<_> = exported.difference(&known).collect();
+    assert!(unknown.is_empty(), "not in libguestfs: {unknown:?}");
+    println!("{} of {} symbols", exported.len(), known.len());
+}
+
+#[test]
+fn soname() {
+    let output =
+        run(Command::new("readelf").arg("--dynamic").arg(library().join("libguestfs.so.0.522.0")));
+    let output = String::from_utf8(output.stdout).unwrap();
+    assert!(output.contains("soname: [libguestfs.so.0]"), "{output}");
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Programs in C that use the library; each says by itself what is not as it should be.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use guestfs_test::{CRATE, compile, run_in};
+
+#[path = "common/mod.rs"]
+mod guestfs_test;
+
+fn source(name: &str) -> PathBuf {
+    Path::new(CRATE).join("tests/c").join(name)
+}
+
+#[test]
+fn config() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = directory.path().join("config");
+    compile(&source("config.c"), &program);
+    let output = run_in(directory.path(), &program, &[]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "ok\nclosed at exit\n");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "libguestfs: error: create_flags: flags 0x40: unknown bit\n\
+         libguestfs: error: disk_format: filename: argument is NULL\n"
+    );
+}
+
+/// These need an appliance, where `LIBGUESTFS_PATH` says.
+mod appliance {
+    use super::*;
+
+    #[test]
+    #[ignore = "needs an appliance"]
+    fn a_disk_is_made_and_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("real");
+        compile(&source("real.c"), &program);
+        let output = run_in(directory.path(), &program, &[OsStr::new("disk.img")]);
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "ok\n");
+    }
+}
