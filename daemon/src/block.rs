@@ -133,24 +133,6 @@ impl fmt::Display for DeviceOrPath {
     }
 }
 
-/// A mountable if there is one of that name, or else a path of the guest.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum MountableOrPath {
-    /// Something to mount.
-    Mountable(Mountable),
-    /// A file of the guest.
-    Path(GuestPath),
-}
-
-impl fmt::Display for MountableOrPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Mountable(mountable) => mountable.fmt(f),
-            Self::Path(path) => path.fmt(f),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

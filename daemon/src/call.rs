@@ -2,10 +2,8 @@
 //! One call and its reply, as the generated code sees them.
 
 use std::cell::RefCell;
-use std::fmt;
 use std::rc::Rc;
 
-use bstr::BString;
 use guestfs_protocol::wire::{self, Header};
 use guestfs_protocol::xdr::Strict;
 use guestfs_protocol::{Pack, Unpack};
@@ -98,26 +96,5 @@ impl Pack<Vec<u8>> for Encoded {
     fn pack(&self, out: &mut Vec<u8>) -> xdr_codec::Result<usize> {
         out.extend_from_slice(&self.0);
         Ok(self.0.len())
-    }
-}
-
-/// A passphrase or other secret: nothing prints it.
-pub(crate) struct Key(BString);
-
-impl Key {
-    /// Of the argument.
-    pub(crate) fn new(key: BString) -> Self {
-        Self(key)
-    }
-
-    /// The secret itself.
-    pub(crate) fn secret(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Key(***)")
     }
 }

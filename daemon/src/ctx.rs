@@ -14,8 +14,7 @@ use rustix::fs::{
     openat2, statx,
 };
 
-use crate::block::{Device, DeviceOrPath, Mountable, MountableOrPath};
-use crate::call::Key;
+use crate::block::{Device, DeviceOrPath, Mountable};
 use crate::channel::Reporter;
 use crate::device_name::DeviceNames;
 use crate::error::{About, Errno, Error, Result};
@@ -69,15 +68,6 @@ impl Ctx {
         GuestPath::new(arg, path)
     }
 
-    /// Checks a list of paths of the guest.
-    pub(crate) fn guest_paths(
-        &self,
-        arg: &'static str,
-        paths: &[BString],
-    ) -> Result<Vec<GuestPath>> {
-        paths.iter().map(|path| GuestPath::new(arg, path)).collect()
-    }
-
     /// Looks up a device.
     pub(crate) fn device(&self, _: &'static str, name: &BString) -> Result<Device> {
         Device::new(&self.names, name.as_bstr())
@@ -101,18 +91,6 @@ impl Ctx {
         }
     }
 
-    /// Looks up a mountable; what is none is a path.
-    pub(crate) fn mountable_or_path(
-        &self,
-        arg: &'static str,
-        name: &BString,
-    ) -> Result<MountableOrPath> {
-        match Mountable::new(&self.names, name.as_bstr()) {
-            Ok(mountable) => Ok(MountableOrPath::Mountable(mountable)),
-            Err(err) => Ok(MountableOrPath::Path(self.path_instead(arg, name, err)?)),
-        }
-    }
-
     /// The path that an argument must be if it is no device.
     fn path_instead(&self, arg: &'static str, name: &BString, err: Error) -> Result<GuestPath> {
         let looks_like_a_device = !name.starts_with(b"/") || name.starts_with(b"/dev/");
@@ -121,11 +99,6 @@ impl Ctx {
             Err(_) if looks_like_a_device => Err(err),
             Err(err) => Err(err),
         }
-    }
-
-    /// Wraps a secret.
-    pub(crate) fn key(&self, _: &'static str, key: BString) -> Result<Key> {
-        Ok(Key::new(key))
     }
 
     /// Names of devices, both ways.
@@ -323,7 +296,7 @@ mod tests {
     fn guest() -> (tempfile::TempDir, Ctx) {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("guest");
-        std::fs::create_dir_all(root.join("sub")).unwrap();
+        crate::system::make_directories(root.join("sub"));
         crate::system::write(dir.path().join("outside"), b"outside\n").unwrap();
         crate::system::write(root.join("abc"), b"abc\0\n").unwrap();
         symlink("/abc", root.join("absolute")).unwrap();

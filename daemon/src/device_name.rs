@@ -243,12 +243,9 @@ mod tests {
         ];
         for (name, address, number, label) in disks {
             let device = dir.path().join(format!("sys/devices/{address}"));
-            std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o755)
-                .recursive(true)
-                .create(&device)
-                .unwrap();
+            system::make_directories(&device);
             let disk = block.join(name);
-            std::fs::create_dir_all(&disk).unwrap();
+            system::make_directories(&disk);
             symlink(&device, disk.join("device")).unwrap();
             system::write(disk.join("dev"), format!("{number}\n").as_bytes()).unwrap();
             if !label.is_empty() {
@@ -257,10 +254,10 @@ mod tests {
             }
         }
         for (name, number) in [("vda", "254:0"), ("vdb", "254:16"), ("vde", "254:64")] {
-            std::fs::create_dir_all(block.join(name)).unwrap();
+            system::make_directories(block.join(name));
             system::write(block.join(name).join("dev"), number.as_bytes()).unwrap();
         }
-        std::fs::create_dir_all(block.join("loop0")).unwrap();
+        system::make_directories(block.join("loop0"));
         let names =
             DeviceNames::new(&dir.path().join("sys"), Path::new("/dev"), Some(makedev(254, 0)));
         (dir, names)

@@ -44,3 +44,9 @@ pub(crate) fn names(path: impl AsRef<Path>) -> Result<Vec<BString>> {
 pub(crate) fn open(path: impl AsRef<Path>, flags: OFlags) -> rustix::io::Result<File> {
     rustix::fs::open(path.as_ref(), flags | OFlags::CLOEXEC, Mode::empty()).map(File::from)
 }
+
+/// Makes a directory and those that it is in, for the trees that tests run on.
+#[cfg(test)]
+pub(crate) fn make_directories(path: impl AsRef<Path>) {
+    fs::create_dir_all(path).unwrap();
+}

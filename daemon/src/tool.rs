@@ -32,8 +32,6 @@ pub(crate) struct Tool {
     program: OsString,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
-    ok_status: Vec<i32>,
-    stdin: Vec<u8>,
     /// Keeps what the arguments name open until the program ends.
     held: Vec<OwnedFd>,
     view: Option<View>,
@@ -57,8 +55,6 @@ impl Tool {
             program: program.as_ref().into(),
             args: Vec::new(),
             env: Vec::new(),
-            ok_status: vec![0],
-            stdin: Vec::new(),
             held: Vec::new(),
             view: None,
         }
@@ -95,18 +91,6 @@ impl Tool {
         self
     }
 
-    /// What the program reads; nothing by default.
-    pub(crate) fn stdin(mut self, content: impl Into<Vec<u8>>) -> Self {
-        self.stdin = content.into();
-        self
-    }
-
-    /// The exit codes that are no failure, in place of 0 alone.
-    pub(crate) fn ok_status(mut self, codes: &[i32]) -> Self {
-        self.ok_status = codes.to_vec();
-        self
-    }
-
     /// What the program sees of the filesystems; the same as the daemon by default.
     pub(crate) fn view(mut self, view: View) -> Self {
         self.view = Some(view);
@@ -128,7 +112,7 @@ impl Tool {
         self.stdout().map(|stdout| String::from_utf8_lossy(&stdout).into_owned())
     }
 
-    /// Runs it, and tells by which of the codes of `ok_status` it ended.
+    /// Runs it for all that comes of it.
     pub(crate) fn output(self) -> Result<Output> {
         let mut stdout = Limited { bytes: Vec::new(), of: self.name() };
         let (status, stderr) = self.stream(&mut io::empty(), &mut stdout)?;
@@ -199,30 +183,22 @@ impl Tool {
     }
 
     /// Runs it, moving bytes in both directions until both outputs are closed.
-    fn stream(
-        mut self,
-        input: &mut impl Read,
-        out: &mut impl Write,
-    ) -> Result<(ExitStatus, Vec<u8>)> {
-        let stdin = std::mem::take(&mut self.stdin);
-        let mut input = stdin.as_slice().chain(input);
+    fn stream(self, input: &mut impl Read, out: &mut impl Write) -> Result<(ExitStatus, Vec<u8>)> {
         let mut pending = Pending::default();
         // A program without input gets /dev/null, so whether there is any must be known first.
-        pending.fill(&mut input)?;
+        pending.fill(input)?;
         let mut running = self.spawn(!pending.is_empty())?;
         let mut stderr = Vec::new();
-        pump(&mut running.0, &mut input, pending, out, &mut stderr).map_err(|err| match err {
+        pump(&mut running.0, input, pending, out, &mut stderr).map_err(|err| match err {
             Error::Io { why, .. } => Error::Io { what: self.name(), why },
             err => err,
         })?;
         let status = running.0.wait().about(self.name())?;
-        match status.code() {
-            Some(code) if self.ok_status.contains(&code) => Ok((status, stderr)),
-            _ => {
-                let stderr = String::from_utf8_lossy(&stderr).into_owned();
-                Err(Error::Tool { program: self.name(), status, stderr })
-            }
+        if status.success() {
+            return Ok((status, stderr));
         }
+        let stderr = String::from_utf8_lossy(&stderr).into_owned();
+        Err(Error::Tool { program: self.name(), status, stderr })
     }
 }
 
@@ -463,12 +439,10 @@ mod tests {
     #[test]
     fn outcomes() {
         check(sh("echo hello"), r#"0 "hello\n""#);
-        check(sh("exit 2").ok_status(&[0, 2]), r#"2 """#);
         check(sh("echo why >&2; exit 3"), "error: sh: why");
         check(sh("exit 3"), "error: sh: exit status: 3");
         check(sh("kill -9 $$"), "error: sh: signal: 9 (SIGKILL)");
         check(sh("cat"), r#"0 """#);
-        check(sh("cat").stdin("text"), r#"0 "text""#);
         check(sh("echo $LC_ALL $V").env("V", "v"), r#"0 "C v\n""#);
         check(
             Tool::new("no-such-program"),

@@ -236,7 +236,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(find_port(&dir.path().join("none")).unwrap(), None);
         for (port, name) in [("vport1p0", "other\n"), ("vport1p1", "org.libguestfs.channel.0\n")] {
-            std::fs::create_dir(dir.path().join(port)).unwrap();
+            system::make_directories(dir.path().join(port));
             system::write(dir.path().join(port).join("name"), name.as_bytes()).unwrap();
         }
         assert_eq!(find_port(dir.path()).unwrap(), Some("/dev/vport1p1".into()));

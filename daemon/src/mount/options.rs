@@ -144,7 +144,7 @@ mod tests {
         check("ro", r#"MountFlags(RDONLY) """#);
         check(
             "ro,noatime,errors=remount-ro",
-            r#"MountFlags(RDONLY | NOATIME) "errors=remount-ro""#,
+            r#"MountFlags(NOATIME | RDONLY) "errors=remount-ro""#,
         );
         check("ro,rw", r#"MountFlags(0x0) """#);
         check(
