@@ -149,6 +149,8 @@ fn run(mut command: Command, object: &str) -> Result<Vec<u8>> {
     }
     let said = output.stderr.trim_with(|it| it.is_whitespace()).to_str_lossy();
     let said = said.strip_prefix("qemu-img: ").unwrap_or(&said);
+    // "FILE: Could not open 'FILE': reason" names it once too often.
+    let said = said.split_once(": ").filter(|(it, rest)| rest.contains(it)).map_or(said, |it| it.1);
     let why = if said.is_empty() { output.status.to_string() } else { said.replace('\n', " ") };
     let errno = errno_of(&why).map_or(0, |it| it as i32);
     // It usually names the file, but not always.
