@@ -14,7 +14,7 @@ use crate::check::split_options;
 use crate::emit::{by_group, render};
 use crate::names::{camel, dashed, rust};
 use crate::output::Files;
-use crate::schema::{Api, ArgType, FieldType, Function, OptType, Ret, Unit};
+use crate::schema::{Api, ArgType, FieldType, Function, Opt, OptType, Ret, Unit};
 
 #[derive(Serialize)]
 struct View {
@@ -302,6 +302,16 @@ fn word(value: &Value) -> String {
 }
 
 fn c_synopsis(function: &Function) -> Vec<String> {
+    let mut lines = Vec::new();
+    if function.opts {
+        lines.extend(c_prototype(function, "", &[]));
+    }
+    let suffix = if function.opts { "_opts" } else { "" };
+    lines.extend(c_prototype(function, suffix, &function.options));
+    lines
+}
+
+fn c_prototype(function: &Function, suffix: &str, options: &[Opt]) -> Vec<String> {
     let name = &function.name;
     let ret = match &function.returns {
         Ret::None | Ret::Bool | Ret::Int => "int".to_owned(),
@@ -312,8 +322,7 @@ fn c_synopsis(function: &Function) -> Vec<String> {
         Ret::Struct(name) => format!("struct guestfs_{name} *"),
         Ret::StructList(name) => format!("struct guestfs_{name}_list *"),
     };
-    let opts = if function.opts { "_opts" } else { "" };
-    let mut lines = vec![ret, format!("guestfs_{name}{opts} (guestfs_h *g")];
+    let mut lines = vec![ret, format!("guestfs_{name}{suffix} (guestfs_h *g")];
     for arg in &function.args {
         let n = &arg.name;
         let declaration = match arg.ty {
@@ -343,8 +352,8 @@ fn c_synopsis(function: &Function) -> Vec<String> {
     if function.returns == Ret::Bytes {
         continue_line(&mut lines, "size_t *size_r");
     }
-    for opt in &function.options {
-        let macro_name = format!("GUESTFS_{}{}_{}", name, opts, opt.name).to_ascii_uppercase();
+    for opt in options {
+        let macro_name = format!("GUESTFS_{}{}_{}", name, suffix, opt.name).to_ascii_uppercase();
         let ty = match opt.ty {
             OptType::Bool | OptType::Int => "int ",
             OptType::Int64 => "int64_t ",
@@ -353,7 +362,7 @@ fn c_synopsis(function: &Function) -> Vec<String> {
         };
         continue_line(&mut lines, &format!("{macro_name}, {ty}{}", opt.name));
     }
-    if !function.options.is_empty() {
+    if !options.is_empty() {
         continue_line(&mut lines, "-1");
     }
     if let Some(last) = lines.last_mut() {
