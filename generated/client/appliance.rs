@@ -7,9 +7,12 @@ use bstr::BString;
 use guestfs_protocol::*;
 
 impl Handle {
-    /// FILL.
+    /// See whether the appliance answers.
     ///
-    /// FILL
+    /// Sends the smallest possible call to the appliance and waits for the answer.  As long as
+    /// this works, the virtual machine and the program in it are alive.
+    ///
+    /// See also [`is_ready`](Self::is_ready), [`launch`](Self::launch).
     pub fn ping_daemon(&self) -> Result<()> {
         self.action(
             &Action { name: "ping_daemon", config_only: false },
@@ -21,9 +24,15 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Write everything to the disks.
     ///
-    /// FILL
+    /// Writes to the disk images whatever is still in the memory of the appliance, and tells if
+    /// something could not be written.
+    ///
+    /// It is rarely needed: `shutdown`, closing the handle and `umount` do the same.  Use it to
+    /// be sure of what was written so far while the appliance goes on.
+    ///
+    /// See also [`umount_all`](Self::umount_all), [`shutdown`](Self::shutdown), [`set_autosync`](Self::set_autosync).
     pub fn sync(&self) -> Result<()> {
         self.action(
             &Action { name: "sync", config_only: false },
@@ -35,18 +44,27 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Look into the appliance.
     ///
-    /// FILL
+    /// For people who develop this library.  Subcommands may change or go from one version to
+    /// the next, so no program should depend on them.
+    ///
+    /// `sh` runs a command in the appliance, not in the guest: its files are below `/sysroot`.
     ///
     /// # Arguments
     ///
-    /// * `subcmd`: FILL
-    /// * `extraargs`: FILL
+    /// * `subcmd`: what to do; `help` lists the possibilities
+    /// * `extraargs`: arguments of the subcommand
     ///
     /// # Result
     ///
-    /// FILL
+    /// what the subcommand prints
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `subcmd` is not known, or needs other arguments.
+    ///
+    /// See also [`command`](Self::command), [`available_all_groups`](Self::available_all_groups).
     pub fn debug(
         &self,
         subcmd: impl AsRef<[u8]>,
@@ -71,13 +89,25 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Make sure that groups of functions are available.
     ///
-    /// FILL
+    /// Some functions need programs or filesystems that not every appliance has, and each of them
+    /// names its group in its description.  This succeeds if all of `groups` are available, and
+    /// fails naming the first one that is not.
+    ///
+    /// A function whose group is not available fails with `ENOTSUP`.  To ask without an error, use
+    /// `feature_available`.
     ///
     /// # Arguments
     ///
-    /// * `groups`: FILL
+    /// * `groups`: names of groups
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: a group of that name is not known.
+    /// * `ENOTSUP`: the appliance lacks what one of the groups needs.
+    ///
+    /// See also [`feature_available`](Self::feature_available), [`available_all_groups`](Self::available_all_groups).
     pub fn available(&self, groups: &[impl AsRef<[u8]>]) -> Result<()> {
         let groups: Vec<&[u8]> = groups.iter().map(AsRef::as_ref).collect();
         self.action(
@@ -89,13 +119,15 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// List the groups of functions.
     ///
-    /// FILL
+    /// Lists the groups that `available` knows, whether the appliance has what they need or not.
     ///
     /// # Result
     ///
-    /// FILL
+    /// names of all groups, sorted
+    ///
+    /// See also [`available`](Self::available), [`feature_available`](Self::feature_available).
     pub fn available_all_groups(&self) -> Result<Vec<BString>> {
         self.action(
             &Action { name: "available_all_groups", config_only: false },
@@ -108,17 +140,23 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Test whether groups of functions are available.
     ///
-    /// FILL
+    /// Like `available`, but says no where that fails.
     ///
     /// # Arguments
     ///
-    /// * `groups`: FILL
+    /// * `groups`: names of groups
     ///
     /// # Result
     ///
-    /// FILL
+    /// true if all of them are available
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: a group of that name is not known.
+    ///
+    /// See also [`available`](Self::available), [`available_all_groups`](Self::available_all_groups).
     pub fn feature_available(&self, groups: &[impl AsRef<[u8]>]) -> Result<bool> {
         let groups: Vec<&[u8]> = groups.iter().map(AsRef::as_ref).collect();
         self.action(
@@ -130,17 +168,27 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Set the mask for modes of new files.
     ///
-    /// FILL
+    /// Every function that makes files, directories or nodes takes the mask from the mode which it
+    /// gives them.  At launch the mask is 022, so that only the owner may write.
+    ///
+    /// Mind the notation: the mask is usually written in octal, which is `022` in C and in
+    /// **guestfish**, but `0o22` in Python and Rust.
     ///
     /// # Arguments
     ///
-    /// * `mask`: FILL
+    /// * `mask`: permissions that new files and directories do not get
     ///
     /// # Result
     ///
-    /// FILL
+    /// the mask that was set before
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `mask` is not from 0 to 0777.
+    ///
+    /// See also [`get_umask`](Self::get_umask), [`mkdir_mode`](Self::mkdir_mode), [`touch`](Self::touch).
     pub fn umask(&self, mask: i32) -> Result<i32> {
         self.action(
             &Action { name: "umask", config_only: false },
@@ -155,13 +203,15 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Read the mask for modes of new files.
     ///
-    /// FILL
+    /// Returns the mask which `umask` sets.
     ///
     /// # Result
     ///
-    /// FILL
+    /// the mask
+    ///
+    /// See also [`umask`](Self::umask).
     pub fn get_umask(&self) -> Result<i32> {
         self.action(
             &Action { name: "get_umask", config_only: false },
@@ -173,17 +223,19 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Ask about one group of functions.
     ///
-    /// FILL
+    /// What `available` and `feature_available` are made of.
     ///
     /// # Arguments
     ///
-    /// * `group`: FILL
+    /// * `group`: name of the group
     ///
     /// # Result
     ///
-    /// FILL
+    /// 0 if it is available, 1 if it is not, 2 if it is not known
+    ///
+    /// See also [`available`](Self::available).
     pub fn internal_feature_available(&self, group: impl AsRef<[u8]>) -> Result<i32> {
         let group = group.as_ref();
         self.action(
@@ -200,9 +252,12 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Get ready for the end of the appliance.
     ///
-    /// FILL
+    /// Unmounts everything and writes it to the disks.  `shutdown` calls it unless autosync was
+    /// turned off.
+    ///
+    /// See also [`set_autosync`](Self::set_autosync), [`shutdown`](Self::shutdown).
     pub fn internal_autosync(&self) -> Result<()> {
         self.action(
             &Action { name: "internal_autosync", config_only: false },
@@ -214,9 +269,12 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Make the appliance end by itself.
     ///
-    /// FILL
+    /// The program in the appliance ends after it has answered, and the virtual machine with it.  For
+    /// tests of what happens when the appliance goes away; otherwise use `shutdown`.
+    ///
+    /// See also [`shutdown`](Self::shutdown).
     pub fn internal_exit(&self) -> Result<()> {
         self.action(
             &Action { name: "internal_exit", config_only: false },

@@ -7,13 +7,19 @@ use bstr::BString;
 use guestfs_protocol::*;
 
 impl Handle {
-    /// FILL.
+    /// List the disks.
     ///
-    /// FILL
+    /// Lists whole disks, not what is on them: see `list_partitions`, `lvs` and
+    /// `list_filesystems` for that.
+    ///
+    /// The names are `/dev/sda`, `/dev/sdb` and so on, in the order of `add_drive`, whatever the
+    /// disks are called inside the appliance.
     ///
     /// # Result
     ///
-    /// FILL
+    /// names of the disks, in the order in which they were added
+    ///
+    /// See also [`nr_devices`](Self::nr_devices), [`add_drive`](Self::add_drive), [`list_partitions`](Self::list_partitions), [`list_filesystems`](Self::list_filesystems).
     pub fn list_devices(&self) -> Result<Vec<BString>> {
         self.action(
             &Action { name: "list_devices", config_only: false },
@@ -25,13 +31,15 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Count the disks.
     ///
-    /// FILL
+    /// Returns how many names `list_devices` returns.
     ///
     /// # Result
     ///
-    /// FILL
+    /// number of disks that were added
+    ///
+    /// See also [`list_devices`](Self::list_devices).
     pub fn nr_devices(&self) -> Result<i32> {
         self.action(
             &Action { name: "nr_devices", config_only: false },
@@ -43,17 +51,24 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Find the place of a disk in the order of adding.
     ///
-    /// FILL
+    /// Partitions and logical volumes have no index.  Other names of the same disk, such as
+    /// `/dev/vdb`, are understood as `canonical_device_name` does.
     ///
     /// # Arguments
     ///
-    /// * `device`: FILL
+    /// * `device`: whole disk, such as `/dev/sdb`
     ///
     /// # Result
     ///
-    /// FILL
+    /// 0 for the first disk that was added, 1 for the second and so on
+    ///
+    /// # Errors
+    ///
+    /// * `ENODEV`: `device` is not one of the disks.
+    ///
+    /// See also [`list_devices`](Self::list_devices), [`canonical_device_name`](Self::canonical_device_name), [`part_to_dev`](Self::part_to_dev).
     pub fn device_index(&self, device: impl AsRef<[u8]>) -> Result<i32> {
         let device = device.as_ref();
         self.action(
@@ -65,17 +80,24 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Find the usual name of a device.
     ///
-    /// FILL
+    /// The same disk has different names with different drivers: `/dev/hda` and `/dev/vda` become
+    /// `/dev/sda`, with the number of a partition behind it if there is one.  The name that the
+    /// device mapper has for a logical volume, such as `/dev/mapper/VG-LV`, becomes `/dev/VG/LV`.
+    /// Any other name is returned as it is.
+    ///
+    /// Use it before comparing names of devices, such as those in the `/etc/fstab` of a guest.
     ///
     /// # Arguments
     ///
-    /// * `device`: FILL
+    /// * `device`: name of a device
     ///
     /// # Result
     ///
-    /// FILL
+    /// the usual name
+    ///
+    /// See also [`list_devices`](Self::list_devices), [`lvs`](Self::lvs).
     pub fn canonical_device_name(&self, device: impl AsRef<[u8]>) -> Result<BString> {
         let device = device.as_ref();
         self.action(
@@ -87,17 +109,24 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Read the size of a device in bytes.
     ///
-    /// FILL
+    /// Returns the size that the guest sees, which for most formats is not the size of the file on
+    /// the host.
     ///
     /// # Arguments
     ///
-    /// * `device`: FILL
+    /// * `device`: disk, partition or volume
     ///
     /// # Result
     ///
-    /// FILL
+    /// size in bytes
+    ///
+    /// # Errors
+    ///
+    /// * `ENOENT`: there is no such device.
+    ///
+    /// See also [`blockdev_getsz`](Self::blockdev_getsz), [`disk_virtual_size`](Self::disk_virtual_size).
     pub fn blockdev_getsize64(&self, device: impl AsRef<[u8]>) -> Result<i64> {
         let device = device.as_ref();
         self.action(
@@ -114,17 +143,20 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Read the size of a device in sectors of 512 bytes.
     ///
-    /// FILL
+    /// The unit is 512 bytes even if the sectors of the device are larger: see `blockdev_getss`.
+    /// `blockdev_getsize64` needs no unit.
     ///
     /// # Arguments
     ///
-    /// * `device`: FILL
+    /// * `device`: disk, partition or volume
     ///
     /// # Result
     ///
-    /// FILL
+    /// size in units of 512 bytes
+    ///
+    /// See also [`blockdev_getsize64`](Self::blockdev_getsize64), [`blockdev_getss`](Self::blockdev_getss).
     pub fn blockdev_getsz(&self, device: impl AsRef<[u8]>) -> Result<i64> {
         let device = device.as_ref();
         self.action(
@@ -140,17 +172,20 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Read the sector size of a device.
     ///
-    /// FILL
+    /// The sector is the unit in which the device is addressed: 512 bytes, or 4096 for disks that
+    /// were added so.
     ///
     /// # Arguments
     ///
-    /// * `device`: FILL
+    /// * `device`: disk, partition or volume
     ///
     /// # Result
     ///
-    /// FILL
+    /// size of a sector in bytes
+    ///
+    /// See also [`blockdev_getbsz`](Self::blockdev_getbsz), [`blockdev_getsz`](Self::blockdev_getsz).
     pub fn blockdev_getss(&self, device: impl AsRef<[u8]>) -> Result<i32> {
         let device = device.as_ref();
         self.action(
@@ -166,17 +201,21 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Read the size of the blocks in which the appliance caches a device.
     ///
-    /// FILL
+    /// This is a choice of the appliance's kernel for its own access to the device, and
+    /// neither the block size of a filesystem on it nor the sector size, which `blockdev_getss`
+    /// returns.
     ///
     /// # Arguments
     ///
-    /// * `device`: FILL
+    /// * `device`: disk, partition or volume
     ///
     /// # Result
     ///
-    /// FILL
+    /// size of a block in bytes
+    ///
+    /// See also [`blockdev_getss`](Self::blockdev_getss).
     pub fn blockdev_getbsz(&self, device: impl AsRef<[u8]>) -> Result<i32> {
         let device = device.as_ref();
         self.action(
@@ -192,17 +231,20 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Test whether a device is read-only.
     ///
-    /// FILL
+    /// A device is read-only after `blockdev_setro`.  A disk that was added read-only may be
+    /// writable here all the same: what is written goes to a temporary overlay.
     ///
     /// # Arguments
     ///
-    /// * `device`: FILL
+    /// * `device`: disk, partition or volume
     ///
     /// # Result
     ///
-    /// FILL
+    /// true if it cannot be written to
+    ///
+    /// See also [`blockdev_setro`](Self::blockdev_setro), [`add_drive_ro`](Self::add_drive_ro).
     pub fn blockdev_getro(&self, device: impl AsRef<[u8]>) -> Result<bool> {
         let device = device.as_ref();
         self.action(
@@ -218,13 +260,16 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Make a device read-only.
     ///
-    /// FILL
+    /// Protects the device from mistakes until `blockdev_setrw` or the end of the appliance: nothing
+    /// is recorded on the disk.
     ///
     /// # Arguments
     ///
-    /// * `device`: FILL
+    /// * `device`: disk, partition or volume
+    ///
+    /// See also [`blockdev_setrw`](Self::blockdev_setrw), [`blockdev_getro`](Self::blockdev_getro).
     pub fn blockdev_setro(&self, device: impl AsRef<[u8]>) -> Result<()> {
         let device = device.as_ref();
         self.action(
@@ -240,13 +285,15 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Make a device writable again.
     ///
-    /// FILL
+    /// Takes back `blockdev_setro`.  It does not make a disk writable that was added read-only.
     ///
     /// # Arguments
     ///
-    /// * `device`: FILL
+    /// * `device`: disk, partition or volume
+    ///
+    /// See also [`blockdev_setro`](Self::blockdev_setro), [`blockdev_getro`](Self::blockdev_getro).
     pub fn blockdev_setrw(&self, device: impl AsRef<[u8]>) -> Result<()> {
         let device = device.as_ref();
         self.action(
@@ -262,13 +309,16 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Write and forget what is cached of a device.
     ///
-    /// FILL
+    /// Writes what the appliance's kernel has cached of the device, and drops it from the cache, so
+    /// that the next read comes from the disk.
     ///
     /// # Arguments
     ///
-    /// * `device`: FILL
+    /// * `device`: disk, partition or volume
+    ///
+    /// See also [`sync`](Self::sync).
     pub fn blockdev_flushbufs(&self, device: impl AsRef<[u8]>) -> Result<()> {
         let device = device.as_ref();
         self.action(
@@ -284,13 +334,21 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Read the partition table again.
     ///
-    /// FILL
+    /// Only needed after a partition table was written as plain data, such as with
+    /// `upload_offset`.  The functions for partitions do it by themselves.
     ///
     /// # Arguments
     ///
-    /// * `device`: FILL
+    /// * `device`: whole disk
+    ///
+    /// # Errors
+    ///
+    /// * `EBUSY`: a partition of the disk is mounted or part of a volume.
+    /// * `EINVAL`: `device` is not a whole disk.
+    ///
+    /// See also [`part_init`](Self::part_init), [`list_partitions`](Self::list_partitions).
     pub fn blockdev_rereadpt(&self, device: impl AsRef<[u8]>) -> Result<()> {
         let device = device.as_ref();
         self.action(
@@ -306,13 +364,23 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Write zeroes over a whole device.
     ///
-    /// FILL
+    /// Everything on the device is lost.  The disk does the zeroing itself if it can, which is quick
+    /// and keeps a sparse image sparse.
+    ///
+    /// To make a disk empty, erasing the signatures with `wipefs` is enough and quicker.
     ///
     /// # Arguments
     ///
-    /// * `device`: FILL
+    /// * `device`: disk, partition or volume
+    ///
+    /// # Errors
+    ///
+    /// * `EBUSY`: the device, or something on it, is mounted or part of a volume.
+    /// * `ENOENT`: there is no such device.
+    ///
+    /// See also [`wipefs`](Self::wipefs).
     pub fn zero_device(&self, device: impl AsRef<[u8]>) -> Result<()> {
         let device = device.as_ref();
         self.action(

@@ -5,9 +5,22 @@ use crate::{Handle, Result};
 use guestfs_protocol::*;
 
 impl Handle {
-    /// FILL.
+    /// Start the appliance.
     ///
-    /// FILL
+    /// Starts a virtual machine with the disks that were added, and waits until it
+    /// answers.  From then on the functions that work on disks can be called, and
+    /// no more can be changed that shapes the machine.
+    ///
+    /// How far the launch has come is reported by progress events, and its end by
+    /// an event of its own.  If it fails, the error says why, from what qemu and
+    /// the console printed last, and the handle is as it was before: the cause can
+    /// be put right and `launch` be called again.
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: the handle has been launched already.
+    ///
+    /// See also [`add_drive`](Self::add_drive), [`shutdown`](Self::shutdown), [`is_config`](Self::is_config), [`set_memsize`](Self::set_memsize).
     pub fn launch(&self) -> Result<()> {
         self.action(
             &Action { name: "launch", config_only: true },
@@ -16,9 +29,20 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Stop the appliance.
     ///
-    /// FILL
+    /// Writes everything to the disks if autosync is on, which it is unless
+    /// `set_autosync` has turned it off, and stops the virtual machine.  Closing
+    /// the handle does the same, but cannot report an error: a program that has
+    /// written to a disk should call this first.
+    ///
+    /// Afterwards the handle can be used again.  It keeps its settings, but the
+    /// list of disks is empty: add disks, then call `launch`.  The same holds
+    /// when the appliance has died by itself.
+    ///
+    /// If the handle is not launched, nothing happens.
+    ///
+    /// See also [`launch`](Self::launch), [`set_autosync`](Self::set_autosync), [`sync`](Self::sync).
     pub fn shutdown(&self) -> Result<()> {
         self.action(
             &Action { name: "shutdown", config_only: false },
@@ -27,14 +51,22 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Add a parameter to qemu's command line.
     ///
-    /// FILL
+    /// The parameter comes behind those of the library, in the order of the calls.
+    /// This is for what the library has no function for; what a parameter does,
+    /// and whether it exists, depends on the version of qemu.
     ///
     /// # Arguments
     ///
-    /// * `hvparam`: FILL
-    /// * `hvvalue`: FILL
+    /// * `hvparam`: parameter of qemu, beginning with `-`
+    /// * `hvvalue`: value of the parameter, if it has one
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `hvparam` does not begin with `-`, or is one that the library sets itself: `-kernel`, `-initrd`, `-nographic`, `-display`, `-serial`, `-full-screen`, `-std-vga` or `-vnc`.
+    ///
+    /// See also [`set_hv`](Self::set_hv), [`set_append`](Self::set_append), [`set_backend_setting`](Self::set_backend_setting).
     pub fn config(&self, hvparam: impl AsRef<[u8]>, hvvalue: Option<&[u8]>) -> Result<()> {
         let hvparam = hvparam.as_ref();
         self.action(
@@ -47,13 +79,16 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Tell whether the handle can be configured.
     ///
-    /// FILL
+    /// This is so before `launch`, and again after `shutdown` or when the
+    /// appliance has died.
     ///
     /// # Result
     ///
-    /// FILL
+    /// true if the handle is not launched
+    ///
+    /// See also [`is_ready`](Self::is_ready), [`is_launching`](Self::is_launching), [`get_state`](Self::get_state).
     pub fn is_config(&self) -> Result<bool> {
         self.action(
             &Action { name: "is_config", config_only: false },
@@ -62,13 +97,16 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Tell whether the handle is being launched.
     ///
-    /// FILL
+    /// Only a callback for events can see this, as `launch` returns when it is
+    /// over.
     ///
     /// # Result
     ///
-    /// FILL
+    /// true while `launch` is running
+    ///
+    /// See also [`is_config`](Self::is_config), [`is_ready`](Self::is_ready).
     pub fn is_launching(&self) -> Result<bool> {
         self.action(
             &Action { name: "is_launching", config_only: false },
@@ -77,13 +115,15 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Tell whether the handle is launched.
     ///
-    /// FILL
+    /// The functions that work on disks can be called then.
     ///
     /// # Result
     ///
-    /// FILL
+    /// true if the appliance is running
+    ///
+    /// See also [`is_config`](Self::is_config), [`is_launching`](Self::is_launching).
     pub fn is_ready(&self) -> Result<bool> {
         self.action(
             &Action { name: "is_ready", config_only: false },
@@ -92,13 +132,16 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Tell whether a call is in progress.
     ///
-    /// FILL
+    /// A handle does one call at a time, and calls of other threads wait for it.
+    /// So this never finds a call, and is only kept for old programs.
     ///
     /// # Result
     ///
-    /// FILL
+    /// always false
+    ///
+    /// See also [`is_ready`](Self::is_ready).
     pub fn is_busy(&self) -> Result<bool> {
         self.action(
             &Action { name: "is_busy", config_only: false },
@@ -107,13 +150,16 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Get the state as a number.
     ///
-    /// FILL
+    /// The states are 0, not launched, 1, being launched, and 2, launched.
+    /// `is_config` and its like are easier to read.
     ///
     /// # Result
     ///
-    /// FILL
+    /// number of the state
+    ///
+    /// See also [`is_config`](Self::is_config), [`is_launching`](Self::is_launching), [`is_ready`](Self::is_ready).
     pub fn get_state(&self) -> Result<i32> {
         self.action(
             &Action { name: "get_state", config_only: false },
@@ -122,13 +168,20 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Get the version of the library.
     ///
-    /// FILL
+    /// The three numbers are the version of libguestfs whose API this library has.
+    /// Its own version is in `extra`, behind `-rs-`.
+    ///
+    /// A program that depends on a function should look for the function rather
+    /// than at these numbers, since a distribution may have added it to an earlier
+    /// version.
     ///
     /// # Result
     ///
-    /// FILL
+    /// numbers of the version, and what follows them
+    ///
+    /// See also [`available`](Self::available).
     pub fn version(&self) -> Result<Version> {
         self.action(
             &Action { name: "version", config_only: false },
@@ -137,9 +190,18 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Stop the transfer of a file.
     ///
-    /// FILL
+    /// Called from another thread, from a callback or from a signal handler, this
+    /// makes an upload or download that is in progress end at once, with the error
+    /// `EINTR`.  It is the only function that does not wait for the call in
+    /// progress.
+    ///
+    /// Functions that do not transfer a file are not stopped, and if no transfer
+    /// is in progress, nothing happens.  What an upload has written to the guest by
+    /// then, or a download to the host, stays there.
+    ///
+    /// See also [`upload`](Self::upload), [`download`](Self::download), [`tar_in`](Self::tar_in), [`tar_out`](Self::tar_out).
     pub fn user_cancel(&self) -> Result<()> {
         self.action(
             &Action { name: "user_cancel", config_only: false },
@@ -148,9 +210,20 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Take settings from the environment.
     ///
-    /// FILL
+    /// Sets what the variables `LIBGUESTFS_TRACE`, `LIBGUESTFS_DEBUG`,
+    /// `LIBGUESTFS_TMPDIR`, `LIBGUESTFS_CACHEDIR`, `TMPDIR`, `LIBGUESTFS_PATH`,
+    /// `LIBGUESTFS_HV`, `LIBGUESTFS_APPEND`, `LIBGUESTFS_MEMSIZE`,
+    /// `LIBGUESTFS_BACKEND`, `LIBGUESTFS_BACKEND_SETTINGS`, `XDG_RUNTIME_DIR` and
+    /// `TERM` of the process say.  Those that are not set, or are empty, change
+    /// nothing.  The old names `LIBGUESTFS_QEMU` and `LIBGUESTFS_ATTACH_METHOD`
+    /// still work.
+    ///
+    /// Creating a handle does this by itself, unless it is told not to.  An error
+    /// names the variable.
+    ///
+    /// See also [`parse_environment_list`](Self::parse_environment_list).
     pub fn parse_environment(&self) -> Result<()> {
         self.action(
             &Action { name: "parse_environment", config_only: false },
@@ -159,13 +232,21 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Take settings from a list of variables.
     ///
-    /// FILL
+    /// As `parse_environment`, but from a list and not from the process.
+    /// Variables that are not in the list change nothing.
     ///
     /// # Arguments
     ///
-    /// * `environment`: FILL
+    /// * `environment`: variables, each as `NAME=value`
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: the value of a variable is not what it can be.
+    /// * `ENOENT`: a variable names a directory that does not exist.
+    ///
+    /// See also [`parse_environment`](Self::parse_environment).
     pub fn parse_environment_list(&self, environment: &[impl AsRef<[u8]>]) -> Result<()> {
         let environment: Vec<&[u8]> = environment.iter().map(AsRef::as_ref).collect();
         self.action(
@@ -177,13 +258,16 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Get the address of the handle in memory.
     ///
-    /// FILL
+    /// In languages other than C, this tells handles apart in debug output.  It is
+    /// of no other use.
     ///
     /// # Result
     ///
-    /// FILL
+    /// the address
+    ///
+    /// See also [`get_program`](Self::get_program).
     pub fn c_pointer(&self) -> Result<i64> {
         self.action(
             &Action { name: "c_pointer", config_only: false },

@@ -9,21 +9,38 @@ use guestfs_protocol::*;
 /// Options of [`Handle::umount`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UmountOptions {
-    /// FILL
+    /// give up what cannot be written
     pub force: Option<bool>,
-    /// FILL
+    /// take it out of the tree now, and clean up when nothing uses it any more
     pub lazyunmount: Option<bool>,
 }
 
 impl Handle {
-    /// FILL.
+    /// Mount a filesystem of the guest.
     ///
-    /// FILL
+    /// The files of a guest can be reached once its filesystems are mounted, each at the place
+    /// where the guest has it: its root filesystem on `/` first, then for example `/boot` on the
+    /// directory `/boot` of the root.  Names of files in all other functions start at this `/`.
+    ///
+    /// The type is found out by itself.  The filesystem is writable unless the disk is not.  Writing
+    /// is not synchronous: it reaches the disk image with `umount`, `sync`, `shutdown` or when
+    /// the handle is closed.
+    ///
+    /// A subvolume of btrfs is mounted by a name like `btrfsvol:/dev/sda2/home`.
     ///
     /// # Arguments
     ///
-    /// * `mountable`: FILL
-    /// * `mountpoint`: FILL
+    /// * `mountable`: filesystem to mount, such as `/dev/sda1`
+    /// * `mountpoint`: directory to mount it on; `/` for the first one
+    ///
+    /// # Errors
+    ///
+    /// * `EBUSY`: the filesystem is mounted there already.
+    /// * `EINVAL`: `mountable` contains no filesystem, or `mountpoint` is not an absolute path.
+    /// * `ENOENT`: `mountable` or `mountpoint` does not exist.
+    /// * `ENOTDIR`: `mountpoint` exists but is not a directory.
+    ///
+    /// See also [`mount_ro`](Self::mount_ro), [`mount_options`](Self::mount_options), [`umount`](Self::umount), [`mkmountpoint`](Self::mkmountpoint), [`list_filesystems`](Self::list_filesystems).
     pub fn mount(&self, mountable: impl AsRef<[u8]>, mountpoint: impl AsRef<[u8]>) -> Result<()> {
         let mountable = mountable.as_ref();
         let mountpoint = mountpoint.as_ref();
@@ -44,14 +61,24 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Mount a filesystem of the guest for reading.
     ///
-    /// FILL
+    /// Like `mount`, but nothing below `mountpoint` can be changed.
+    ///
+    /// Some filesystems write to the disk even so, for example to replay their journal.  To be sure
+    /// that an image does not change, add the disk with `add_drive_ro`.
     ///
     /// # Arguments
     ///
-    /// * `mountable`: FILL
-    /// * `mountpoint`: FILL
+    /// * `mountable`: filesystem to mount
+    /// * `mountpoint`: directory to mount it on; `/` for the first one
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `mountable` contains no filesystem, or `mountpoint` is not an absolute path.
+    /// * `ENOENT`: `mountable` or `mountpoint` does not exist.
+    ///
+    /// See also [`mount`](Self::mount), [`add_drive_ro`](Self::add_drive_ro).
     pub fn mount_ro(
         &self,
         mountable: impl AsRef<[u8]>,
@@ -76,15 +103,25 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Mount a filesystem of the guest with options.
     ///
-    /// FILL
+    /// Like `mount`, with the options of `mount(8)`: those that all filesystems have, such as
+    /// `ro`, and those of the filesystem itself, such as `subvol=home`.  What `/etc/fstab` says
+    /// only for the start of the guest, such as `noauto` or `nofail`, is ignored.
+    ///
+    /// `remount`, `bind` and `loop` are not mounts of a filesystem, and an error.
     ///
     /// # Arguments
     ///
-    /// * `options`: FILL
-    /// * `mountable`: FILL
-    /// * `mountpoint`: FILL
+    /// * `options`: words between commas, such as `ro,noatime`
+    /// * `mountable`: filesystem to mount
+    /// * `mountpoint`: directory to mount it on; `/` for the first one
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: the filesystem does not know one of the options, or there is no filesystem.
+    ///
+    /// See also [`mount`](Self::mount), [`mount_vfs`](Self::mount_vfs).
     pub fn mount_options(
         &self,
         options: impl AsRef<[u8]>,
@@ -113,16 +150,24 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Mount a filesystem of the guest as a given type.
     ///
-    /// FILL
+    /// Like `mount_options`, for the rare case that the type must not be found out, such as an ext4
+    /// filesystem that is to be mounted as `ext2`.
     ///
     /// # Arguments
     ///
-    /// * `options`: FILL
-    /// * `vfstype`: FILL
-    /// * `mountable`: FILL
-    /// * `mountpoint`: FILL
+    /// * `options`: words between commas; may be empty
+    /// * `vfstype`: type, such as `ext4`; empty to find it out
+    /// * `mountable`: filesystem to mount
+    /// * `mountpoint`: directory to mount it on; `/` for the first one
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: there is no filesystem of that type.
+    /// * `ENODEV`: the appliance does not know the type.
+    ///
+    /// See also [`mount_options`](Self::mount_options), [`vfs_type`](Self::vfs_type).
     pub fn mount_vfs(
         &self,
         options: impl AsRef<[u8]>,
@@ -155,13 +200,23 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Unmount a filesystem.
     ///
-    /// FILL
+    /// Everything that was written to the filesystem is on the disk afterwards.
+    ///
+    /// Of several filesystems mounted on the same directory, and of several mounts of the same
+    /// device, the last one is unmounted.
     ///
     /// # Arguments
     ///
-    /// * `pathordevice`: FILL
+    /// * `pathordevice`: directory where it is mounted, or the device that is mounted
+    ///
+    /// # Errors
+    ///
+    /// * `EBUSY`: another filesystem is mounted below it, or something uses it.
+    /// * `EINVAL`: nothing is mounted there, or the device is not mounted.
+    ///
+    /// See also [`umount_all`](Self::umount_all), [`mount`](Self::mount), [`mountpoints`](Self::mountpoints).
     pub fn umount(&self, pathordevice: impl AsRef<[u8]>, options: &UmountOptions) -> Result<()> {
         let pathordevice = pathordevice.as_ref();
         self.action(
@@ -185,9 +240,11 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Unmount all filesystems.
     ///
-    /// FILL
+    /// Unmounts in the reverse order of mounting.  It is no error if nothing is mounted.
+    ///
+    /// See also [`umount`](Self::umount), [`mount`](Self::mount).
     pub fn umount_all(&self) -> Result<()> {
         self.action(
             &Action { name: "umount_all", config_only: false },
@@ -199,13 +256,16 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// List the mounted devices.
     ///
-    /// FILL
+    /// A logical volume has the name `/dev/mapper/VG-LV` here, and a subvolume that of the device it
+    /// is on.  `mountpoints` also tells where they are mounted.
     ///
     /// # Result
     ///
-    /// FILL
+    /// names of the devices, in the order of mounting
+    ///
+    /// See also [`mountpoints`](Self::mountpoints), [`mount`](Self::mount), [`canonical_device_name`](Self::canonical_device_name).
     pub fn mounts(&self) -> Result<Vec<BString>> {
         self.action(
             &Action { name: "mounts", config_only: false },
@@ -217,13 +277,16 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// List the mounted devices and their directories.
     ///
-    /// FILL
+    /// Pairs come in the order of mounting.  A device that is mounted on several directories is there
+    /// several times, of which some languages keep only the last.
     ///
     /// # Result
     ///
-    /// FILL
+    /// names of the devices, each with the directory where it is mounted
+    ///
+    /// See also [`mounts`](Self::mounts), [`mount`](Self::mount).
     pub fn mountpoints(&self) -> Result<Vec<(BString, BString)>> {
         self.action(
             &Action { name: "mountpoints", config_only: false },
@@ -235,13 +298,24 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Make a directory to mount on.
     ///
-    /// FILL
+    /// Other functions need a filesystem mounted on `/`.  This one does not: with it, several
+    /// filesystems can be mounted side by side, without one of them being the root.
+    ///
+    /// Make the directories before anything is mounted on `/`, as that hides them.
     ///
     /// # Arguments
     ///
-    /// * `exemptpath`: FILL
+    /// * `exemptpath`: directory to make
+    ///
+    /// # Errors
+    ///
+    /// * `EEXIST`: `exemptpath` exists.
+    /// * `EINVAL`: `exemptpath` is not an absolute path.
+    /// * `ENOENT`: the directory in which to make it does not exist.
+    ///
+    /// See also [`rmmountpoint`](Self::rmmountpoint), [`mount`](Self::mount).
     pub fn mkmountpoint(&self, exemptpath: impl AsRef<[u8]>) -> Result<()> {
         let exemptpath = exemptpath.as_ref();
         self.action(
@@ -257,13 +331,21 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Remove a directory to mount on.
     ///
-    /// FILL
+    /// Removes what `mkmountpoint` made.  This is not necessary: the directories are gone with the
+    /// appliance.
     ///
     /// # Arguments
     ///
-    /// * `exemptpath`: FILL
+    /// * `exemptpath`: directory to remove
+    ///
+    /// # Errors
+    ///
+    /// * `EBUSY`: a filesystem is mounted there.
+    /// * `ENOENT`: `exemptpath` does not exist.
+    ///
+    /// See also [`mkmountpoint`](Self::mkmountpoint), [`umount`](Self::umount).
     pub fn rmmountpoint(&self, exemptpath: impl AsRef<[u8]>) -> Result<()> {
         let exemptpath = exemptpath.as_ref();
         self.action(
@@ -279,17 +361,19 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Take the name of a mountable apart.
     ///
-    /// FILL
+    /// Only the appliance knows which part of `btrfsvol:/dev/VG/LV/home` is a device.
     ///
     /// # Arguments
     ///
-    /// * `mountable`: FILL
+    /// * `mountable`: name to take apart
     ///
     /// # Result
     ///
-    /// FILL
+    /// its parts
+    ///
+    /// See also [`mount`](Self::mount).
     pub fn internal_parse_mountable(
         &self,
         mountable: impl AsRef<[u8]>,

@@ -5,17 +5,19 @@ use crate::{Handle, Result};
 use bstr::BString;
 
 impl Handle {
-    /// FILL.
+    /// Remove a backend setting.
     ///
-    /// FILL
+    /// Removes every setting of that name from the list.
     ///
     /// # Arguments
     ///
-    /// * `name`: FILL
+    /// * `name`: name of the setting
     ///
     /// # Result
     ///
-    /// FILL
+    /// how many were removed
+    ///
+    /// See also [`set_backend_setting`](Self::set_backend_setting), [`set_backend_settings`](Self::set_backend_settings).
     pub fn clear_backend_setting(&self, name: impl AsRef<[u8]>) -> Result<i32> {
         let name = name.as_ref();
         self.action(
@@ -27,13 +29,15 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Get the words added to the kernel's command line.
     ///
-    /// FILL
+    /// These were set by `set_append` or `LIBGUESTFS_APPEND`.
     ///
     /// # Result
     ///
-    /// FILL
+    /// the words, or nothing if there are none
+    ///
+    /// See also [`set_append`](Self::set_append).
     pub fn get_append(&self) -> Result<Option<BString>> {
         self.action(
             &Action { name: "get_append", config_only: false },
@@ -42,13 +46,15 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Get the backend by its old name.
     ///
-    /// FILL
+    /// As `get_backend`, but the backend `direct` is called `appliance`.
     ///
     /// # Result
     ///
-    /// FILL
+    /// old name of the backend
+    ///
+    /// See also [`get_backend`](Self::get_backend).
     #[deprecated = "use `get_backend`"]
     pub fn get_attach_method(&self) -> Result<BString> {
         self.action(
@@ -58,13 +64,15 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Tell whether disks are written before the appliance stops.
     ///
-    /// FILL
+    /// It is on unless `set_autosync` has turned it off.
     ///
     /// # Result
     ///
-    /// FILL
+    /// true if autosync is on
+    ///
+    /// See also [`set_autosync`](Self::set_autosync).
     pub fn get_autosync(&self) -> Result<bool> {
         self.action(
             &Action { name: "get_autosync", config_only: false },
@@ -73,13 +81,16 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Get the backend.
     ///
-    /// FILL
+    /// The backend is what starts the appliance.  `direct` runs qemu as a child
+    /// of the program, and is the only one there is.
     ///
     /// # Result
     ///
-    /// FILL
+    /// name of the backend
+    ///
+    /// See also [`set_backend`](Self::set_backend), [`get_backend_settings`](Self::get_backend_settings).
     pub fn get_backend(&self) -> Result<BString> {
         self.action(
             &Action { name: "get_backend", config_only: false },
@@ -88,17 +99,24 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Get a backend setting.
     ///
-    /// FILL
+    /// If the setting is in the list more than once, the first one counts.  A name
+    /// without a value has the value `1`.
     ///
     /// # Arguments
     ///
-    /// * `name`: FILL
+    /// * `name`: name of the setting
     ///
     /// # Result
     ///
-    /// FILL
+    /// value of the setting
+    ///
+    /// # Errors
+    ///
+    /// * `ESRCH`: the setting is not in the list.
+    ///
+    /// See also [`set_backend_setting`](Self::set_backend_setting), [`get_backend_settings`](Self::get_backend_settings).
     pub fn get_backend_setting(&self, name: impl AsRef<[u8]>) -> Result<BString> {
         let name = name.as_ref();
         self.action(
@@ -110,13 +128,15 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Get all backend settings.
     ///
-    /// FILL
+    /// `set_backend_settings` tells which there are.
     ///
     /// # Result
     ///
-    /// FILL
+    /// the settings, as `name=value` or `name`
+    ///
+    /// See also [`set_backend_settings`](Self::set_backend_settings), [`get_backend_setting`](Self::get_backend_setting).
     pub fn get_backend_settings(&self) -> Result<Vec<BString>> {
         self.action(
             &Action { name: "get_backend_settings", config_only: false },
@@ -125,13 +145,17 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Get the directory of the cache.
     ///
-    /// FILL
+    /// The cache holds what is expensive to make and the same for many handles.
+    /// Its directory is the one from `set_cachedir`, or else `TMPDIR` of the
+    /// environment, or else `/var/tmp`.
     ///
     /// # Result
     ///
-    /// FILL
+    /// the directory
+    ///
+    /// See also [`set_cachedir`](Self::set_cachedir), [`get_tmpdir`](Self::get_tmpdir).
     pub fn get_cachedir(&self) -> Result<BString> {
         self.action(
             &Action { name: "get_cachedir", config_only: false },
@@ -140,13 +164,15 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Get a setting without an effect.
     ///
-    /// FILL
+    /// Returns what `set_direct` was told.
     ///
     /// # Result
     ///
-    /// FILL
+    /// what was set; false at first
+    ///
+    /// See also [`set_direct`](Self::set_direct).
     #[deprecated = "use `internal_get_console_socket`"]
     pub fn get_direct(&self) -> Result<bool> {
         self.action(
@@ -156,13 +182,16 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Get the qemu that is run.
     ///
-    /// FILL
+    /// This is what `set_hv` or `LIBGUESTFS_HV` has set, or else the qemu that
+    /// is found in the search path of programs.
     ///
     /// # Result
     ///
-    /// FILL
+    /// the program
+    ///
+    /// See also [`set_hv`](Self::set_hv).
     pub fn get_hv(&self) -> Result<BString> {
         self.action(
             &Action { name: "get_hv", config_only: false },
@@ -171,13 +200,15 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Get the name of the handle in traces.
     ///
-    /// FILL
+    /// It is empty unless `set_identifier` was called.
     ///
     /// # Result
     ///
-    /// FILL
+    /// the identifier
+    ///
+    /// See also [`set_identifier`](Self::set_identifier).
     pub fn get_identifier(&self) -> Result<BString> {
         self.action(
             &Action { name: "get_identifier", config_only: false },
@@ -186,13 +217,16 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Get the memory of the appliance.
     ///
-    /// FILL
+    /// It is 1280 MiB unless `set_memsize` or `LIBGUESTFS_MEMSIZE` says
+    /// otherwise.
     ///
     /// # Result
     ///
-    /// FILL
+    /// size in MiB
+    ///
+    /// See also [`set_memsize`](Self::set_memsize).
     pub fn get_memsize(&self) -> Result<i32> {
         self.action(
             &Action { name: "get_memsize", config_only: false },
@@ -201,13 +235,15 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Tell whether the appliance has a network.
     ///
-    /// FILL
+    /// It has none unless `set_network` was called.
     ///
     /// # Result
     ///
-    /// FILL
+    /// true if it will have one
+    ///
+    /// See also [`set_network`](Self::set_network).
     pub fn get_network(&self) -> Result<bool> {
         self.action(
             &Action { name: "get_network", config_only: false },
@@ -216,13 +252,15 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Get where the appliance is looked for.
     ///
-    /// FILL
+    /// `set_path` tells what this is.
     ///
     /// # Result
     ///
-    /// FILL
+    /// directories, separated by colons
+    ///
+    /// See also [`set_path`](Self::set_path).
     pub fn get_path(&self) -> Result<BString> {
         self.action(
             &Action { name: "get_path", config_only: false },
@@ -231,13 +269,15 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Tell whether qemu has a process group of its own.
     ///
-    /// FILL
+    /// It has none unless `set_pgroup` was called.
     ///
     /// # Result
     ///
-    /// FILL
+    /// true if it will have one
+    ///
+    /// See also [`set_pgroup`](Self::set_pgroup).
     pub fn get_pgroup(&self) -> Result<bool> {
         self.action(
             &Action { name: "get_pgroup", config_only: false },
@@ -246,13 +286,19 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Get the process number of qemu.
     ///
-    /// FILL
+    /// This is for debugging: the process is the library's to stop.
     ///
     /// # Result
     ///
-    /// FILL
+    /// number of the process
+    ///
+    /// # Errors
+    ///
+    /// * `ESRCH`: the handle is not launched.
+    ///
+    /// See also [`shutdown`](Self::shutdown).
     pub fn get_pid(&self) -> Result<i32> {
         self.action(
             &Action { name: "get_pid", config_only: false },
@@ -261,13 +307,16 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Get the name of the program.
     ///
-    /// FILL
+    /// It is the name by which the program was started, without its directory,
+    /// unless `set_program` has set another one.
     ///
     /// # Result
     ///
-    /// FILL
+    /// name of the program
+    ///
+    /// See also [`set_program`](Self::set_program).
     pub fn get_program(&self) -> Result<BString> {
         self.action(
             &Action { name: "get_program", config_only: false },
@@ -276,13 +325,15 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Get the qemu that is run.
     ///
-    /// FILL
+    /// As `get_hv`.
     ///
     /// # Result
     ///
-    /// FILL
+    /// the program
+    ///
+    /// See also [`get_hv`](Self::get_hv).
     #[deprecated = "use `get_hv`"]
     pub fn get_qemu(&self) -> Result<BString> {
         self.action(
@@ -292,13 +343,15 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Tell whether qemu ends with the program.
     ///
-    /// FILL
+    /// It does unless `set_recovery_proc` says otherwise.
     ///
     /// # Result
     ///
-    /// FILL
+    /// true if it does
+    ///
+    /// See also [`set_recovery_proc`](Self::set_recovery_proc).
     pub fn get_recovery_proc(&self) -> Result<bool> {
         self.action(
             &Action { name: "get_recovery_proc", config_only: false },
@@ -307,13 +360,15 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Tell whether the appliance uses SELinux.
     ///
-    /// FILL
+    /// It does not unless `set_selinux` was called.
     ///
     /// # Result
     ///
-    /// FILL
+    /// true if it will
+    ///
+    /// See also [`set_selinux`](Self::set_selinux).
     #[deprecated = "use `setfiles`"]
     pub fn get_selinux(&self) -> Result<bool> {
         self.action(
@@ -323,13 +378,15 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Get the number of virtual CPUs.
     ///
-    /// FILL
+    /// It is 1 unless `set_smp` was called.
     ///
     /// # Result
     ///
-    /// FILL
+    /// number of CPUs
+    ///
+    /// See also [`set_smp`](Self::set_smp).
     pub fn get_smp(&self) -> Result<i32> {
         self.action(
             &Action { name: "get_smp", config_only: false },
@@ -338,13 +395,16 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Get the directory for sockets.
     ///
-    /// FILL
+    /// It is `XDG_RUNTIME_DIR` of the environment, or else `/tmp`: sockets need
+    /// a short name, which `get_tmpdir` may not have.
     ///
     /// # Result
     ///
-    /// FILL
+    /// the directory
+    ///
+    /// See also [`get_tmpdir`](Self::get_tmpdir), [`get_cachedir`](Self::get_cachedir).
     pub fn get_sockdir(&self) -> Result<BString> {
         self.action(
             &Action { name: "get_sockdir", config_only: false },
@@ -353,13 +413,16 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Get the directory for temporary files.
     ///
-    /// FILL
+    /// It is the one from `set_tmpdir`, or else `TMPDIR` of the environment, or
+    /// else `/tmp`.
     ///
     /// # Result
     ///
-    /// FILL
+    /// the directory
+    ///
+    /// See also [`set_tmpdir`](Self::set_tmpdir), [`get_cachedir`](Self::get_cachedir).
     pub fn get_tmpdir(&self) -> Result<BString> {
         self.action(
             &Action { name: "get_tmpdir", config_only: false },
@@ -368,13 +431,15 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Tell whether calls are traced.
     ///
-    /// FILL
+    /// `set_trace` tells what this means.
     ///
     /// # Result
     ///
-    /// FILL
+    /// true if they are
+    ///
+    /// See also [`set_trace`](Self::set_trace).
     pub fn get_trace(&self) -> Result<bool> {
         self.action(
             &Action { name: "get_trace", config_only: false },
@@ -383,13 +448,15 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Tell whether debug messages are on.
     ///
-    /// FILL
+    /// `set_verbose` tells what these are.
     ///
     /// # Result
     ///
-    /// FILL
+    /// true if they are
+    ///
+    /// See also [`set_verbose`](Self::set_verbose).
     pub fn get_verbose(&self) -> Result<bool> {
         self.action(
             &Action { name: "get_verbose", config_only: false },
@@ -398,13 +465,16 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Add words to the kernel's command line.
     ///
-    /// FILL
+    /// The words come last on the command line of the appliance's kernel.  They
+    /// replace what was set before.
     ///
     /// # Arguments
     ///
-    /// * `append`: FILL
+    /// * `append`: words to add; nothing for none
+    ///
+    /// See also [`get_append`](Self::get_append), [`config`](Self::config).
     pub fn set_append(&self, append: Option<&[u8]>) -> Result<()> {
         self.action(
             &Action { name: "set_append", config_only: true },
@@ -415,13 +485,19 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Choose the backend by its old name.
     ///
-    /// FILL
+    /// As `set_backend`.
     ///
     /// # Arguments
     ///
-    /// * `backend`: FILL
+    /// * `backend`: name of the backend, `appliance`
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: there is no such backend.
+    ///
+    /// See also [`set_backend`](Self::set_backend).
     #[deprecated = "use `set_backend`"]
     pub fn set_attach_method(&self, backend: impl AsRef<[u8]>) -> Result<()> {
         let backend = backend.as_ref();
@@ -434,13 +510,17 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Choose whether disks are written before the appliance stops.
     ///
-    /// FILL
+    /// When it is on, which it is at first, `shutdown` and the end of the handle
+    /// write everything to the disks.  Without it, what was written since the last
+    /// `sync` may be lost.
     ///
     /// # Arguments
     ///
-    /// * `autosync`: FILL
+    /// * `autosync`: true to turn it on
+    ///
+    /// See also [`get_autosync`](Self::get_autosync), [`sync`](Self::sync), [`shutdown`](Self::shutdown).
     pub fn set_autosync(&self, autosync: bool) -> Result<()> {
         self.action(
             &Action { name: "set_autosync", config_only: false },
@@ -451,13 +531,21 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Choose the backend.
     ///
-    /// FILL
+    /// The backend is what starts the appliance.  `direct` runs qemu as a child
+    /// of the program.  `appliance` is its old name.
     ///
     /// # Arguments
     ///
-    /// * `backend`: FILL
+    /// * `backend`: name of the backend, `direct`
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: there is no such backend.
+    /// * `ENOTSUP`: the backend is libvirt, which is not supported.
+    ///
+    /// See also [`get_backend`](Self::get_backend), [`set_backend_settings`](Self::set_backend_settings).
     pub fn set_backend(&self, backend: impl AsRef<[u8]>) -> Result<()> {
         let backend = backend.as_ref();
         self.action(
@@ -469,14 +557,21 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Set a backend setting.
     ///
-    /// FILL
+    /// Replaces every setting of that name.  `set_backend_settings` tells which
+    /// there are.
     ///
     /// # Arguments
     ///
-    /// * `name`: FILL
-    /// * `val`: FILL
+    /// * `name`: name of the setting
+    /// * `val`: value of the setting
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `name` is empty or has a `=` in it.
+    ///
+    /// See also [`get_backend_setting`](Self::get_backend_setting), [`clear_backend_setting`](Self::clear_backend_setting), [`set_backend_settings`](Self::set_backend_settings).
     pub fn set_backend_setting(&self, name: impl AsRef<[u8]>, val: impl AsRef<[u8]>) -> Result<()> {
         let name = name.as_ref();
         let val = val.as_ref();
@@ -490,13 +585,24 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Set all backend settings.
     ///
-    /// FILL
+    /// The settings replace all that were there.  A name without a value stands for
+    /// the value `1`.  Settings that nobody knows have no effect.  These are known:
+    ///
+    /// `force_tcg` keeps the appliance from using KVM.
+    ///
+    /// `force_kvm` makes `launch` fail where KVM does not work.
+    ///
+    /// `gdb` makes qemu wait for a debugger.
+    ///
+    /// In `LIBGUESTFS_BACKEND_SETTINGS`, colons separate the settings.
     ///
     /// # Arguments
     ///
-    /// * `settings`: FILL
+    /// * `settings`: settings, each as `name=value` or `name`
+    ///
+    /// See also [`get_backend_settings`](Self::get_backend_settings), [`set_backend_setting`](Self::set_backend_setting).
     pub fn set_backend_settings(&self, settings: &[impl AsRef<[u8]>]) -> Result<()> {
         let settings: Vec<&[u8]> = settings.iter().map(AsRef::as_ref).collect();
         self.action(
@@ -508,13 +614,21 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Choose the directory of the cache.
     ///
-    /// FILL
+    /// The directory has to be there.  A relative name is made absolute at once.
+    /// Without a directory, the default that `get_cachedir` tells of comes back.
     ///
     /// # Arguments
     ///
-    /// * `cachedir`: FILL
+    /// * `cachedir`: the directory; nothing for the default
+    ///
+    /// # Errors
+    ///
+    /// * `ENOENT`: the directory does not exist.
+    /// * `ENOTDIR`: it is not a directory.
+    ///
+    /// See also [`get_cachedir`](Self::get_cachedir), [`set_tmpdir`](Self::set_tmpdir).
     pub fn set_cachedir(&self, cachedir: Option<&[u8]>) -> Result<()> {
         self.action(
             &Action { name: "set_cachedir", config_only: true },
@@ -525,13 +639,16 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Set something without an effect.
     ///
-    /// FILL
+    /// It used to connect the console to standard input and output.  Events tell
+    /// what the console says.
     ///
     /// # Arguments
     ///
-    /// * `direct`: FILL
+    /// * `direct`: true or false
+    ///
+    /// See also [`get_direct`](Self::get_direct).
     #[deprecated = "use `internal_get_console_socket`"]
     pub fn set_direct(&self, direct: bool) -> Result<()> {
         self.action(
@@ -543,13 +660,16 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Choose the qemu that is run.
     ///
-    /// FILL
+    /// A name without a slash is looked for in the search path of programs.  Whether
+    /// it is a qemu that can be used shows in `launch`.
     ///
     /// # Arguments
     ///
-    /// * `hv`: FILL
+    /// * `hv`: the program
+    ///
+    /// See also [`get_hv`](Self::get_hv), [`config`](Self::config).
     pub fn set_hv(&self, hv: impl AsRef<[u8]>) -> Result<()> {
         let hv = hv.as_ref();
         self.action(
@@ -561,13 +681,20 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Name the handle in traces.
     ///
-    /// FILL
+    /// Programs that use several handles at once can tell their traces apart by
+    /// this: every line begins with the identifier.
     ///
     /// # Arguments
     ///
-    /// * `identifier`: FILL
+    /// * `identifier`: letters of ASCII, digits, `-` and `_`; empty for none
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `identifier` has another character in it.
+    ///
+    /// See also [`get_identifier`](Self::get_identifier), [`set_trace`](Self::set_trace).
     pub fn set_identifier(&self, identifier: impl AsRef<[u8]>) -> Result<()> {
         let identifier = identifier.as_ref();
         self.action(
@@ -579,13 +706,20 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Choose the memory of the appliance.
     ///
-    /// FILL
+    /// More memory helps with large filesystems, and with programs of the guest
+    /// that need it.  `LIBGUESTFS_MEMSIZE` does the same for all programs.
     ///
     /// # Arguments
     ///
-    /// * `memsize`: FILL
+    /// * `memsize`: size in MiB
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `memsize` is less than 256.
+    ///
+    /// See also [`get_memsize`](Self::get_memsize), [`set_smp`](Self::set_smp).
     pub fn set_memsize(&self, memsize: i32) -> Result<()> {
         self.action(
             &Action { name: "set_memsize", config_only: true },
@@ -596,13 +730,17 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Choose whether the appliance has a network.
     ///
-    /// FILL
+    /// With a network, programs that `command` and `sh` run in the guest reach
+    /// what the host reaches.  Without one, which is the default, they reach
+    /// nothing.  Disks on a server need no network of the appliance.
     ///
     /// # Arguments
     ///
-    /// * `network`: FILL
+    /// * `network`: true for a network
+    ///
+    /// See also [`get_network`](Self::get_network), [`command`](Self::command).
     pub fn set_network(&self, network: bool) -> Result<()> {
         self.action(
             &Action { name: "set_network", config_only: true },
@@ -613,13 +751,16 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Choose where the appliance is looked for.
     ///
-    /// FILL
+    /// The first of the directories that has an appliance in it is used.
+    /// `LIBGUESTFS_PATH` does the same for all programs.
     ///
     /// # Arguments
     ///
-    /// * `searchpath`: FILL
+    /// * `searchpath`: directories, separated by colons; nothing for the default
+    ///
+    /// See also [`get_path`](Self::get_path), [`launch`](Self::launch).
     pub fn set_path(&self, searchpath: Option<&[u8]>) -> Result<()> {
         self.action(
             &Action { name: "set_path", config_only: true },
@@ -630,13 +771,16 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Choose whether qemu gets a process group of its own.
     ///
-    /// FILL
+    /// Signals that a terminal sends to the program, such as that of Ctrl-C, then
+    /// do not reach qemu, and a program that handles them can go on.
     ///
     /// # Arguments
     ///
-    /// * `pgroup`: FILL
+    /// * `pgroup`: true for a group of its own
+    ///
+    /// See also [`get_pgroup`](Self::get_pgroup).
     pub fn set_pgroup(&self, pgroup: bool) -> Result<()> {
         self.action(
             &Action { name: "set_pgroup", config_only: true },
@@ -647,13 +791,15 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Name the program.
     ///
-    /// FILL
+    /// The name helps to tell where a message comes from.
     ///
     /// # Arguments
     ///
-    /// * `program`: FILL
+    /// * `program`: name of the program
+    ///
+    /// See also [`get_program`](Self::get_program), [`set_identifier`](Self::set_identifier).
     pub fn set_program(&self, program: impl AsRef<[u8]>) -> Result<()> {
         let program = program.as_ref();
         self.action(
@@ -665,13 +811,15 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Choose the qemu that is run.
     ///
-    /// FILL
+    /// As `set_hv`.  Without a program, the default comes back.
     ///
     /// # Arguments
     ///
-    /// * `hv`: FILL
+    /// * `hv`: the program; nothing for the default
+    ///
+    /// See also [`set_hv`](Self::set_hv).
     #[deprecated = "use `set_hv`"]
     pub fn set_qemu(&self, hv: Option<&[u8]>) -> Result<()> {
         self.action(
@@ -683,13 +831,17 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Choose whether qemu ends with the program.
     ///
-    /// FILL
+    /// When this is on, which it is at first, qemu is killed if the program dies
+    /// without closing the handle.  A program that makes a daemon of itself between
+    /// `launch` and the end has to turn it off.
     ///
     /// # Arguments
     ///
-    /// * `recoveryproc`: FILL
+    /// * `recoveryproc`: true if qemu is to end with the program
+    ///
+    /// See also [`get_recovery_proc`](Self::get_recovery_proc).
     pub fn set_recovery_proc(&self, recoveryproc: bool) -> Result<()> {
         self.action(
             &Action { name: "set_recovery_proc", config_only: true },
@@ -700,13 +852,15 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Choose whether the appliance uses SELinux.
     ///
-    /// FILL
+    /// Few appliances have what SELinux needs; on others this has no effect.
     ///
     /// # Arguments
     ///
-    /// * `selinux`: FILL
+    /// * `selinux`: true to turn it on
+    ///
+    /// See also [`get_selinux`](Self::get_selinux).
     #[deprecated = "use `setfiles`"]
     pub fn set_selinux(&self, selinux: bool) -> Result<()> {
         self.action(
@@ -718,13 +872,20 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Choose the number of virtual CPUs.
     ///
-    /// FILL
+    /// More than one helps programs that compress, or that work on several disks
+    /// at once.
     ///
     /// # Arguments
     ///
-    /// * `smp`: FILL
+    /// * `smp`: number of CPUs, from 1 to 255
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `smp` is out of this range.
+    ///
+    /// See also [`get_smp`](Self::get_smp), [`set_memsize`](Self::set_memsize).
     pub fn set_smp(&self, smp: i32) -> Result<()> {
         self.action(
             &Action { name: "set_smp", config_only: true },
@@ -735,13 +896,21 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Choose the directory for temporary files.
     ///
-    /// FILL
+    /// The directory has to be there.  A relative name is made absolute at once.
+    /// Without a directory, the default that `get_tmpdir` tells of comes back.
     ///
     /// # Arguments
     ///
-    /// * `tmpdir`: FILL
+    /// * `tmpdir`: the directory; nothing for the default
+    ///
+    /// # Errors
+    ///
+    /// * `ENOENT`: the directory does not exist.
+    /// * `ENOTDIR`: it is not a directory.
+    ///
+    /// See also [`get_tmpdir`](Self::get_tmpdir), [`set_cachedir`](Self::set_cachedir).
     pub fn set_tmpdir(&self, tmpdir: Option<&[u8]>) -> Result<()> {
         self.action(
             &Action { name: "set_tmpdir", config_only: true },
@@ -752,13 +921,17 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Choose whether calls are traced.
     ///
-    /// FILL
+    /// Each call and its result is then printed on standard error, or passed to
+    /// callbacks for trace events.  Secrets are not shown.  `LIBGUESTFS_TRACE=1`
+    /// does the same for all programs.
     ///
     /// # Arguments
     ///
-    /// * `trace`: FILL
+    /// * `trace`: true to trace
+    ///
+    /// See also [`get_trace`](Self::get_trace), [`set_identifier`](Self::set_identifier), [`set_verbose`](Self::set_verbose).
     pub fn set_trace(&self, trace: bool) -> Result<()> {
         self.action(
             &Action { name: "set_trace", config_only: false },
@@ -769,13 +942,17 @@ impl Handle {
         )
     }
 
-    /// FILL.
+    /// Choose whether debug messages are on.
     ///
-    /// FILL
+    /// Messages of the library and the console of the appliance are then printed on
+    /// standard error, or passed to callbacks for library and appliance events.
+    /// `LIBGUESTFS_DEBUG=1` does the same for all programs.
     ///
     /// # Arguments
     ///
-    /// * `verbose`: FILL
+    /// * `verbose`: true for messages
+    ///
+    /// See also [`get_verbose`](Self::get_verbose), [`set_trace`](Self::set_trace).
     pub fn set_verbose(&self, verbose: bool) -> Result<()> {
         self.action(
             &Action { name: "set_verbose", config_only: false },

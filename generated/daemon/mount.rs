@@ -41,9 +41,9 @@ pub(super) fn mount_vfs(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
 }
 
 pub(crate) struct UmountOptions {
-    /// FILL
+    /// give up what cannot be written
     pub(crate) force: Option<bool>,
-    /// FILL
+    /// take it out of the tree now, and clean up when nothing uses it any more
     pub(crate) lazyunmount: Option<bool>,
 }
 

@@ -8,9 +8,9 @@ use xdr_codec::{Pack, Result, Unpack, Write};
 /// Arguments of `debug`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DebugArgs {
-    /// FILL
+    /// what to do; `help` lists the possibilities
     pub subcmd: BString,
-    /// FILL
+    /// arguments of the subcommand
     pub extraargs: Vec<BString>,
 }
 
@@ -33,7 +33,7 @@ impl Unpack<Strict<'_>> for DebugArgs {
 /// Result of `debug`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DebugRet {
-    /// FILL
+    /// what the subcommand prints
     pub result: BString,
 }
 
@@ -55,7 +55,7 @@ impl Unpack<Strict<'_>> for DebugRet {
 /// Result of `available_all_groups`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AvailableAllGroupsRet {
-    /// FILL
+    /// names of all groups, sorted
     pub groups: Vec<BString>,
 }
 
@@ -77,7 +77,7 @@ impl Unpack<Strict<'_>> for AvailableAllGroupsRet {
 /// Arguments of `umask`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UmaskArgs {
-    /// FILL
+    /// permissions that new files and directories do not get
     pub mask: i32,
 }
 
@@ -99,7 +99,7 @@ impl Unpack<Strict<'_>> for UmaskArgs {
 /// Result of `umask`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UmaskRet {
-    /// FILL
+    /// the mask that was set before
     pub oldmask: i32,
 }
 
@@ -121,7 +121,7 @@ impl Unpack<Strict<'_>> for UmaskRet {
 /// Result of `get_umask`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GetUmaskRet {
-    /// FILL
+    /// the mask
     pub mask: i32,
 }
 
@@ -143,7 +143,7 @@ impl Unpack<Strict<'_>> for GetUmaskRet {
 /// Arguments of `internal_feature_available`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InternalFeatureAvailableArgs {
-    /// FILL
+    /// name of the group
     pub group: BString,
 }
 
@@ -165,7 +165,7 @@ impl Unpack<Strict<'_>> for InternalFeatureAvailableArgs {
 /// Result of `internal_feature_available`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InternalFeatureAvailableRet {
-    /// FILL
+    /// 0 if it is available, 1 if it is not, 2 if it is not known
     pub result: i32,
 }
 

@@ -8,7 +8,7 @@ use xdr_codec::{Pack, Result, Unpack, Write};
 /// Result of `list_devices`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListDevicesRet {
-    /// FILL
+    /// names of the disks, in the order in which they were added
     pub devices: Vec<BString>,
 }
 
@@ -30,7 +30,7 @@ impl Unpack<Strict<'_>> for ListDevicesRet {
 /// Result of `nr_devices`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NrDevicesRet {
-    /// FILL
+    /// number of disks that were added
     pub nrdisks: i32,
 }
 
@@ -52,7 +52,7 @@ impl Unpack<Strict<'_>> for NrDevicesRet {
 /// Arguments of `blockdev_getsize64`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockdevGetsize64Args {
-    /// FILL
+    /// disk, partition or volume
     pub device: BString,
 }
 
@@ -74,7 +74,7 @@ impl Unpack<Strict<'_>> for BlockdevGetsize64Args {
 /// Result of `blockdev_getsize64`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockdevGetsize64Ret {
-    /// FILL
+    /// size in bytes
     pub sizeinbytes: i64,
 }
 
@@ -96,7 +96,7 @@ impl Unpack<Strict<'_>> for BlockdevGetsize64Ret {
 /// Arguments of `blockdev_getsz`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockdevGetszArgs {
-    /// FILL
+    /// disk, partition or volume
     pub device: BString,
 }
 
@@ -118,7 +118,7 @@ impl Unpack<Strict<'_>> for BlockdevGetszArgs {
 /// Result of `blockdev_getsz`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockdevGetszRet {
-    /// FILL
+    /// size in units of 512 bytes
     pub sizeinsectors: i64,
 }
 
@@ -140,7 +140,7 @@ impl Unpack<Strict<'_>> for BlockdevGetszRet {
 /// Arguments of `blockdev_getss`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockdevGetssArgs {
-    /// FILL
+    /// disk, partition or volume
     pub device: BString,
 }
 
@@ -162,7 +162,7 @@ impl Unpack<Strict<'_>> for BlockdevGetssArgs {
 /// Result of `blockdev_getss`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockdevGetssRet {
-    /// FILL
+    /// size of a sector in bytes
     pub sectorsize: i32,
 }
 
@@ -184,7 +184,7 @@ impl Unpack<Strict<'_>> for BlockdevGetssRet {
 /// Arguments of `blockdev_getbsz`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockdevGetbszArgs {
-    /// FILL
+    /// disk, partition or volume
     pub device: BString,
 }
 
@@ -206,7 +206,7 @@ impl Unpack<Strict<'_>> for BlockdevGetbszArgs {
 /// Result of `blockdev_getbsz`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockdevGetbszRet {
-    /// FILL
+    /// size of a block in bytes
     pub blocksize: i32,
 }
 
@@ -228,7 +228,7 @@ impl Unpack<Strict<'_>> for BlockdevGetbszRet {
 /// Arguments of `blockdev_getro`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockdevGetroArgs {
-    /// FILL
+    /// disk, partition or volume
     pub device: BString,
 }
 
@@ -250,7 +250,7 @@ impl Unpack<Strict<'_>> for BlockdevGetroArgs {
 /// Result of `blockdev_getro`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockdevGetroRet {
-    /// FILL
+    /// true if it cannot be written to
     pub ro: bool,
 }
 
@@ -272,7 +272,7 @@ impl Unpack<Strict<'_>> for BlockdevGetroRet {
 /// Arguments of `blockdev_setro`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockdevSetroArgs {
-    /// FILL
+    /// disk, partition or volume
     pub device: BString,
 }
 
@@ -294,7 +294,7 @@ impl Unpack<Strict<'_>> for BlockdevSetroArgs {
 /// Arguments of `blockdev_setrw`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockdevSetrwArgs {
-    /// FILL
+    /// disk, partition or volume
     pub device: BString,
 }
 
@@ -316,7 +316,7 @@ impl Unpack<Strict<'_>> for BlockdevSetrwArgs {
 /// Arguments of `blockdev_flushbufs`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockdevFlushbufsArgs {
-    /// FILL
+    /// disk, partition or volume
     pub device: BString,
 }
 
@@ -338,7 +338,7 @@ impl Unpack<Strict<'_>> for BlockdevFlushbufsArgs {
 /// Arguments of `blockdev_rereadpt`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockdevRereadptArgs {
-    /// FILL
+    /// whole disk
     pub device: BString,
 }
 
@@ -360,7 +360,7 @@ impl Unpack<Strict<'_>> for BlockdevRereadptArgs {
 /// Arguments of `zero_device`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ZeroDeviceArgs {
-    /// FILL
+    /// disk, partition or volume
     pub device: BString,
 }
 

@@ -9,9 +9,9 @@ use xdr_codec::{Pack, Result, Unpack, Write};
 /// Arguments of `mount`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountArgs {
-    /// FILL
+    /// filesystem to mount, such as `/dev/sda1`
     pub mountable: BString,
-    /// FILL
+    /// directory to mount it on; `/` for the first one
     pub mountpoint: BString,
 }
 
@@ -34,9 +34,9 @@ impl Unpack<Strict<'_>> for MountArgs {
 /// Arguments of `mount_ro`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountRoArgs {
-    /// FILL
+    /// filesystem to mount
     pub mountable: BString,
-    /// FILL
+    /// directory to mount it on; `/` for the first one
     pub mountpoint: BString,
 }
 
@@ -59,11 +59,11 @@ impl Unpack<Strict<'_>> for MountRoArgs {
 /// Arguments of `mount_options`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountOptionsArgs {
-    /// FILL
+    /// words between commas, such as `ro,noatime`
     pub options: BString,
-    /// FILL
+    /// filesystem to mount
     pub mountable: BString,
-    /// FILL
+    /// directory to mount it on; `/` for the first one
     pub mountpoint: BString,
 }
 
@@ -89,13 +89,13 @@ impl Unpack<Strict<'_>> for MountOptionsArgs {
 /// Arguments of `mount_vfs`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountVfsArgs {
-    /// FILL
+    /// words between commas; may be empty
     pub options: BString,
-    /// FILL
+    /// type, such as `ext4`; empty to find it out
     pub vfstype: BString,
-    /// FILL
+    /// filesystem to mount
     pub mountable: BString,
-    /// FILL
+    /// directory to mount it on; `/` for the first one
     pub mountpoint: BString,
 }
 
@@ -123,11 +123,11 @@ impl Unpack<Strict<'_>> for MountVfsArgs {
 /// Arguments of `umount`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UmountArgs {
-    /// FILL
+    /// directory where it is mounted, or the device that is mounted
     pub pathordevice: BString,
-    /// FILL
+    /// give up what cannot be written
     pub force: bool,
-    /// FILL
+    /// take it out of the tree now, and clean up when nothing uses it any more
     pub lazyunmount: bool,
 }
 
@@ -153,7 +153,7 @@ impl Unpack<Strict<'_>> for UmountArgs {
 /// Result of `mounts`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountsRet {
-    /// FILL
+    /// names of the devices, in the order of mounting
     pub devices: Vec<BString>,
 }
 
@@ -175,7 +175,7 @@ impl Unpack<Strict<'_>> for MountsRet {
 /// Result of `mountpoints`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountpointsRet {
-    /// FILL
+    /// names of the devices, each with the directory where it is mounted
     pub mps: Vec<BString>,
 }
 
@@ -197,7 +197,7 @@ impl Unpack<Strict<'_>> for MountpointsRet {
 /// Arguments of `mkmountpoint`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MkmountpointArgs {
-    /// FILL
+    /// directory to make
     pub exemptpath: BString,
 }
 
@@ -219,7 +219,7 @@ impl Unpack<Strict<'_>> for MkmountpointArgs {
 /// Arguments of `rmmountpoint`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RmmountpointArgs {
-    /// FILL
+    /// directory to remove
     pub exemptpath: BString,
 }
 
@@ -241,7 +241,7 @@ impl Unpack<Strict<'_>> for RmmountpointArgs {
 /// Arguments of `internal_parse_mountable`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InternalParseMountableArgs {
-    /// FILL
+    /// name to take apart
     pub mountable: BString,
 }
 
@@ -263,7 +263,7 @@ impl Unpack<Strict<'_>> for InternalParseMountableArgs {
 /// Result of `internal_parse_mountable`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InternalParseMountableRet {
-    /// FILL
+    /// its parts
     pub mountable: InternalMountable,
 }
 

@@ -7,103 +7,127 @@ use crate::handle::GuestFS;
 
 #[pymethods]
 impl GuestFS {
-    /// FILL
+    /// see whether the appliance answers
     ///
-    /// FILL
+    /// Sends the smallest possible call to the appliance and waits for the answer.  As long as
+    /// this works, the virtual machine and the program in it are alive.
     fn ping_daemon(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.ping_daemon())
     }
 
-    /// FILL
+    /// write everything to the disks
     ///
-    /// FILL
+    /// Writes to the disk images whatever is still in the memory of the appliance, and tells if
+    /// something could not be written.
+    ///
+    /// It is rarely needed: `shutdown`, closing the handle and `umount` do the same.  Use it to
+    /// be sure of what was written so far while the appliance goes on.
     fn sync(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.sync())
     }
 
-    /// FILL
+    /// look into the appliance
     ///
-    /// FILL
+    /// For people who develop this library.  Subcommands may change or go from one version to
+    /// the next, so no program should depend on them.
     ///
-    /// :param subcmd: FILL
-    /// :param extraargs: FILL
-    /// :returns: FILL
+    /// `sh` runs a command in the appliance, not in the guest: its files are below `/sysroot`.
+    ///
+    /// :param subcmd: what to do; `help` lists the possibilities
+    /// :param extraargs: arguments of the subcommand
+    /// :returns: what the subcommand prints
+    /// :raises Error: EINVAL: `subcmd` is not known, or needs other arguments.
     #[pyo3(signature = (subcmd, extraargs))]
     fn debug(&self, py: Python<'_>, subcmd: Text, extraargs: Vec<Text>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.debug(&subcmd, &extraargs))
     }
 
-    /// FILL
+    /// make sure that groups of functions are available
     ///
-    /// FILL
+    /// Some functions need programs or filesystems that not every appliance has, and each of them
+    /// names its group in its description.  This succeeds if all of `groups` are available, and
+    /// fails naming the first one that is not.
     ///
-    /// :param groups: FILL
+    /// A function whose group is not available fails with `ENOTSUP`.  To ask without an error, use
+    /// `feature_available`.
+    ///
+    /// :param groups: names of groups
+    /// :raises Error: EINVAL: a group of that name is not known.
+    /// :raises Error: ENOTSUP: the appliance lacks what one of the groups needs.
     #[pyo3(signature = (groups))]
     fn available(&self, py: Python<'_>, groups: Vec<Text>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.available(&groups))
     }
 
-    /// FILL
+    /// list the groups of functions
     ///
-    /// FILL
+    /// Lists the groups that `available` knows, whether the appliance has what they need or not.
     ///
-    /// :returns: FILL
+    /// :returns: names of all groups, sorted
     fn available_all_groups(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.available_all_groups())
     }
 
-    /// FILL
+    /// test whether groups of functions are available
     ///
-    /// FILL
+    /// Like `available`, but says no where that fails.
     ///
-    /// :param groups: FILL
-    /// :returns: FILL
+    /// :param groups: names of groups
+    /// :returns: true if all of them are available
+    /// :raises Error: EINVAL: a group of that name is not known.
     #[pyo3(signature = (groups))]
     fn feature_available(&self, py: Python<'_>, groups: Vec<Text>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.feature_available(&groups))
     }
 
-    /// FILL
+    /// set the mask for modes of new files
     ///
-    /// FILL
+    /// Every function that makes files, directories or nodes takes the mask from the mode which it
+    /// gives them.  At launch the mask is 022, so that only the owner may write.
     ///
-    /// :param mask: FILL
-    /// :returns: FILL
+    /// Mind the notation: the mask is usually written in octal, which is `022` in C and in
+    /// **guestfish**, but `0o22` in Python and Rust.
+    ///
+    /// :param mask: permissions that new files and directories do not get
+    /// :returns: the mask that was set before
+    /// :raises Error: EINVAL: `mask` is not from 0 to 0777.
     #[pyo3(signature = (mask))]
     fn umask(&self, py: Python<'_>, mask: i32) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.umask(mask))
     }
 
-    /// FILL
+    /// read the mask for modes of new files
     ///
-    /// FILL
+    /// Returns the mask which `umask` sets.
     ///
-    /// :returns: FILL
+    /// :returns: the mask
     fn get_umask(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.get_umask())
     }
 
-    /// FILL
+    /// ask about one group of functions
     ///
-    /// FILL
+    /// What `available` and `feature_available` are made of.
     ///
-    /// :param group: FILL
-    /// :returns: FILL
+    /// :param group: name of the group
+    /// :returns: 0 if it is available, 1 if it is not, 2 if it is not known
     #[pyo3(signature = (group))]
     fn internal_feature_available(&self, py: Python<'_>, group: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.internal_feature_available(&group))
     }
 
-    /// FILL
+    /// get ready for the end of the appliance
     ///
-    /// FILL
+    /// Unmounts everything and writes it to the disks.  `shutdown` calls it unless autosync was
+    /// turned off.
     fn internal_autosync(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.internal_autosync())
     }
 
-    /// FILL
+    /// make the appliance end by itself
     ///
-    /// FILL
+    /// The program in the appliance ends after it has answered, and the virtual machine with it.  For
+    /// tests of what happens when the appliance goes away; otherwise use `shutdown`.
     fn internal_exit(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.internal_exit())
     }

@@ -31,7 +31,8 @@ impl GuestFS {
     ///
     /// The output has to fit into one message of the protocol, which is
     /// something below 4 MiB.  The call ends when the program does, even if
-    /// it leaves other processes behind.
+    /// it leaves other processes behind; these keep the filesystems busy for as
+    /// long as they run.
     ///
     /// :param arguments: the program, followed by its arguments
     /// :returns: what the program wrote to its standard output

@@ -7,146 +7,174 @@ use crate::handle::GuestFS;
 
 #[pymethods]
 impl GuestFS {
-    /// FILL
+    /// list the disks
     ///
-    /// FILL
+    /// Lists whole disks, not what is on them: see `list_partitions`, `lvs` and
+    /// `list_filesystems` for that.
     ///
-    /// :returns: FILL
+    /// The names are `/dev/sda`, `/dev/sdb` and so on, in the order of `add_drive`, whatever the
+    /// disks are called inside the appliance.
+    ///
+    /// :returns: names of the disks, in the order in which they were added
     fn list_devices(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.list_devices())
     }
 
-    /// FILL
+    /// count the disks
     ///
-    /// FILL
+    /// Returns how many names `list_devices` returns.
     ///
-    /// :returns: FILL
+    /// :returns: number of disks that were added
     fn nr_devices(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.nr_devices())
     }
 
-    /// FILL
+    /// find the place of a disk in the order of adding
     ///
-    /// FILL
+    /// Partitions and logical volumes have no index.  Other names of the same disk, such as
+    /// `/dev/vdb`, are understood as `canonical_device_name` does.
     ///
-    /// :param device: FILL
-    /// :returns: FILL
+    /// :param device: whole disk, such as `/dev/sdb`
+    /// :returns: 0 for the first disk that was added, 1 for the second and so on
+    /// :raises Error: ENODEV: `device` is not one of the disks.
     #[pyo3(signature = (device))]
     fn device_index(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.device_index(&device))
     }
 
-    /// FILL
+    /// find the usual name of a device
     ///
-    /// FILL
+    /// The same disk has different names with different drivers: `/dev/hda` and `/dev/vda` become
+    /// `/dev/sda`, with the number of a partition behind it if there is one.  The name that the
+    /// device mapper has for a logical volume, such as `/dev/mapper/VG-LV`, becomes `/dev/VG/LV`.
+    /// Any other name is returned as it is.
     ///
-    /// :param device: FILL
-    /// :returns: FILL
+    /// Use it before comparing names of devices, such as those in the `/etc/fstab` of a guest.
+    ///
+    /// :param device: name of a device
+    /// :returns: the usual name
     #[pyo3(signature = (device))]
     fn canonical_device_name(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.canonical_device_name(&device))
     }
 
-    /// FILL
+    /// read the size of a device in bytes
     ///
-    /// FILL
+    /// Returns the size that the guest sees, which for most formats is not the size of the file on
+    /// the host.
     ///
-    /// :param device: FILL
-    /// :returns: FILL
+    /// :param device: disk, partition or volume
+    /// :returns: size in bytes
+    /// :raises Error: ENOENT: there is no such device.
     #[pyo3(signature = (device))]
     fn blockdev_getsize64(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.blockdev_getsize64(&device))
     }
 
-    /// FILL
+    /// read the size of a device in sectors of 512 bytes
     ///
-    /// FILL
+    /// The unit is 512 bytes even if the sectors of the device are larger: see `blockdev_getss`.
+    /// `blockdev_getsize64` needs no unit.
     ///
-    /// :param device: FILL
-    /// :returns: FILL
+    /// :param device: disk, partition or volume
+    /// :returns: size in units of 512 bytes
     #[pyo3(signature = (device))]
     fn blockdev_getsz(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.blockdev_getsz(&device))
     }
 
-    /// FILL
+    /// read the sector size of a device
     ///
-    /// FILL
+    /// The sector is the unit in which the device is addressed: 512 bytes, or 4096 for disks that
+    /// were added so.
     ///
-    /// :param device: FILL
-    /// :returns: FILL
+    /// :param device: disk, partition or volume
+    /// :returns: size of a sector in bytes
     #[pyo3(signature = (device))]
     fn blockdev_getss(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.blockdev_getss(&device))
     }
 
-    /// FILL
+    /// read the size of the blocks in which the appliance caches a device
     ///
-    /// FILL
+    /// This is a choice of the appliance's kernel for its own access to the device, and
+    /// neither the block size of a filesystem on it nor the sector size, which `blockdev_getss`
+    /// returns.
     ///
-    /// :param device: FILL
-    /// :returns: FILL
+    /// :param device: disk, partition or volume
+    /// :returns: size of a block in bytes
     #[pyo3(signature = (device))]
     fn blockdev_getbsz(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.blockdev_getbsz(&device))
     }
 
-    /// FILL
+    /// test whether a device is read-only
     ///
-    /// FILL
+    /// A device is read-only after `blockdev_setro`.  A disk that was added read-only may be
+    /// writable here all the same: what is written goes to a temporary overlay.
     ///
-    /// :param device: FILL
-    /// :returns: FILL
+    /// :param device: disk, partition or volume
+    /// :returns: true if it cannot be written to
     #[pyo3(signature = (device))]
     fn blockdev_getro(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.blockdev_getro(&device))
     }
 
-    /// FILL
+    /// make a device read-only
     ///
-    /// FILL
+    /// Protects the device from mistakes until `blockdev_setrw` or the end of the appliance: nothing
+    /// is recorded on the disk.
     ///
-    /// :param device: FILL
+    /// :param device: disk, partition or volume
     #[pyo3(signature = (device))]
     fn blockdev_setro(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.blockdev_setro(&device))
     }
 
-    /// FILL
+    /// make a device writable again
     ///
-    /// FILL
+    /// Takes back `blockdev_setro`.  It does not make a disk writable that was added read-only.
     ///
-    /// :param device: FILL
+    /// :param device: disk, partition or volume
     #[pyo3(signature = (device))]
     fn blockdev_setrw(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.blockdev_setrw(&device))
     }
 
-    /// FILL
+    /// write and forget what is cached of a device
     ///
-    /// FILL
+    /// Writes what the appliance's kernel has cached of the device, and drops it from the cache, so
+    /// that the next read comes from the disk.
     ///
-    /// :param device: FILL
+    /// :param device: disk, partition or volume
     #[pyo3(signature = (device))]
     fn blockdev_flushbufs(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.blockdev_flushbufs(&device))
     }
 
-    /// FILL
+    /// read the partition table again
     ///
-    /// FILL
+    /// Only needed after a partition table was written as plain data, such as with
+    /// `upload_offset`.  The functions for partitions do it by themselves.
     ///
-    /// :param device: FILL
+    /// :param device: whole disk
+    /// :raises Error: EBUSY: a partition of the disk is mounted or part of a volume.
+    /// :raises Error: EINVAL: `device` is not a whole disk.
     #[pyo3(signature = (device))]
     fn blockdev_rereadpt(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.blockdev_rereadpt(&device))
     }
 
-    /// FILL
+    /// write zeroes over a whole device
     ///
-    /// FILL
+    /// Everything on the device is lost.  The disk does the zeroing itself if it can, which is quick
+    /// and keeps a sparse image sparse.
     ///
-    /// :param device: FILL
+    /// To make a disk empty, erasing the signatures with `wipefs` is enough and quicker.
+    ///
+    /// :param device: disk, partition or volume
+    /// :raises Error: EBUSY: the device, or something on it, is mounted or part of a volume.
+    /// :raises Error: ENOENT: there is no such device.
     #[pyo3(signature = (device))]
     fn zero_device(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.zero_device(&device))

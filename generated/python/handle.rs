@@ -7,104 +7,153 @@ use crate::handle::GuestFS;
 
 #[pymethods]
 impl GuestFS {
-    /// FILL
+    /// start the appliance
     ///
-    /// FILL
+    /// Starts a virtual machine with the disks that were added, and waits until it
+    /// answers.  From then on the functions that work on disks can be called, and
+    /// no more can be changed that shapes the machine.
+    ///
+    /// How far the launch has come is reported by progress events, and its end by
+    /// an event of its own.  If it fails, the error says why, from what qemu and
+    /// the console printed last, and the handle is as it was before: the cause can
+    /// be put right and `launch` be called again.
+    ///
+    /// :raises Error: EINVAL: the handle has been launched already.
     fn launch(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.launch())
     }
 
-    /// FILL
+    /// stop the appliance
     ///
-    /// FILL
+    /// Writes everything to the disks if autosync is on, which it is unless
+    /// `set_autosync` has turned it off, and stops the virtual machine.  Closing
+    /// the handle does the same, but cannot report an error: a program that has
+    /// written to a disk should call this first.
+    ///
+    /// Afterwards the handle can be used again.  It keeps its settings, but the
+    /// list of disks is empty: add disks, then call `launch`.  The same holds
+    /// when the appliance has died by itself.
+    ///
+    /// If the handle is not launched, nothing happens.
     fn shutdown(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.shutdown())
     }
 
-    /// FILL
+    /// add a parameter to qemu's command line
     ///
-    /// FILL
+    /// The parameter comes behind those of the library, in the order of the calls.
+    /// This is for what the library has no function for; what a parameter does,
+    /// and whether it exists, depends on the version of qemu.
     ///
-    /// :param hvparam: FILL
-    /// :param hvvalue: FILL
+    /// :param hvparam: parameter of qemu, beginning with `-`
+    /// :param hvvalue: value of the parameter, if it has one
+    /// :raises Error: EINVAL: `hvparam` does not begin with `-`, or is one that the library sets itself: `-kernel`, `-initrd`, `-nographic`, `-display`, `-serial`, `-full-screen`, `-std-vga` or `-vnc`.
     #[pyo3(signature = (hvparam, hvvalue))]
     fn config(&self, py: Python<'_>, hvparam: Text, hvvalue: Option<Text>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.config(&hvparam, hvvalue.as_deref()))
     }
 
-    /// FILL
+    /// tell whether the handle can be configured
     ///
-    /// FILL
+    /// This is so before `launch`, and again after `shutdown` or when the
+    /// appliance has died.
     ///
-    /// :returns: FILL
+    /// :returns: true if the handle is not launched
     fn is_config(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.is_config())
     }
 
-    /// FILL
+    /// tell whether the handle is being launched
     ///
-    /// FILL
+    /// Only a callback for events can see this, as `launch` returns when it is
+    /// over.
     ///
-    /// :returns: FILL
+    /// :returns: true while `launch` is running
     fn is_launching(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.is_launching())
     }
 
-    /// FILL
+    /// tell whether the handle is launched
     ///
-    /// FILL
+    /// The functions that work on disks can be called then.
     ///
-    /// :returns: FILL
+    /// :returns: true if the appliance is running
     fn is_ready(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.is_ready())
     }
 
-    /// FILL
+    /// tell whether a call is in progress
     ///
-    /// FILL
+    /// A handle does one call at a time, and calls of other threads wait for it.
+    /// So this never finds a call, and is only kept for old programs.
     ///
-    /// :returns: FILL
+    /// :returns: always false
     fn is_busy(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.is_busy())
     }
 
-    /// FILL
+    /// get the state as a number
     ///
-    /// FILL
+    /// The states are 0, not launched, 1, being launched, and 2, launched.
+    /// `is_config` and its like are easier to read.
     ///
-    /// :returns: FILL
+    /// :returns: number of the state
     fn get_state(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.get_state())
     }
 
-    /// FILL
+    /// get the version of the library
     ///
-    /// FILL
+    /// The three numbers are the version of libguestfs whose API this library has.
+    /// Its own version is in `extra`, behind `-rs-`.
     ///
-    /// :returns: FILL
+    /// A program that depends on a function should look for the function rather
+    /// than at these numbers, since a distribution may have added it to an earlier
+    /// version.
+    ///
+    /// :returns: numbers of the version, and what follows them
     fn version(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.version())
     }
 
-    /// FILL
+    /// stop the transfer of a file
     ///
-    /// FILL
+    /// Called from another thread, from a callback or from a signal handler, this
+    /// makes an upload or download that is in progress end at once, with the error
+    /// `EINTR`.  It is the only function that does not wait for the call in
+    /// progress.
+    ///
+    /// Functions that do not transfer a file are not stopped, and if no transfer
+    /// is in progress, nothing happens.  What an upload has written to the guest by
+    /// then, or a download to the host, stays there.
     fn user_cancel(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.user_cancel())
     }
 
-    /// FILL
+    /// take settings from the environment
     ///
-    /// FILL
+    /// Sets what the variables `LIBGUESTFS_TRACE`, `LIBGUESTFS_DEBUG`,
+    /// `LIBGUESTFS_TMPDIR`, `LIBGUESTFS_CACHEDIR`, `TMPDIR`, `LIBGUESTFS_PATH`,
+    /// `LIBGUESTFS_HV`, `LIBGUESTFS_APPEND`, `LIBGUESTFS_MEMSIZE`,
+    /// `LIBGUESTFS_BACKEND`, `LIBGUESTFS_BACKEND_SETTINGS`, `XDG_RUNTIME_DIR` and
+    /// `TERM` of the process say.  Those that are not set, or are empty, change
+    /// nothing.  The old names `LIBGUESTFS_QEMU` and `LIBGUESTFS_ATTACH_METHOD`
+    /// still work.
+    ///
+    /// Creating a handle does this by itself, unless it is told not to.  An error
+    /// names the variable.
     fn parse_environment(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.parse_environment())
     }
 
-    /// FILL
+    /// take settings from a list of variables
     ///
-    /// FILL
+    /// As `parse_environment`, but from a list and not from the process.
+    /// Variables that are not in the list change nothing.
     ///
-    /// :param environment: FILL
+    /// :param environment: variables, each as `NAME=value`
+    /// :raises Error: EINVAL: the value of a variable is not what it can be.
+    /// :raises Error: ENOENT: a variable names a directory that does not exist.
     #[pyo3(signature = (environment))]
     fn parse_environment_list(
         &self,
@@ -114,11 +163,12 @@ impl GuestFS {
         self.run(py, |g| g.parse_environment_list(&environment))
     }
 
-    /// FILL
+    /// get the address of the handle in memory
     ///
-    /// FILL
+    /// In languages other than C, this tells handles apart in debug output.  It is
+    /// of no other use.
     ///
-    /// :returns: FILL
+    /// :returns: the address
     fn c_pointer(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.c_pointer())
     }

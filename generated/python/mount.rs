@@ -7,35 +7,57 @@ use crate::handle::GuestFS;
 
 #[pymethods]
 impl GuestFS {
-    /// FILL
+    /// mount a filesystem of the guest
     ///
-    /// FILL
+    /// The files of a guest can be reached once its filesystems are mounted, each at the place
+    /// where the guest has it: its root filesystem on `/` first, then for example `/boot` on the
+    /// directory `/boot` of the root.  Names of files in all other functions start at this `/`.
     ///
-    /// :param mountable: FILL
-    /// :param mountpoint: FILL
+    /// The type is found out by itself.  The filesystem is writable unless the disk is not.  Writing
+    /// is not synchronous: it reaches the disk image with `umount`, `sync`, `shutdown` or when
+    /// the handle is closed.
+    ///
+    /// A subvolume of btrfs is mounted by a name like `btrfsvol:/dev/sda2/home`.
+    ///
+    /// :param mountable: filesystem to mount, such as `/dev/sda1`
+    /// :param mountpoint: directory to mount it on; `/` for the first one
+    /// :raises Error: EBUSY: the filesystem is mounted there already.
+    /// :raises Error: EINVAL: `mountable` contains no filesystem, or `mountpoint` is not an absolute path.
+    /// :raises Error: ENOENT: `mountable` or `mountpoint` does not exist.
+    /// :raises Error: ENOTDIR: `mountpoint` exists but is not a directory.
     #[pyo3(signature = (mountable, mountpoint))]
     fn mount(&self, py: Python<'_>, mountable: Text, mountpoint: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.mount(&mountable, &mountpoint))
     }
 
-    /// FILL
+    /// mount a filesystem of the guest for reading
     ///
-    /// FILL
+    /// Like `mount`, but nothing below `mountpoint` can be changed.
     ///
-    /// :param mountable: FILL
-    /// :param mountpoint: FILL
+    /// Some filesystems write to the disk even so, for example to replay their journal.  To be sure
+    /// that an image does not change, add the disk with `add_drive_ro`.
+    ///
+    /// :param mountable: filesystem to mount
+    /// :param mountpoint: directory to mount it on; `/` for the first one
+    /// :raises Error: EINVAL: `mountable` contains no filesystem, or `mountpoint` is not an absolute path.
+    /// :raises Error: ENOENT: `mountable` or `mountpoint` does not exist.
     #[pyo3(signature = (mountable, mountpoint))]
     fn mount_ro(&self, py: Python<'_>, mountable: Text, mountpoint: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.mount_ro(&mountable, &mountpoint))
     }
 
-    /// FILL
+    /// mount a filesystem of the guest with options
     ///
-    /// FILL
+    /// Like `mount`, with the options of `mount(8)`: those that all filesystems have, such as
+    /// `ro`, and those of the filesystem itself, such as `subvol=home`.  What `/etc/fstab` says
+    /// only for the start of the guest, such as `noauto` or `nofail`, is ignored.
     ///
-    /// :param options: FILL
-    /// :param mountable: FILL
-    /// :param mountpoint: FILL
+    /// `remount`, `bind` and `loop` are not mounts of a filesystem, and an error.
+    ///
+    /// :param options: words between commas, such as `ro,noatime`
+    /// :param mountable: filesystem to mount
+    /// :param mountpoint: directory to mount it on; `/` for the first one
+    /// :raises Error: EINVAL: the filesystem does not know one of the options, or there is no filesystem.
     #[pyo3(signature = (options, mountable, mountpoint))]
     fn mount_options(
         &self,
@@ -47,14 +69,17 @@ impl GuestFS {
         self.run(py, |g| g.mount_options(&options, &mountable, &mountpoint))
     }
 
-    /// FILL
+    /// mount a filesystem of the guest as a given type
     ///
-    /// FILL
+    /// Like `mount_options`, for the rare case that the type must not be found out, such as an ext4
+    /// filesystem that is to be mounted as `ext2`.
     ///
-    /// :param options: FILL
-    /// :param vfstype: FILL
-    /// :param mountable: FILL
-    /// :param mountpoint: FILL
+    /// :param options: words between commas; may be empty
+    /// :param vfstype: type, such as `ext4`; empty to find it out
+    /// :param mountable: filesystem to mount
+    /// :param mountpoint: directory to mount it on; `/` for the first one
+    /// :raises Error: EINVAL: there is no filesystem of that type.
+    /// :raises Error: ENODEV: the appliance does not know the type.
     #[pyo3(signature = (options, vfstype, mountable, mountpoint))]
     fn mount_vfs(
         &self,
@@ -67,13 +92,18 @@ impl GuestFS {
         self.run(py, |g| g.mount_vfs(&options, &vfstype, &mountable, &mountpoint))
     }
 
-    /// FILL
+    /// unmount a filesystem
     ///
-    /// FILL
+    /// Everything that was written to the filesystem is on the disk afterwards.
     ///
-    /// :param pathordevice: FILL
-    /// :param force: FILL
-    /// :param lazyunmount: FILL
+    /// Of several filesystems mounted on the same directory, and of several mounts of the same
+    /// device, the last one is unmounted.
+    ///
+    /// :param pathordevice: directory where it is mounted, or the device that is mounted
+    /// :param force: give up what cannot be written
+    /// :param lazyunmount: take it out of the tree now, and clean up when nothing uses it any more
+    /// :raises Error: EBUSY: another filesystem is mounted below it, or something uses it.
+    /// :raises Error: EINVAL: nothing is mounted there, or the device is not mounted.
     #[pyo3(signature = (pathordevice, force=None, lazyunmount=None))]
     fn umount(
         &self,
@@ -89,57 +119,68 @@ impl GuestFS {
         self.run(py, |g| g.umount(&pathordevice, &options))
     }
 
-    /// FILL
+    /// unmount all filesystems
     ///
-    /// FILL
+    /// Unmounts in the reverse order of mounting.  It is no error if nothing is mounted.
     fn umount_all(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.umount_all())
     }
 
-    /// FILL
+    /// list the mounted devices
     ///
-    /// FILL
+    /// A logical volume has the name `/dev/mapper/VG-LV` here, and a subvolume that of the device it
+    /// is on.  `mountpoints` also tells where they are mounted.
     ///
-    /// :returns: FILL
+    /// :returns: names of the devices, in the order of mounting
     fn mounts(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.mounts())
     }
 
-    /// FILL
+    /// list the mounted devices and their directories
     ///
-    /// FILL
+    /// Pairs come in the order of mounting.  A device that is mounted on several directories is there
+    /// several times, of which some languages keep only the last.
     ///
-    /// :returns: FILL
+    /// :returns: names of the devices, each with the directory where it is mounted
     fn mountpoints(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.mountpoints())
     }
 
-    /// FILL
+    /// make a directory to mount on
     ///
-    /// FILL
+    /// Other functions need a filesystem mounted on `/`.  This one does not: with it, several
+    /// filesystems can be mounted side by side, without one of them being the root.
     ///
-    /// :param exemptpath: FILL
+    /// Make the directories before anything is mounted on `/`, as that hides them.
+    ///
+    /// :param exemptpath: directory to make
+    /// :raises Error: EEXIST: `exemptpath` exists.
+    /// :raises Error: EINVAL: `exemptpath` is not an absolute path.
+    /// :raises Error: ENOENT: the directory in which to make it does not exist.
     #[pyo3(signature = (exemptpath))]
     fn mkmountpoint(&self, py: Python<'_>, exemptpath: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.mkmountpoint(&exemptpath))
     }
 
-    /// FILL
+    /// remove a directory to mount on
     ///
-    /// FILL
+    /// Removes what `mkmountpoint` made.  This is not necessary: the directories are gone with the
+    /// appliance.
     ///
-    /// :param exemptpath: FILL
+    /// :param exemptpath: directory to remove
+    /// :raises Error: EBUSY: a filesystem is mounted there.
+    /// :raises Error: ENOENT: `exemptpath` does not exist.
     #[pyo3(signature = (exemptpath))]
     fn rmmountpoint(&self, py: Python<'_>, exemptpath: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.rmmountpoint(&exemptpath))
     }
 
-    /// FILL
+    /// take the name of a mountable apart
     ///
-    /// FILL
+    /// Only the appliance knows which part of `btrfsvol:/dev/VG/LV/home` is a device.
     ///
-    /// :param mountable: FILL
-    /// :returns: FILL
+    /// :param mountable: name to take apart
+    /// :returns: its parts
     #[pyo3(signature = (mountable))]
     fn internal_parse_mountable(&self, py: Python<'_>, mountable: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.internal_parse_mountable(&mountable))

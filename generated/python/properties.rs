@@ -9,258 +9,271 @@ use crate::handle::GuestFS;
 
 #[pymethods]
 impl GuestFS {
-    /// FILL
+    /// remove a backend setting
     ///
-    /// FILL
+    /// Removes every setting of that name from the list.
     ///
-    /// :param name: FILL
-    /// :returns: FILL
+    /// :param name: name of the setting
+    /// :returns: how many were removed
     #[pyo3(signature = (name))]
     fn clear_backend_setting(&self, py: Python<'_>, name: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.clear_backend_setting(&name))
     }
 
-    /// FILL
+    /// get the words added to the kernel's command line
     ///
-    /// FILL
+    /// These were set by `set_append` or `LIBGUESTFS_APPEND`.
     ///
-    /// :returns: FILL
+    /// :returns: the words, or nothing if there are none
     fn get_append(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.get_append())
     }
 
-    /// FILL
+    /// get the backend by its old name
     ///
-    /// FILL
+    /// As `get_backend`, but the backend `direct` is called `appliance`.
     ///
-    /// :returns: FILL
+    /// :returns: old name of the backend
     ///
     /// Deprecated: use `get_backend`.
     fn get_attach_method(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.get_attach_method())
     }
 
-    /// FILL
+    /// tell whether disks are written before the appliance stops
     ///
-    /// FILL
+    /// It is on unless `set_autosync` has turned it off.
     ///
-    /// :returns: FILL
+    /// :returns: true if autosync is on
     fn get_autosync(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.get_autosync())
     }
 
-    /// FILL
+    /// get the backend
     ///
-    /// FILL
+    /// The backend is what starts the appliance.  `direct` runs qemu as a child
+    /// of the program, and is the only one there is.
     ///
-    /// :returns: FILL
+    /// :returns: name of the backend
     fn get_backend(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.get_backend())
     }
 
-    /// FILL
+    /// get a backend setting
     ///
-    /// FILL
+    /// If the setting is in the list more than once, the first one counts.  A name
+    /// without a value has the value `1`.
     ///
-    /// :param name: FILL
-    /// :returns: FILL
+    /// :param name: name of the setting
+    /// :returns: value of the setting
+    /// :raises Error: ESRCH: the setting is not in the list.
     #[pyo3(signature = (name))]
     fn get_backend_setting(&self, py: Python<'_>, name: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.get_backend_setting(&name))
     }
 
-    /// FILL
+    /// get all backend settings
     ///
-    /// FILL
+    /// `set_backend_settings` tells which there are.
     ///
-    /// :returns: FILL
+    /// :returns: the settings, as `name=value` or `name`
     fn get_backend_settings(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.get_backend_settings())
     }
 
-    /// FILL
+    /// get the directory of the cache
     ///
-    /// FILL
+    /// The cache holds what is expensive to make and the same for many handles.
+    /// Its directory is the one from `set_cachedir`, or else `TMPDIR` of the
+    /// environment, or else `/var/tmp`.
     ///
-    /// :returns: FILL
+    /// :returns: the directory
     fn get_cachedir(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.get_cachedir())
     }
 
-    /// FILL
+    /// get a setting without an effect
     ///
-    /// FILL
+    /// Returns what `set_direct` was told.
     ///
-    /// :returns: FILL
+    /// :returns: what was set; false at first
     ///
     /// Deprecated: use `internal_get_console_socket`.
     fn get_direct(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.get_direct())
     }
 
-    /// FILL
+    /// get the qemu that is run
     ///
-    /// FILL
+    /// This is what `set_hv` or `LIBGUESTFS_HV` has set, or else the qemu that
+    /// is found in the search path of programs.
     ///
-    /// :returns: FILL
+    /// :returns: the program
     fn get_hv(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.get_hv())
     }
 
-    /// FILL
+    /// get the name of the handle in traces
     ///
-    /// FILL
+    /// It is empty unless `set_identifier` was called.
     ///
-    /// :returns: FILL
+    /// :returns: the identifier
     fn get_identifier(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.get_identifier())
     }
 
-    /// FILL
+    /// get the memory of the appliance
     ///
-    /// FILL
+    /// It is 1280 MiB unless `set_memsize` or `LIBGUESTFS_MEMSIZE` says
+    /// otherwise.
     ///
-    /// :returns: FILL
+    /// :returns: size in MiB
     fn get_memsize(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.get_memsize())
     }
 
-    /// FILL
+    /// tell whether the appliance has a network
     ///
-    /// FILL
+    /// It has none unless `set_network` was called.
     ///
-    /// :returns: FILL
+    /// :returns: true if it will have one
     fn get_network(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.get_network())
     }
 
-    /// FILL
+    /// get where the appliance is looked for
     ///
-    /// FILL
+    /// `set_path` tells what this is.
     ///
-    /// :returns: FILL
+    /// :returns: directories, separated by colons
     fn get_path(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.get_path())
     }
 
-    /// FILL
+    /// tell whether qemu has a process group of its own
     ///
-    /// FILL
+    /// It has none unless `set_pgroup` was called.
     ///
-    /// :returns: FILL
+    /// :returns: true if it will have one
     fn get_pgroup(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.get_pgroup())
     }
 
-    /// FILL
+    /// get the process number of qemu
     ///
-    /// FILL
+    /// This is for debugging: the process is the library's to stop.
     ///
-    /// :returns: FILL
+    /// :returns: number of the process
+    /// :raises Error: ESRCH: the handle is not launched.
     fn get_pid(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.get_pid())
     }
 
-    /// FILL
+    /// get the name of the program
     ///
-    /// FILL
+    /// It is the name by which the program was started, without its directory,
+    /// unless `set_program` has set another one.
     ///
-    /// :returns: FILL
+    /// :returns: name of the program
     fn get_program(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.get_program())
     }
 
-    /// FILL
+    /// get the qemu that is run
     ///
-    /// FILL
+    /// As `get_hv`.
     ///
-    /// :returns: FILL
+    /// :returns: the program
     ///
     /// Deprecated: use `get_hv`.
     fn get_qemu(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.get_qemu())
     }
 
-    /// FILL
+    /// tell whether qemu ends with the program
     ///
-    /// FILL
+    /// It does unless `set_recovery_proc` says otherwise.
     ///
-    /// :returns: FILL
+    /// :returns: true if it does
     fn get_recovery_proc(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.get_recovery_proc())
     }
 
-    /// FILL
+    /// tell whether the appliance uses SELinux
     ///
-    /// FILL
+    /// It does not unless `set_selinux` was called.
     ///
-    /// :returns: FILL
+    /// :returns: true if it will
     ///
     /// Deprecated: use `setfiles`.
     fn get_selinux(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.get_selinux())
     }
 
-    /// FILL
+    /// get the number of virtual CPUs
     ///
-    /// FILL
+    /// It is 1 unless `set_smp` was called.
     ///
-    /// :returns: FILL
+    /// :returns: number of CPUs
     fn get_smp(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.get_smp())
     }
 
-    /// FILL
+    /// get the directory for sockets
     ///
-    /// FILL
+    /// It is `XDG_RUNTIME_DIR` of the environment, or else `/tmp`: sockets need
+    /// a short name, which `get_tmpdir` may not have.
     ///
-    /// :returns: FILL
+    /// :returns: the directory
     fn get_sockdir(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.get_sockdir())
     }
 
-    /// FILL
+    /// get the directory for temporary files
     ///
-    /// FILL
+    /// It is the one from `set_tmpdir`, or else `TMPDIR` of the environment, or
+    /// else `/tmp`.
     ///
-    /// :returns: FILL
+    /// :returns: the directory
     fn get_tmpdir(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.get_tmpdir())
     }
 
-    /// FILL
+    /// tell whether calls are traced
     ///
-    /// FILL
+    /// `set_trace` tells what this means.
     ///
-    /// :returns: FILL
+    /// :returns: true if they are
     fn get_trace(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.get_trace())
     }
 
-    /// FILL
+    /// tell whether debug messages are on
     ///
-    /// FILL
+    /// `set_verbose` tells what these are.
     ///
-    /// :returns: FILL
+    /// :returns: true if they are
     fn get_verbose(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.get_verbose())
     }
 
-    /// FILL
+    /// add words to the kernel's command line
     ///
-    /// FILL
+    /// The words come last on the command line of the appliance's kernel.  They
+    /// replace what was set before.
     ///
-    /// :param append: FILL
+    /// :param append: words to add; nothing for none
     #[pyo3(signature = (append))]
     fn set_append(&self, py: Python<'_>, append: Option<Text>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.set_append(append.as_deref()))
     }
 
-    /// FILL
+    /// choose the backend by its old name
     ///
-    /// FILL
+    /// As `set_backend`.
     ///
-    /// :param backend: FILL
+    /// :param backend: name of the backend, `appliance`
+    /// :raises Error: EINVAL: there is no such backend.
     ///
     /// Deprecated: use `set_backend`.
     #[pyo3(signature = (backend))]
@@ -268,62 +281,82 @@ impl GuestFS {
         self.run(py, |g| g.set_attach_method(&backend))
     }
 
-    /// FILL
+    /// choose whether disks are written before the appliance stops
     ///
-    /// FILL
+    /// When it is on, which it is at first, `shutdown` and the end of the handle
+    /// write everything to the disks.  Without it, what was written since the last
+    /// `sync` may be lost.
     ///
-    /// :param autosync: FILL
+    /// :param autosync: true to turn it on
     #[pyo3(signature = (autosync))]
     fn set_autosync(&self, py: Python<'_>, autosync: Flag) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.set_autosync(autosync.0))
     }
 
-    /// FILL
+    /// choose the backend
     ///
-    /// FILL
+    /// The backend is what starts the appliance.  `direct` runs qemu as a child
+    /// of the program.  `appliance` is its old name.
     ///
-    /// :param backend: FILL
+    /// :param backend: name of the backend, `direct`
+    /// :raises Error: EINVAL: there is no such backend.
+    /// :raises Error: ENOTSUP: the backend is libvirt, which is not supported.
     #[pyo3(signature = (backend))]
     fn set_backend(&self, py: Python<'_>, backend: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.set_backend(&backend))
     }
 
-    /// FILL
+    /// set a backend setting
     ///
-    /// FILL
+    /// Replaces every setting of that name.  `set_backend_settings` tells which
+    /// there are.
     ///
-    /// :param name: FILL
-    /// :param val: FILL
+    /// :param name: name of the setting
+    /// :param val: value of the setting
+    /// :raises Error: EINVAL: `name` is empty or has a `=` in it.
     #[pyo3(signature = (name, val))]
     fn set_backend_setting(&self, py: Python<'_>, name: Text, val: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.set_backend_setting(&name, &val))
     }
 
-    /// FILL
+    /// set all backend settings
     ///
-    /// FILL
+    /// The settings replace all that were there.  A name without a value stands for
+    /// the value `1`.  Settings that nobody knows have no effect.  These are known:
     ///
-    /// :param settings: FILL
+    /// `force_tcg` keeps the appliance from using KVM.
+    ///
+    /// `force_kvm` makes `launch` fail where KVM does not work.
+    ///
+    /// `gdb` makes qemu wait for a debugger.
+    ///
+    /// In `LIBGUESTFS_BACKEND_SETTINGS`, colons separate the settings.
+    ///
+    /// :param settings: settings, each as `name=value` or `name`
     #[pyo3(signature = (settings))]
     fn set_backend_settings(&self, py: Python<'_>, settings: Vec<Text>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.set_backend_settings(&settings))
     }
 
-    /// FILL
+    /// choose the directory of the cache
     ///
-    /// FILL
+    /// The directory has to be there.  A relative name is made absolute at once.
+    /// Without a directory, the default that `get_cachedir` tells of comes back.
     ///
-    /// :param cachedir: FILL
+    /// :param cachedir: the directory; nothing for the default
+    /// :raises Error: ENOENT: the directory does not exist.
+    /// :raises Error: ENOTDIR: it is not a directory.
     #[pyo3(signature = (cachedir))]
     fn set_cachedir(&self, py: Python<'_>, cachedir: Option<Text>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.set_cachedir(cachedir.as_deref()))
     }
 
-    /// FILL
+    /// set something without an effect
     ///
-    /// FILL
+    /// It used to connect the console to standard input and output.  Events tell
+    /// what the console says.
     ///
-    /// :param direct: FILL
+    /// :param direct: true or false
     ///
     /// Deprecated: use `internal_get_console_socket`.
     #[pyo3(signature = (direct))]
@@ -331,81 +364,90 @@ impl GuestFS {
         self.run(py, |g| g.set_direct(direct.0))
     }
 
-    /// FILL
+    /// choose the qemu that is run
     ///
-    /// FILL
+    /// A name without a slash is looked for in the search path of programs.  Whether
+    /// it is a qemu that can be used shows in `launch`.
     ///
-    /// :param hv: FILL
+    /// :param hv: the program
     #[pyo3(signature = (hv))]
     fn set_hv(&self, py: Python<'_>, hv: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.set_hv(&hv))
     }
 
-    /// FILL
+    /// name the handle in traces
     ///
-    /// FILL
+    /// Programs that use several handles at once can tell their traces apart by
+    /// this: every line begins with the identifier.
     ///
-    /// :param identifier: FILL
+    /// :param identifier: letters of ASCII, digits, `-` and `_`; empty for none
+    /// :raises Error: EINVAL: `identifier` has another character in it.
     #[pyo3(signature = (identifier))]
     fn set_identifier(&self, py: Python<'_>, identifier: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.set_identifier(&identifier))
     }
 
-    /// FILL
+    /// choose the memory of the appliance
     ///
-    /// FILL
+    /// More memory helps with large filesystems, and with programs of the guest
+    /// that need it.  `LIBGUESTFS_MEMSIZE` does the same for all programs.
     ///
-    /// :param memsize: FILL
+    /// :param memsize: size in MiB
+    /// :raises Error: EINVAL: `memsize` is less than 256.
     #[pyo3(signature = (memsize))]
     fn set_memsize(&self, py: Python<'_>, memsize: i32) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.set_memsize(memsize))
     }
 
-    /// FILL
+    /// choose whether the appliance has a network
     ///
-    /// FILL
+    /// With a network, programs that `command` and `sh` run in the guest reach
+    /// what the host reaches.  Without one, which is the default, they reach
+    /// nothing.  Disks on a server need no network of the appliance.
     ///
-    /// :param network: FILL
+    /// :param network: true for a network
     #[pyo3(signature = (network))]
     fn set_network(&self, py: Python<'_>, network: Flag) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.set_network(network.0))
     }
 
-    /// FILL
+    /// choose where the appliance is looked for
     ///
-    /// FILL
+    /// The first of the directories that has an appliance in it is used.
+    /// `LIBGUESTFS_PATH` does the same for all programs.
     ///
-    /// :param searchpath: FILL
+    /// :param searchpath: directories, separated by colons; nothing for the default
     #[pyo3(signature = (searchpath))]
     fn set_path(&self, py: Python<'_>, searchpath: Option<Text>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.set_path(searchpath.as_deref()))
     }
 
-    /// FILL
+    /// choose whether qemu gets a process group of its own
     ///
-    /// FILL
+    /// Signals that a terminal sends to the program, such as that of Ctrl-C, then
+    /// do not reach qemu, and a program that handles them can go on.
     ///
-    /// :param pgroup: FILL
+    /// :param pgroup: true for a group of its own
     #[pyo3(signature = (pgroup))]
     fn set_pgroup(&self, py: Python<'_>, pgroup: Flag) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.set_pgroup(pgroup.0))
     }
 
-    /// FILL
+    /// name the program
     ///
-    /// FILL
+    /// The name helps to tell where a message comes from.
     ///
-    /// :param program: FILL
+    /// :param program: name of the program
     #[pyo3(signature = (program))]
     fn set_program(&self, py: Python<'_>, program: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.set_program(&program))
     }
 
-    /// FILL
+    /// choose the qemu that is run
     ///
-    /// FILL
+    /// As `set_hv`.  Without a program, the default comes back.
     ///
-    /// :param hv: FILL
+    /// :param hv: the program; nothing for the default
     ///
     /// Deprecated: use `set_hv`.
     #[pyo3(signature = (hv))]
@@ -413,21 +455,23 @@ impl GuestFS {
         self.run(py, |g| g.set_qemu(hv.as_deref()))
     }
 
-    /// FILL
+    /// choose whether qemu ends with the program
     ///
-    /// FILL
+    /// When this is on, which it is at first, qemu is killed if the program dies
+    /// without closing the handle.  A program that makes a daemon of itself between
+    /// `launch` and the end has to turn it off.
     ///
-    /// :param recoveryproc: FILL
+    /// :param recoveryproc: true if qemu is to end with the program
     #[pyo3(signature = (recoveryproc))]
     fn set_recovery_proc(&self, py: Python<'_>, recoveryproc: Flag) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.set_recovery_proc(recoveryproc.0))
     }
 
-    /// FILL
+    /// choose whether the appliance uses SELinux
     ///
-    /// FILL
+    /// Few appliances have what SELinux needs; on others this has no effect.
     ///
-    /// :param selinux: FILL
+    /// :param selinux: true to turn it on
     ///
     /// Deprecated: use `setfiles`.
     #[pyo3(signature = (selinux))]
@@ -435,41 +479,50 @@ impl GuestFS {
         self.run(py, |g| g.set_selinux(selinux.0))
     }
 
-    /// FILL
+    /// choose the number of virtual CPUs
     ///
-    /// FILL
+    /// More than one helps programs that compress, or that work on several disks
+    /// at once.
     ///
-    /// :param smp: FILL
+    /// :param smp: number of CPUs, from 1 to 255
+    /// :raises Error: EINVAL: `smp` is out of this range.
     #[pyo3(signature = (smp))]
     fn set_smp(&self, py: Python<'_>, smp: i32) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.set_smp(smp))
     }
 
-    /// FILL
+    /// choose the directory for temporary files
     ///
-    /// FILL
+    /// The directory has to be there.  A relative name is made absolute at once.
+    /// Without a directory, the default that `get_tmpdir` tells of comes back.
     ///
-    /// :param tmpdir: FILL
+    /// :param tmpdir: the directory; nothing for the default
+    /// :raises Error: ENOENT: the directory does not exist.
+    /// :raises Error: ENOTDIR: it is not a directory.
     #[pyo3(signature = (tmpdir))]
     fn set_tmpdir(&self, py: Python<'_>, tmpdir: Option<Text>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.set_tmpdir(tmpdir.as_deref()))
     }
 
-    /// FILL
+    /// choose whether calls are traced
     ///
-    /// FILL
+    /// Each call and its result is then printed on standard error, or passed to
+    /// callbacks for trace events.  Secrets are not shown.  `LIBGUESTFS_TRACE=1`
+    /// does the same for all programs.
     ///
-    /// :param trace: FILL
+    /// :param trace: true to trace
     #[pyo3(signature = (trace))]
     fn set_trace(&self, py: Python<'_>, trace: Flag) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.set_trace(trace.0))
     }
 
-    /// FILL
+    /// choose whether debug messages are on
     ///
-    /// FILL
+    /// Messages of the library and the console of the appliance are then printed on
+    /// standard error, or passed to callbacks for library and appliance events.
+    /// `LIBGUESTFS_DEBUG=1` does the same for all programs.
     ///
-    /// :param verbose: FILL
+    /// :param verbose: true for messages
     #[pyo3(signature = (verbose))]
     fn set_verbose(&self, py: Python<'_>, verbose: Flag) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.set_verbose(verbose.0))

@@ -3,19 +3,26 @@
 /// Cases that need no appliance.
 mod host {
     mod drive;
+    mod handle;
     mod image;
+    mod properties;
 }
 /// Cases that are run in the appliance.
 mod appliance {
+    mod appliance;
     mod archive;
     mod command;
+    mod device;
     mod directory;
     mod drive;
     mod file;
     mod filesystem;
+    mod handle;
     mod lvm;
     mod metadata;
+    mod mount;
     mod partition;
+    mod properties;
 }
 
 use crate::prelude::*;

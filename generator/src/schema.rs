@@ -502,6 +502,8 @@ pub struct Fails {
 pub enum Disk {
     /// A handle that was not launched, in an empty directory.
     Config,
+    /// The same, and there is an appliance to launch.
+    Unlaunched,
     /// Three disks of zeroes.
     Blank,
     /// A partition with the known tree.

@@ -16,6 +16,8 @@ use crate::disks;
 pub(crate) enum Disk {
     /// A handle that was not launched, in an empty directory.
     Config,
+    /// The same, and there is an appliance to launch.
+    Unlaunched,
     /// Three disks of zeroes.
     Blank,
     /// A partition with the known tree.
@@ -43,11 +45,13 @@ impl Case {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let handle = Handle::create().expect("a handle");
         let mut current = None;
-        if disk == Disk::Config {
+        if disk != Disk::Config {
+            disks::use_built_appliance(&handle);
+        }
+        if matches!(disk, Disk::Config | Disk::Unlaunched) {
             current = Some(CURRENT_DIRECTORY.lock().unwrap_or_else(PoisonError::into_inner));
             std::env::set_current_dir(directory.path()).expect("the temporary directory");
         } else {
-            disks::use_built_appliance(&handle);
             add_disks(&handle, disk, directory.path()).expect("disks");
             handle.launch().expect("launch");
             if !needs.is_empty() && !handle.feature_available(needs).expect("features") {

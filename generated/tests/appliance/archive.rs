@@ -94,15 +94,15 @@ fn tar_in_an_archive_of_nothing() {
 fn tar_in_owner_mode_and_time() {
     let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
     let g = case.handle();
-    step("tar_in", g.tar_in(case.sends(b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xed\xcdQ\n\x82P\x10\x05\xd0YJK\x98\x97\xc6[O\x90\xbf\t\x9a\xd8\xf2\xcb\x10w\x90 \x9e\xf3s\xe7r?\xa6\x9f\x9f\xdd#\xfe+3\xdbZ\xca\x92\xa5\xder\xcd__mwS\xaf\xcb^\xb3-q\xc9\xc8\xd14\xbe\xee\xc3\xf7e\x9c\xd3;\x00\x00\x00\x00\x00\x00\x00\x00\x008\xa2\x0fJ[\n\xe7\x00(\x00\x00".as_slice()), b"/known/dir".as_slice(), &TarInOptions { compress: Some(b"gzip".as_slice().into()), ..Default::default() }));
+    step("tar_in", g.tar_in(case.sends(b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xed\xcdQ\n\x82P\x10\x05\xd0YJK\x98\x97\xc6[O\x90\xbf\t\x9a\xd8\xf2\xcb\x10w\x90 \x9e\xf3s\xe7r?\xa6\x9f\x9f\xdd#\xfe+3\xdbZ\xca\x92\xa5\xder\xcd__mwS\xaf\xcb^\xb3-q\xc9\xd8\xc14\xbe\xee\xc3\xf7e\x9c\xd3;\x00\x00\x00\x00\x00\x00\x00\x00\x008\xa2\x0fJ[\n\xe7\x00(\x00\x00".as_slice()), b"/known/dir".as_slice(), &TarInOptions { compress: Some(b"gzip".as_slice().into()), ..Default::default() }));
     let got = g.stat(b"/known/dir/owned".as_slice());
     returns(
         got,
         fields([
-            ("mode", number(35273)),
-            ("uid", number(1000)),
-            ("gid", number(1001)),
-            ("mtime", number(2000)),
+            ("mode", number(35273_i64)),
+            ("uid", number(1000_i64)),
+            ("gid", number(1001_i64)),
+            ("mtime", number(2000_i64)),
         ]),
     );
 }

@@ -11,7 +11,11 @@ fn mkdir_the_umask_takes_permissions_away() {
     let got = g.statns(b"/new".as_slice());
     returns(
         got,
-        fields([("st_mode", number(16877)), ("st_uid", number(0)), ("st_gid", number(0))]),
+        fields([
+            ("st_mode", number(16877_i64)),
+            ("st_uid", number(0_i64)),
+            ("st_gid", number(0_i64)),
+        ]),
     );
 }
 
@@ -159,7 +163,7 @@ fn mkdir_mode_the_mode_is_set() {
     let g = case.handle();
     step("mkdir_mode", g.mkdir_mode(b"/new".as_slice(), 960));
     let got = g.statns(b"/new".as_slice());
-    returns(got, fields([("st_mode", number(17344))]));
+    returns(got, fields([("st_mode", number(17344_i64))]));
 }
 
 // mkdir_mode: the umask applies
@@ -170,7 +174,7 @@ fn mkdir_mode_the_umask_applies() {
     step("umask", g.umask(23));
     step("mkdir_mode", g.mkdir_mode(b"/new".as_slice(), 511));
     let got = g.statns(b"/new".as_slice());
-    returns(got, fields([("st_mode", number(16872))]));
+    returns(got, fields([("st_mode", number(16872_i64))]));
 }
 
 // mkdir_mode: a negative mode
@@ -692,7 +696,7 @@ fn du_a_file_that_takes_64_kib() {
     let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
     let g = case.handle();
     let got = g.du(b"/known/random".as_slice());
-    returns(got, number(64));
+    returns(got, number(64_i64));
 }
 
 // du: an empty file takes nothing
@@ -701,7 +705,7 @@ fn du_an_empty_file_takes_nothing() {
     let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
     let g = case.handle();
     let got = g.du(b"/known/empty".as_slice());
-    returns(got, number(0));
+    returns(got, number(0_i64));
 }
 
 // du: a hole takes nothing
@@ -711,7 +715,7 @@ fn du_a_hole_takes_nothing() {
     let g = case.handle();
     step("truncate_size", g.truncate_size(b"/known/empty".as_slice(), 1073741824));
     let got = g.du(b"/known/empty".as_slice());
-    returns(got, number(0));
+    returns(got, number(0_i64));
 }
 
 // du: hard links count once

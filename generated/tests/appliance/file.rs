@@ -319,7 +319,7 @@ fn write_nothing_at_all() {
     let g = case.handle();
     step("write", g.write(b"/known/abc".as_slice(), b"".as_slice()));
     let got = g.filesize(b"/known/abc".as_slice());
-    returns(got, number(0));
+    returns(got, number(0_i64));
 }
 
 // write: larger than one message
@@ -416,7 +416,7 @@ fn write_append_larger_than_one_message() {
     let g = case.handle();
     step("write_append", g.write_append(b"/known/abc".as_slice(), b"a".repeat(5000000).as_slice()));
     let got = g.filesize(b"/known/abc".as_slice());
-    returns(got, number(5000004));
+    returns(got, number(5000004_i64));
 }
 
 // write_append: a directory
@@ -473,7 +473,7 @@ fn write_file_nothing_at_all() {
     let g = case.handle();
     step("write_file", g.write_file(b"/known/abc".as_slice(), b"".as_slice(), 0));
     let got = g.filesize(b"/known/abc".as_slice());
-    returns(got, number(0));
+    returns(got, number(0_i64));
 }
 
 // write_file: more than there is
@@ -618,7 +618,7 @@ fn pwrite_the_bytes_are_counted() {
     let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
     let g = case.handle();
     let got = g.pwrite(b"/known/abc".as_slice(), b"xyz".as_slice(), 0);
-    returns(got, number(3));
+    returns(got, number(3_i64));
 }
 
 // pwrite: nothing
@@ -628,7 +628,7 @@ fn pwrite_nothing() {
     let g = case.handle();
     step("pwrite", g.pwrite(b"/known/abc".as_slice(), b"".as_slice(), 1000));
     let got = g.filesize(b"/known/abc".as_slice());
-    returns(got, number(4));
+    returns(got, number(4_i64));
 }
 
 // pwrite: behind the end is a hole
@@ -1031,7 +1031,7 @@ fn cp_an_empty_file_over_one_that_is_not() {
     let g = case.handle();
     step("cp", g.cp(b"/known/empty".as_slice(), b"/known/abc".as_slice()));
     let got = g.filesize(b"/known/abc".as_slice());
-    returns(got, number(0));
+    returns(got, number(0_i64));
 }
 
 // cp: what a link points to
@@ -1110,7 +1110,7 @@ fn cp_a_into_a_directory() {
     let g = case.handle();
     step("cp_a", g.cp_a(b"/known/setuid".as_slice(), b"/known/dir".as_slice()));
     let got = g.stat(b"/known/dir/setuid".as_slice());
-    returns(got, fields([("mode", number(35309))]));
+    returns(got, fields([("mode", number(35309_i64))]));
 }
 
 // cp_a: a link stays a link
@@ -1150,7 +1150,7 @@ fn cp_a_a_hole_stays_a_hole() {
     let g = case.handle();
     step("cp_a", g.cp_a(b"/known/huge".as_slice(), b"/known/new".as_slice()));
     let got = g.stat(b"/known/new".as_slice());
-    returns(got, fields([("size", number(8388608)), ("blocks", number(0))]));
+    returns(got, fields([("size", number(8388608_i64)), ("blocks", number(0_i64))]));
 }
 
 // cp_a: hard links stay together
@@ -1160,7 +1160,7 @@ fn cp_a_hard_links_stay_together() {
     let g = case.handle();
     step("cp_a", g.cp_a(b"/known".as_slice(), b"/copy".as_slice()));
     let got = g.stat(b"/copy/abc".as_slice());
-    returns(got, fields([("nlink", number(2)), ("size", number(4))]));
+    returns(got, fields([("nlink", number(2_i64)), ("size", number(4_i64))]));
 }
 
 // cp_a: times are kept
@@ -1171,7 +1171,7 @@ fn cp_a_times_are_kept() {
     step("utimens", g.utimens(b"/known/abc".as_slice(), 1000, 1, 2000, 2));
     step("cp_a", g.cp_a(b"/known/abc".as_slice(), b"/known/new".as_slice()));
     let got = g.statns(b"/known/new".as_slice());
-    returns(got, fields([("st_mtime_sec", number(2000)), ("st_mtime_nsec", number(2))]));
+    returns(got, fields([("st_mtime_sec", number(2000_i64)), ("st_mtime_nsec", number(2_i64))]));
 }
 
 // cp_a: the owner is kept
@@ -1182,7 +1182,7 @@ fn cp_a_the_owner_is_kept() {
     step("chown", g.chown(1000, 1001, b"/known/abc".as_slice()));
     step("cp_a", g.cp_a(b"/known/abc".as_slice(), b"/known/new".as_slice()));
     let got = g.stat(b"/known/new".as_slice());
-    returns(got, fields([("uid", number(1000)), ("gid", number(1001))]));
+    returns(got, fields([("uid", number(1000_i64)), ("gid", number(1001_i64))]));
 }
 
 // cp_a: a directory into itself
@@ -1261,7 +1261,7 @@ fn cp_r_the_set_user_id_bit_is_not_copied() {
     let g = case.handle();
     step("cp_r", g.cp_r(b"/known/setuid".as_slice(), b"/known/new".as_slice()));
     let got = g.stat(b"/known/new".as_slice());
-    returns(got, fields([("mode", number(33261))]));
+    returns(got, fields([("mode", number(33261_i64))]));
 }
 
 // cp_r: a directory into itself
@@ -1301,7 +1301,7 @@ fn truncate_a_file_is_emptied() {
     let g = case.handle();
     step("truncate", g.truncate(b"/known/abc".as_slice()));
     let got = g.filesize(b"/known/abc".as_slice());
-    returns(got, number(0));
+    returns(got, number(0_i64));
 }
 
 // truncate: an empty file stays empty
@@ -1311,7 +1311,7 @@ fn truncate_an_empty_file_stays_empty() {
     let g = case.handle();
     step("truncate", g.truncate(b"/known/empty".as_slice()));
     let got = g.filesize(b"/known/empty".as_slice());
-    returns(got, number(0));
+    returns(got, number(0_i64));
 }
 
 // truncate: a fifo does not block
@@ -1368,7 +1368,7 @@ fn truncate_size_larger_than_the_disk() {
     let g = case.handle();
     step("truncate_size", g.truncate_size(b"/known/abc".as_slice(), 1099511627776));
     let got = g.filesize(b"/known/abc".as_slice());
-    returns(got, number(1099511627776));
+    returns(got, number(1099511627776_i64));
 }
 
 // truncate_size: larger than the filesystem allows
@@ -1413,7 +1413,7 @@ fn filesize_a_file() {
     let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
     let g = case.handle();
     let got = g.filesize(b"/known/abc".as_slice());
-    returns(got, number(4));
+    returns(got, number(4_i64));
 }
 
 // filesize: an empty file
@@ -1422,7 +1422,7 @@ fn filesize_an_empty_file() {
     let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
     let g = case.handle();
     let got = g.filesize(b"/known/empty".as_slice());
-    returns(got, number(0));
+    returns(got, number(0_i64));
 }
 
 // filesize: a file with a hole
@@ -1431,7 +1431,7 @@ fn filesize_a_file_with_a_hole() {
     let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
     let g = case.handle();
     let got = g.filesize(b"/known/huge".as_slice());
-    returns(got, number(8388608));
+    returns(got, number(8388608_i64));
 }
 
 // filesize: a link is followed
@@ -1440,7 +1440,7 @@ fn filesize_a_link_is_followed() {
     let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
     let g = case.handle();
     let got = g.filesize(b"/known/link".as_slice());
-    returns(got, number(4));
+    returns(got, number(4_i64));
 }
 
 // filesize: a name that is not UTF-8
@@ -1450,7 +1450,7 @@ fn filesize_a_name_that_is_not_utf_8() {
     let g = case.handle();
     step("write", g.write(b"/known/latin1-\xe9".as_slice(), b"12345".as_slice()));
     let got = g.filesize(b"/known/latin1-\xe9".as_slice());
-    returns(got, number(5));
+    returns(got, number(5_i64));
 }
 
 // filesize: a link to itself
@@ -1614,7 +1614,7 @@ fn upload_nothing_at_all() {
     let g = case.handle();
     step("upload", g.upload(case.sends(b"".as_slice()), b"/known/abc".as_slice()));
     let got = g.filesize(b"/known/abc".as_slice());
-    returns(got, number(0));
+    returns(got, number(0_i64));
 }
 
 // upload: many chunks
@@ -1634,7 +1634,7 @@ fn upload_exactly_one_chunk() {
     let g = case.handle();
     step("upload", g.upload(case.sends(b"a".repeat(8192).as_slice()), b"/known/new".as_slice()));
     let got = g.filesize(b"/known/new".as_slice());
-    returns(got, number(8192));
+    returns(got, number(8192_i64));
 }
 
 // upload: a device
@@ -1803,7 +1803,7 @@ fn upload_offset_nothing_at_all() {
         g.upload_offset(case.sends(b"".as_slice()), b"/known/abc".as_slice(), 100),
     );
     let got = g.filesize(b"/known/abc".as_slice());
-    returns(got, number(4));
+    returns(got, number(4_i64));
 }
 
 // upload_offset: the last bytes of a device

@@ -74,9 +74,9 @@ fn vgcreate_a_group_of_two_disks() {
         got,
         list([fields([
             ("vg_name", bytes(b"VG".as_slice())),
-            ("pv_count", number(2)),
-            ("lv_count", number(0)),
-            ("vg_extent_size", number(4194304)),
+            ("pv_count", number(2_i64)),
+            ("lv_count", number(0_i64)),
+            ("vg_extent_size", number(4194304_i64)),
         ])]),
     );
 }
@@ -147,7 +147,7 @@ fn lvcreate_the_device_is_there_at_once() {
     step("vgcreate", g.vgcreate(b"VG".as_slice(), &[b"/dev/sda".as_slice()]));
     step("lvcreate", g.lvcreate(b"LV".as_slice(), b"VG".as_slice(), 50));
     let got = g.blockdev_getsize64(b"/dev/VG/LV".as_slice());
-    returns(got, number(54525952));
+    returns(got, number(54525952_i64));
 }
 
 // lvcreate: an old filesystem does not come back
@@ -305,13 +305,13 @@ fn pvs_full_a_disk_in_a_group() {
         list([fields([
             ("pv_name", bytes(b"/dev/sda".as_slice())),
             ("pv_fmt", bytes(b"lvm2".as_slice())),
-            ("dev_size", number(536870912)),
-            ("pv_size", number(532676608)),
-            ("pv_free", number(532676608)),
-            ("pv_used", number(0)),
-            ("pv_pe_count", number(127)),
-            ("pv_pe_alloc_count", number(0)),
-            ("pe_start", number(1048576)),
+            ("dev_size", number(536870912_i64)),
+            ("pv_size", number(532676608_i64)),
+            ("pv_free", number(532676608_i64)),
+            ("pv_used", number(0_i64)),
+            ("pv_pe_count", number(127_i64)),
+            ("pv_pe_alloc_count", number(0_i64)),
+            ("pe_start", number(1048576_i64)),
         ])]),
     );
 }
@@ -338,14 +338,14 @@ fn vgs_full_with_a_logical_volume() {
         list([fields([
             ("vg_name", bytes(b"VG".as_slice())),
             ("vg_fmt", bytes(b"lvm2".as_slice())),
-            ("vg_size", number(532676608)),
-            ("vg_free", number(499122176)),
-            ("vg_extent_size", number(4194304)),
-            ("vg_extent_count", number(127)),
-            ("vg_free_count", number(119)),
-            ("pv_count", number(1)),
-            ("lv_count", number(1)),
-            ("snap_count", number(0)),
+            ("vg_size", number(532676608_i64)),
+            ("vg_free", number(499122176_i64)),
+            ("vg_extent_size", number(4194304_i64)),
+            ("vg_extent_count", number(127_i64)),
+            ("vg_free_count", number(119_i64)),
+            ("pv_count", number(1_i64)),
+            ("lv_count", number(1_i64)),
+            ("snap_count", number(0_i64)),
         ])]),
     );
 }
@@ -371,12 +371,12 @@ fn lvs_full_a_plain_volume() {
         got,
         list([fields([
             ("lv_name", bytes(b"LV".as_slice())),
-            ("lv_size", number(33554432)),
-            ("seg_count", number(1)),
+            ("lv_size", number(33554432_i64)),
+            ("seg_count", number(1_i64)),
             ("origin", bytes(b"".as_slice())),
-            ("snap_percent", number(-1)),
-            ("copy_percent", number(-1)),
-            ("lv_major", number(-1)),
+            ("snap_percent", number(-1_i64)),
+            ("copy_percent", number(-1_i64)),
+            ("lv_major", number(-1_i64)),
         ])]),
     );
 }
@@ -400,7 +400,7 @@ fn vg_activate_devices_come_back() {
     step("vg_activate", g.vg_activate(false, &[b"VG".as_slice()]));
     step("vg_activate", g.vg_activate(true, &[b"VG".as_slice()]));
     let got = g.blockdev_getsize64(b"/dev/VG/LV".as_slice());
-    returns(got, number(33554432));
+    returns(got, number(33554432_i64));
 }
 
 // vg_activate: an empty list means all
@@ -413,7 +413,7 @@ fn vg_activate_an_empty_list_means_all() {
     step("vg_activate", g.vg_activate(false, &[] as &[&[u8]]));
     step("vg_activate", g.vg_activate(true, &[] as &[&[u8]]));
     let got = g.blockdev_getsize64(b"/dev/VG/LV".as_slice());
-    returns(got, number(33554432));
+    returns(got, number(33554432_i64));
 }
 
 // vg_activate: inactive volumes are still listed
@@ -469,7 +469,7 @@ fn vg_activate_all_off_and_on() {
     step("vg_activate_all", g.vg_activate_all(false));
     step("vg_activate_all", g.vg_activate_all(true));
     let got = g.blockdev_getsize64(b"/dev/VG/LV".as_slice());
-    returns(got, number(33554432));
+    returns(got, number(33554432_i64));
 }
 
 // vg_activate_all: nothing to do

@@ -13,11 +13,11 @@ fn stat_a_regular_file() {
     returns(
         got,
         fields([
-            ("mode", number(33188)),
-            ("nlink", number(2)),
-            ("uid", number(0)),
-            ("gid", number(0)),
-            ("size", number(4)),
+            ("mode", number(33188_i64)),
+            ("nlink", number(2_i64)),
+            ("uid", number(0_i64)),
+            ("gid", number(0_i64)),
+            ("size", number(4_i64)),
         ]),
     );
 }
@@ -28,7 +28,7 @@ fn stat_links_are_followed() {
     let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
     let g = case.handle();
     let got = g.stat(b"/known/link".as_slice());
-    returns(got, fields([("mode", number(33188)), ("size", number(4))]));
+    returns(got, fields([("mode", number(33188_i64)), ("size", number(4_i64))]));
 }
 
 // stat: times in seconds
@@ -41,7 +41,7 @@ fn stat_times_in_seconds() {
         g.utimens(b"/known/abc".as_slice(), 1000000000, 999999999, 1234567890, 999999999),
     );
     let got = g.stat(b"/known/abc".as_slice());
-    returns(got, fields([("atime", number(1000000000)), ("mtime", number(1234567890))]));
+    returns(got, fields([("atime", number(1000000000_i64)), ("mtime", number(1234567890_i64))]));
 }
 
 // stat: a dangling link
@@ -59,7 +59,7 @@ fn lstat_a_link_is_not_followed() {
     let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
     let g = case.handle();
     let got = g.lstat(b"/known/link".as_slice());
-    returns(got, fields([("mode", number(41471)), ("size", number(3))]));
+    returns(got, fields([("mode", number(41471_i64)), ("size", number(3_i64))]));
 }
 
 // lstat: a missing file
@@ -80,14 +80,14 @@ fn statns_a_regular_file() {
     returns(
         got,
         fields([
-            ("st_mode", number(33188)),
-            ("st_nlink", number(1)),
-            ("st_uid", number(0)),
-            ("st_gid", number(0)),
-            ("st_size", number(65536)),
-            ("st_blocks", number(128)),
-            ("st_rdev", number(0)),
-            ("st_spare1", number(0)),
+            ("st_mode", number(33188_i64)),
+            ("st_nlink", number(1_i64)),
+            ("st_uid", number(0_i64)),
+            ("st_gid", number(0_i64)),
+            ("st_size", number(65536_i64)),
+            ("st_blocks", number(128_i64)),
+            ("st_rdev", number(0_i64)),
+            ("st_spare1", number(0_i64)),
         ]),
     );
 }
@@ -98,7 +98,7 @@ fn statns_set_user_id_shows() {
     let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
     let g = case.handle();
     let got = g.statns(b"/known/setuid".as_slice());
-    returns(got, fields([("st_mode", number(35309))]));
+    returns(got, fields([("st_mode", number(35309_i64))]));
 }
 
 // statns: a device has a number
@@ -107,7 +107,7 @@ fn statns_a_device_has_a_number() {
     let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
     let g = case.handle();
     let got = g.statns(b"/known/chardev".as_slice());
-    returns(got, fields([("st_rdev", number(259))]));
+    returns(got, fields([("st_rdev", number(259_i64))]));
 }
 
 // statns: a link stays in the guest
@@ -116,7 +116,7 @@ fn statns_a_link_stays_in_the_guest() {
     let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
     let g = case.handle();
     let got = g.statns(b"/known/escape".as_slice());
-    returns(got, fields([("st_size", number(6))]));
+    returns(got, fields([("st_size", number(6_i64))]));
 }
 
 // statns: times before 1970
@@ -129,10 +129,10 @@ fn statns_times_before_1970() {
     returns(
         got,
         fields([
-            ("st_atime_sec", number(-2)),
-            ("st_atime_nsec", number(500000000)),
-            ("st_mtime_sec", number(-86400)),
-            ("st_mtime_nsec", number(1)),
+            ("st_atime_sec", number(-2_i64)),
+            ("st_atime_nsec", number(500000000_i64)),
+            ("st_mtime_sec", number(-86400_i64)),
+            ("st_mtime_nsec", number(1_i64)),
         ]),
     );
 }
@@ -179,7 +179,7 @@ fn lstatns_a_link_is_as_long_as_its_target() {
     let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
     let g = case.handle();
     let got = g.lstatns(b"/known/dangling".as_slice());
-    returns(got, fields([("st_mode", number(41471)), ("st_size", number(7))]));
+    returns(got, fields([("st_mode", number(41471_i64)), ("st_size", number(7_i64))]));
 }
 
 // lstatns: a link on the way is followed
@@ -189,7 +189,7 @@ fn lstatns_a_link_on_the_way_is_followed() {
     let g = case.handle();
     step("ln_s", g.ln_s(b"/known".as_slice(), b"/to-known".as_slice()));
     let got = g.lstatns(b"/to-known/abc".as_slice());
-    returns(got, fields([("st_mode", number(33188)), ("st_size", number(4))]));
+    returns(got, fields([("st_mode", number(33188_i64)), ("st_size", number(4_i64))]));
 }
 
 // lstatns: a missing file
@@ -213,9 +213,13 @@ fn lstatnslist_a_missing_file_is_marked() {
     returns(
         got,
         list([
-            fields([("st_mode", number(33188)), ("st_size", number(4))]),
-            fields([("st_ino", number(-1)), ("st_mode", number(0)), ("st_size", number(0))]),
-            fields([("st_mode", number(41471)), ("st_size", number(3))]),
+            fields([("st_mode", number(33188_i64)), ("st_size", number(4_i64))]),
+            fields([
+                ("st_ino", number(-1_i64)),
+                ("st_mode", number(0_i64)),
+                ("st_size", number(0_i64)),
+            ]),
+            fields([("st_mode", number(41471_i64)), ("st_size", number(3_i64))]),
         ]),
     );
 }
@@ -235,7 +239,10 @@ fn lstatnslist_a_name_may_come_twice() {
     let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
     let g = case.handle();
     let got = g.lstatnslist(b"/known".as_slice(), &[b"abc".as_slice(), b"abc".as_slice()]);
-    returns(got, list([fields([("st_size", number(4))]), fields([("st_size", number(4))])]));
+    returns(
+        got,
+        list([fields([("st_size", number(4_i64))]), fields([("st_size", number(4_i64))])]),
+    );
 }
 
 // lstatnslist: a missing directory
@@ -262,7 +269,7 @@ fn statvfs_names_of_ext4_have_up_to_255_bytes() {
     let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
     let g = case.handle();
     let got = g.statvfs(b"/known/abc".as_slice());
-    returns(got, fields([("namemax", number(255))]));
+    returns(got, fields([("namemax", number(255_i64))]));
 }
 
 // statvfs: size of a filesystem with blocks of 4 KiB
@@ -280,7 +287,7 @@ fn statvfs_size_of_a_filesystem_with_blocks_of_4_kib() {
     );
     step("mount", g.mount(b"/dev/sdb".as_slice(), b"/run".as_slice()));
     let got = g.statvfs(b"/run".as_slice());
-    returns(got, fields([("bsize", number(4096)), ("frsize", number(4096))]));
+    returns(got, fields([("bsize", number(4096_i64)), ("frsize", number(4096_i64))]));
 }
 
 // statvfs: a missing file
@@ -743,7 +750,7 @@ fn chmod_all_bits_are_set() {
     let g = case.handle();
     step("chmod", g.chmod(3561, b"/known/abc".as_slice()));
     let got = g.statns(b"/known/abc".as_slice());
-    returns(got, fields([("st_mode", number(36329))]));
+    returns(got, fields([("st_mode", number(36329_i64))]));
 }
 
 // chmod: no bits are set
@@ -753,7 +760,7 @@ fn chmod_no_bits_are_set() {
     let g = case.handle();
     step("chmod", g.chmod(0, b"/known/dir".as_slice()));
     let got = g.statns(b"/known/dir".as_slice());
-    returns(got, fields([("st_mode", number(16384))]));
+    returns(got, fields([("st_mode", number(16384_i64))]));
 }
 
 // chmod: links are followed
@@ -763,7 +770,7 @@ fn chmod_links_are_followed() {
     let g = case.handle();
     step("chmod", g.chmod(384, b"/known/link".as_slice()));
     let got = g.statns(b"/known/abc".as_slice());
-    returns(got, fields([("st_mode", number(33152))]));
+    returns(got, fields([("st_mode", number(33152_i64))]));
 }
 
 // chmod: a fifo is not waited for
@@ -773,7 +780,7 @@ fn chmod_a_fifo_is_not_waited_for() {
     let g = case.handle();
     step("chmod", g.chmod(384, b"/known/fifo".as_slice()));
     let got = g.statns(b"/known/fifo".as_slice());
-    returns(got, fields([("st_mode", number(4480))]));
+    returns(got, fields([("st_mode", number(4480_i64))]));
 }
 
 // chmod: a negative mode
@@ -820,7 +827,7 @@ fn chown_owner_and_group() {
     let g = case.handle();
     step("chown", g.chown(12, 34, b"/known/abc".as_slice()));
     let got = g.statns(b"/known/abc".as_slice());
-    returns(got, fields([("st_uid", number(12)), ("st_gid", number(34))]));
+    returns(got, fields([("st_uid", number(12_i64)), ("st_gid", number(34_i64))]));
 }
 
 // chown: links are followed
@@ -830,7 +837,7 @@ fn chown_links_are_followed() {
     let g = case.handle();
     step("chown", g.chown(12, 34, b"/known/link".as_slice()));
     let got = g.statns(b"/known/abc".as_slice());
-    returns(got, fields([("st_uid", number(12)), ("st_gid", number(34))]));
+    returns(got, fields([("st_uid", number(12_i64)), ("st_gid", number(34_i64))]));
 }
 
 // chown: an ID of -1 changes nothing
@@ -840,7 +847,7 @@ fn chown_an_id_of_1_changes_nothing() {
     let g = case.handle();
     step("chown", g.chown(-1, 7, b"/known/abc".as_slice()));
     let got = g.statns(b"/known/abc".as_slice());
-    returns(got, fields([("st_uid", number(0)), ("st_gid", number(7))]));
+    returns(got, fields([("st_uid", number(0_i64)), ("st_gid", number(7_i64))]));
 }
 
 // chown: a number from the upper half
@@ -850,7 +857,7 @@ fn chown_a_number_from_the_upper_half() {
     let g = case.handle();
     step("chown", g.chown(-2, -1, b"/known/abc".as_slice()));
     let got = g.statns(b"/known/abc".as_slice());
-    returns(got, fields([("st_uid", number(4294967294)), ("st_gid", number(0))]));
+    returns(got, fields([("st_uid", number(4294967294_i64)), ("st_gid", number(0_i64))]));
 }
 
 // chown: a missing file
@@ -872,8 +879,8 @@ fn lchown_a_link_is_not_followed() {
     returns(
         got,
         list([
-            fields([("st_uid", number(12)), ("st_gid", number(34))]),
-            fields([("st_uid", number(0)), ("st_gid", number(0))]),
+            fields([("st_uid", number(12_i64)), ("st_gid", number(34_i64))]),
+            fields([("st_uid", number(0_i64)), ("st_gid", number(0_i64))]),
         ]),
     );
 }
@@ -885,7 +892,7 @@ fn lchown_a_dangling_link() {
     let g = case.handle();
     step("lchown", g.lchown(12, 34, b"/known/dangling".as_slice()));
     let got = g.lstatns(b"/known/dangling".as_slice());
-    returns(got, fields([("st_uid", number(12)), ("st_gid", number(34))]));
+    returns(got, fields([("st_uid", number(12_i64)), ("st_gid", number(34_i64))]));
 }
 
 // lchown: an ID of -1 changes nothing
@@ -895,7 +902,7 @@ fn lchown_an_id_of_1_changes_nothing() {
     let g = case.handle();
     step("lchown", g.lchown(-1, 7, b"/known/abc".as_slice()));
     let got = g.statns(b"/known/abc".as_slice());
-    returns(got, fields([("st_uid", number(0)), ("st_gid", number(7))]));
+    returns(got, fields([("st_uid", number(0_i64)), ("st_gid", number(7_i64))]));
 }
 
 // lchown: a number from the upper half
@@ -905,7 +912,7 @@ fn lchown_a_number_from_the_upper_half() {
     let g = case.handle();
     step("lchown", g.lchown(-2, -1, b"/known/abc".as_slice()));
     let got = g.statns(b"/known/abc".as_slice());
-    returns(got, fields([("st_uid", number(4294967294)), ("st_gid", number(0))]));
+    returns(got, fields([("st_uid", number(4294967294_i64)), ("st_gid", number(0_i64))]));
 }
 
 // lchown: a missing file
@@ -927,10 +934,10 @@ fn utimens_both_times() {
     returns(
         got,
         fields([
-            ("st_atime_sec", number(12345)),
-            ("st_atime_nsec", number(67890)),
-            ("st_mtime_sec", number(98765)),
-            ("st_mtime_nsec", number(43210)),
+            ("st_atime_sec", number(12345_i64)),
+            ("st_atime_nsec", number(67890_i64)),
+            ("st_mtime_sec", number(98765_i64)),
+            ("st_mtime_nsec", number(43210_i64)),
         ]),
     );
 }
@@ -946,10 +953,10 @@ fn utimens_one_time_stays() {
     returns(
         got,
         fields([
-            ("st_atime_sec", number(1)),
-            ("st_atime_nsec", number(2)),
-            ("st_mtime_sec", number(5)),
-            ("st_mtime_nsec", number(6)),
+            ("st_atime_sec", number(1_i64)),
+            ("st_atime_nsec", number(2_i64)),
+            ("st_mtime_sec", number(5_i64)),
+            ("st_mtime_nsec", number(6_i64)),
         ]),
     );
 }
@@ -975,7 +982,7 @@ fn utimens_links_are_followed() {
     let g = case.handle();
     step("utimens", g.utimens(b"/known/link".as_slice(), 1, 0, 2, 0));
     let got = g.statns(b"/known/abc".as_slice());
-    returns(got, fields([("st_atime_sec", number(1)), ("st_mtime_sec", number(2))]));
+    returns(got, fields([("st_atime_sec", number(1_i64)), ("st_mtime_sec", number(2_i64))]));
 }
 
 // utimens: a fifo is not waited for
@@ -985,7 +992,7 @@ fn utimens_a_fifo_is_not_waited_for() {
     let g = case.handle();
     step("utimens", g.utimens(b"/known/fifo".as_slice(), 1, 0, 2, 0));
     let got = g.statns(b"/known/fifo".as_slice());
-    returns(got, fields([("st_mtime_sec", number(2))]));
+    returns(got, fields([("st_mtime_sec", number(2_i64))]));
 }
 
 // utimens: a second has no more nanoseconds
@@ -1022,7 +1029,7 @@ fn ln_both_names_are_the_same_file() {
     let g = case.handle();
     step("ln", g.ln(b"/known/abc".as_slice(), b"/new".as_slice()));
     let got = g.statns(b"/new".as_slice());
-    returns(got, fields([("st_nlink", number(3)), ("st_size", number(4))]));
+    returns(got, fields([("st_nlink", number(3_i64)), ("st_size", number(4_i64))]));
 }
 
 // ln: a link is not followed
@@ -1155,7 +1162,7 @@ fn ln_f_a_new_name() {
     let g = case.handle();
     step("ln_f", g.ln_f(b"/known/abc".as_slice(), b"/new".as_slice()));
     let got = g.statns(b"/new".as_slice());
-    returns(got, fields([("st_nlink", number(3))]));
+    returns(got, fields([("st_nlink", number(3_i64))]));
 }
 
 // ln_f: nothing is left behind if both are the same file

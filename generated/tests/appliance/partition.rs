@@ -145,10 +145,10 @@ fn part_add_first_and_last_sector_belong_to_it() {
     returns(
         got,
         list([fields([
-            ("part_num", number(1)),
-            ("part_start", number(1048576)),
-            ("part_end", number(2097151)),
-            ("part_size", number(1048576)),
+            ("part_num", number(1_i64)),
+            ("part_start", number(1048576_i64)),
+            ("part_end", number(2097151_i64)),
+            ("part_size", number(1048576_i64)),
         ])]),
     );
 }
@@ -164,10 +164,10 @@ fn part_add_a_negative_end_is_counted_from_the_end() {
     returns(
         got,
         list([fields([
-            ("part_num", number(1)),
-            ("part_start", number(1048576)),
-            ("part_end", number(52428799)),
-            ("part_size", number(51380224)),
+            ("part_num", number(1_i64)),
+            ("part_start", number(1048576_i64)),
+            ("part_end", number(52428799_i64)),
+            ("part_size", number(51380224_i64)),
         ])]),
     );
 }
@@ -183,10 +183,10 @@ fn part_add_the_whole_of_a_gpt() {
     returns(
         got,
         list([fields([
-            ("part_num", number(1)),
-            ("part_start", number(17408)),
-            ("part_end", number(52411903)),
-            ("part_size", number(52394496)),
+            ("part_num", number(1_i64)),
+            ("part_start", number(17408_i64)),
+            ("part_end", number(52411903_i64)),
+            ("part_size", number(52394496_i64)),
         ])]),
     );
 }
@@ -358,11 +358,11 @@ fn part_del_logical_partitions_move_up() {
     returns(
         got,
         list([
-            fields([("part_num", number(1)), ("part_start", number(1048576))]),
+            fields([("part_num", number(1_i64)), ("part_start", number(1048576_i64))]),
             fields([
-                ("part_num", number(5)),
-                ("part_start", number(5242880)),
-                ("part_size", number(5242880)),
+                ("part_num", number(5_i64)),
+                ("part_start", number(5242880_i64)),
+                ("part_size", number(5242880_i64)),
             ]),
         ]),
     );
@@ -429,10 +429,10 @@ fn part_disk_one_partition_over_the_whole_disk() {
     returns(
         got,
         list([fields([
-            ("part_num", number(1)),
-            ("part_start", number(65536)),
-            ("part_end", number(536805887)),
-            ("part_size", number(536740352)),
+            ("part_num", number(1_i64)),
+            ("part_start", number(65536_i64)),
+            ("part_end", number(536805887_i64)),
+            ("part_size", number(536740352_i64)),
         ])]),
     );
 }
@@ -447,10 +447,10 @@ fn part_disk_the_same_with_gpt() {
     returns(
         got,
         list([fields([
-            ("part_num", number(1)),
-            ("part_start", number(65536)),
-            ("part_end", number(536805887)),
-            ("part_size", number(536740352)),
+            ("part_num", number(1_i64)),
+            ("part_start", number(65536_i64)),
+            ("part_end", number(536805887_i64)),
+            ("part_size", number(536740352_i64)),
         ])]),
     );
 }
@@ -462,7 +462,7 @@ fn part_disk_the_partition_is_usable_at_once() {
     let g = case.handle();
     step("part_disk", g.part_disk(b"/dev/sda".as_slice(), b"gpt".as_slice()));
     let got = g.blockdev_getsize64(b"/dev/sda1".as_slice());
-    returns(got, number(536740352));
+    returns(got, number(536740352_i64));
 }
 
 // part_disk: no such table
@@ -505,10 +505,10 @@ fn part_list_numbers_may_have_gaps() {
     returns(
         got,
         list([fields([
-            ("part_num", number(2)),
-            ("part_start", number(4194304)),
-            ("part_end", number(8388607)),
-            ("part_size", number(4194304)),
+            ("part_num", number(2_i64)),
+            ("part_start", number(4194304_i64)),
+            ("part_end", number(8388607_i64)),
+            ("part_size", number(4194304_i64)),
         ])]),
     );
 }
@@ -524,7 +524,7 @@ fn part_list_the_copy_of_a_gpt_is_good_enough() {
         g.upload_offset(case.sends(b"x".repeat(512).as_slice()), b"/dev/sda".as_slice(), 512),
     );
     let got = g.part_list(b"/dev/sda".as_slice());
-    returns(got, list([fields([("part_num", number(1)), ("part_start", number(65536))])]));
+    returns(got, list([fields([("part_num", number(1_i64)), ("part_start", number(65536_i64))])]));
 }
 
 // part_list: no table
@@ -698,7 +698,7 @@ fn part_set_mbr_id_lvm() {
     step("part_disk", g.part_disk(b"/dev/sda".as_slice(), b"mbr".as_slice()));
     step("part_set_mbr_id", g.part_set_mbr_id(b"/dev/sda".as_slice(), 1, 142));
     let got = g.part_get_mbr_id(b"/dev/sda".as_slice(), 1);
-    returns(got, number(142));
+    returns(got, number(142_i64));
 }
 
 // part_set_mbr_id: a logical partition
@@ -711,7 +711,7 @@ fn part_set_mbr_id_a_logical_partition() {
     step("part_add", g.part_add(b"/dev/sda".as_slice(), b"l".as_slice(), 4096, 8191));
     step("part_set_mbr_id", g.part_set_mbr_id(b"/dev/sda".as_slice(), 5, 130));
     let got = g.part_get_mbr_id(b"/dev/sda".as_slice(), 5);
-    returns(got, number(130));
+    returns(got, number(130_i64));
 }
 
 // part_set_mbr_id: more than a byte
@@ -770,7 +770,7 @@ fn part_get_mbr_id_a_new_partition_is_for_linux() {
     let g = case.handle();
     step("part_disk", g.part_disk(b"/dev/sda".as_slice(), b"mbr".as_slice()));
     let got = g.part_get_mbr_id(b"/dev/sda".as_slice(), 1);
-    returns(got, number(131));
+    returns(got, number(131_i64));
 }
 
 // part_get_mbr_id: an extended partition
@@ -983,7 +983,7 @@ fn part_to_partnum_the_first() {
     let Some(case) = Case::start(Disk::Ext4, &[]) else { return };
     let g = case.handle();
     let got = g.part_to_partnum(b"/dev/sda1".as_slice());
-    returns(got, number(1));
+    returns(got, number(1_i64));
 }
 
 // part_to_partnum: the first logical one
@@ -995,7 +995,7 @@ fn part_to_partnum_the_first_logical_one() {
     step("part_add", g.part_add(b"/dev/sda".as_slice(), b"e".as_slice(), 2048, -1));
     step("part_add", g.part_add(b"/dev/sda".as_slice(), b"l".as_slice(), 4096, 8191));
     let got = g.part_to_partnum(b"/dev/sda5".as_slice());
-    returns(got, number(5));
+    returns(got, number(5_i64));
 }
 
 // part_to_partnum: a disk is not a partition

@@ -2,124 +2,6 @@
 
 use crate::prelude::*;
 
-// add_drive: an image in qcow2 format has its virtual size
-#[test]
-fn add_drive_an_image_in_qcow2_format_has_its_virtual_size() {
-    let Some(case) = Case::start(Disk::Config, &[]) else { return };
-    let g = case.handle();
-    step(
-        "disk_create",
-        g.disk_create(
-            b"disk.qcow2".as_slice(),
-            b"qcow2".as_slice(),
-            10485760,
-            &DiskCreateOptions::default(),
-        ),
-    );
-    step(
-        "add_drive",
-        g.add_drive(
-            b"disk.qcow2".as_slice(),
-            &AddDriveOptions { format: Some(b"qcow2".as_slice().into()), ..Default::default() },
-        ),
-    );
-    step("launch", g.launch());
-    let got = g.blockdev_getsize64(b"/dev/sda".as_slice());
-    returns(got, number(10485760));
-}
-
-// add_drive: the format is found out
-#[test]
-fn add_drive_the_format_is_found_out() {
-    let Some(case) = Case::start(Disk::Config, &[]) else { return };
-    let g = case.handle();
-    step(
-        "disk_create",
-        g.disk_create(
-            b"disk.img".as_slice(),
-            b"qcow2".as_slice(),
-            10485760,
-            &DiskCreateOptions::default(),
-        ),
-    );
-    step("add_drive", g.add_drive(b"disk.img".as_slice(), &AddDriveOptions::default()));
-    step("launch", g.launch());
-    let got = g.blockdev_getsize64(b"/dev/sda".as_slice());
-    returns(got, number(10485760));
-}
-
-// add_drive: a read-only disk can be written to
-#[test]
-fn add_drive_a_read_only_disk_can_be_written_to() {
-    let Some(case) = Case::start(Disk::Config, &[]) else { return };
-    let g = case.handle();
-    step(
-        "disk_create",
-        g.disk_create(
-            b"disk.img".as_slice(),
-            b"raw".as_slice(),
-            10485760,
-            &DiskCreateOptions::default(),
-        ),
-    );
-    step(
-        "add_drive",
-        g.add_drive(
-            b"disk.img".as_slice(),
-            &AddDriveOptions {
-                readonly: Some(true),
-                format: Some(b"raw".as_slice().into()),
-                ..Default::default()
-            },
-        ),
-    );
-    step("launch", g.launch());
-    step("mkfs", g.mkfs(b"ext4".as_slice(), b"/dev/sda".as_slice(), &MkfsOptions::default()));
-    let got = g.vfs_type(b"/dev/sda".as_slice());
-    returns(got, bytes(b"ext4".as_slice()));
-}
-
-// add_drive: sectors of 4096 bytes
-#[test]
-fn add_drive_sectors_of_4096_bytes() {
-    let Some(case) = Case::start(Disk::Config, &[]) else { return };
-    let g = case.handle();
-    step(
-        "disk_create",
-        g.disk_create(
-            b"disk.img".as_slice(),
-            b"raw".as_slice(),
-            10485760,
-            &DiskCreateOptions::default(),
-        ),
-    );
-    step(
-        "add_drive",
-        g.add_drive(
-            b"disk.img".as_slice(),
-            &AddDriveOptions {
-                format: Some(b"raw".as_slice().into()),
-                blocksize: Some(4096),
-                ..Default::default()
-            },
-        ),
-    );
-    step("launch", g.launch());
-    let got = g.blockdev_getss(b"/dev/sda".as_slice());
-    returns(got, number(4096));
-}
-
-// add_drive: the null device is a small disk
-#[test]
-fn add_drive_the_null_device_is_a_small_disk() {
-    let Some(case) = Case::start(Disk::Config, &[]) else { return };
-    let g = case.handle();
-    step("add_drive", g.add_drive(b"/dev/null".as_slice(), &AddDriveOptions::default()));
-    step("launch", g.launch());
-    let got = g.blockdev_getsize64(b"/dev/sda".as_slice());
-    returns(got, number(4096));
-}
-
 // add_drive: a remote disk is not contacted when it is added
 #[test]
 fn add_drive_a_remote_disk_is_not_contacted_when_it_is_added() {
@@ -265,30 +147,6 @@ fn add_drive_two_disks_cannot_have_one_label() {
     fails(got, Some("EEXIST"), "data");
 }
 
-// add_drive_ro: what is written stays in the session
-#[test]
-fn add_drive_ro_what_is_written_stays_in_the_session() {
-    let Some(case) = Case::start(Disk::Config, &[]) else { return };
-    let g = case.handle();
-    step(
-        "disk_create",
-        g.disk_create(
-            b"disk.img".as_slice(),
-            b"raw".as_slice(),
-            10485760,
-            &DiskCreateOptions::default(),
-        ),
-    );
-    step("add_drive_ro", g.add_drive_ro(b"disk.img".as_slice()));
-    step("launch", g.launch());
-    step("mkfs", g.mkfs(b"ext4".as_slice(), b"/dev/sda".as_slice(), &MkfsOptions::default()));
-    step("shutdown", g.shutdown());
-    step("add_drive_ro", g.add_drive_ro(b"disk.img".as_slice()));
-    step("launch", g.launch());
-    let got = g.vfs_type(b"/dev/sda".as_slice());
-    returns(got, bytes(b"".as_slice()));
-}
-
 // add_drive_ro: the file must exist
 #[test]
 fn add_drive_ro_the_file_must_exist() {
@@ -314,28 +172,6 @@ fn add_drive_ro_a_character_device_is_no_disk() {
     let g = case.handle();
     let got = g.add_drive_ro(b"/dev/zero".as_slice());
     fails(got, Some("EINVAL"), "/dev/zero");
-}
-
-// add_drive_scratch: the disk has the size
-#[test]
-fn add_drive_scratch_the_disk_has_the_size() {
-    let Some(case) = Case::start(Disk::Config, &[]) else { return };
-    let g = case.handle();
-    step("add_drive_scratch", g.add_drive_scratch(104857600, &AddDriveScratchOptions::default()));
-    step("launch", g.launch());
-    let got = g.blockdev_getsize64(b"/dev/sda".as_slice());
-    returns(got, number(104857600));
-}
-
-// add_drive_scratch: the size is rounded up to a sector
-#[test]
-fn add_drive_scratch_the_size_is_rounded_up_to_a_sector() {
-    let Some(case) = Case::start(Disk::Config, &[]) else { return };
-    let g = case.handle();
-    step("add_drive_scratch", g.add_drive_scratch(1000000, &AddDriveScratchOptions::default()));
-    step("launch", g.launch());
-    let got = g.blockdev_getsize64(b"/dev/sda".as_slice());
-    returns(got, number(1000448));
 }
 
 // add_drive_scratch: a disk is not empty

@@ -40,7 +40,7 @@ fn disk_create_a_raw_image() {
         ),
     );
     let got = g.disk_virtual_size(b"disk.img".as_slice());
-    returns(got, number(1048576));
+    returns(got, number(1048576_i64));
 }
 
 // disk_create: a raw image with all of its storage
@@ -61,7 +61,7 @@ fn disk_create_a_raw_image_with_all_of_its_storage() {
         ),
     );
     let got = g.disk_virtual_size(b"disk.img".as_slice());
-    returns(got, number(1048576));
+    returns(got, number(1048576_i64));
 }
 
 // disk_create: an existing file is overwritten
@@ -88,7 +88,7 @@ fn disk_create_an_existing_file_is_overwritten() {
         ),
     );
     let got = g.disk_virtual_size(b"disk.img".as_slice());
-    returns(got, number(512));
+    returns(got, number(512_i64));
 }
 
 // disk_create: an overlay is as large as its backing file
@@ -119,7 +119,7 @@ fn disk_create_an_overlay_is_as_large_as_its_backing_file() {
         ),
     );
     let got = g.disk_virtual_size(b"overlay.qcow2".as_slice());
-    returns(got, number(1048576));
+    returns(got, number(1048576_i64));
 }
 
 // disk_create: the format of the backing file is found out
@@ -149,7 +149,7 @@ fn disk_create_the_format_of_the_backing_file_is_found_out() {
         ),
     );
     let got = g.disk_virtual_size(b"overlay.qcow2".as_slice());
-    returns(got, number(1048576));
+    returns(got, number(1048576_i64));
 }
 
 // disk_create: a name that looks like an option or a protocol
@@ -379,7 +379,7 @@ fn disk_virtual_size_an_image_is_smaller_than_its_disk() {
         ),
     );
     let got = g.disk_virtual_size(b"disk.qcow2".as_slice());
-    returns(got, number(1099511627776));
+    returns(got, number(1099511627776_i64));
 }
 
 // disk_virtual_size: the file must exist

@@ -77,7 +77,11 @@ pub fn emit(tera: &Tera, api: &Api) -> Result<Files> {
 fn ring_of(test: &Test) -> &'static str {
     match test.disk {
         Disk::Config => "host",
-        Disk::Blank | Disk::Ext4 | Disk::Ext4Mounted | Disk::Readonly => "appliance",
+        Disk::Unlaunched
+        | Disk::Blank
+        | Disk::Ext4
+        | Disk::Ext4Mounted
+        | Disk::Readonly => "appliance",
     }
 }
 
@@ -141,6 +145,7 @@ fn case(api: &Api, function: &Function, test: &Test) -> Result<Case> {
         ident: format!("{}_{}", function.name, identifier(&test.name)).to_ascii_lowercase(),
         disk: match test.disk {
             Disk::Config => "Disk::Config",
+            Disk::Unlaunched => "Disk::Unlaunched",
             Disk::Blank => "Disk::Blank",
             Disk::Ext4 => "Disk::Ext4",
             Disk::Ext4Mounted => "Disk::Ext4Mounted",
@@ -227,6 +232,12 @@ fn scalar(value: &Value) -> Result<String> {
     }
 }
 
+/// An expression of the type `Value` of the tests.
+fn number(value: &Value) -> Result<String> {
+    let suffix = if value.is_bool() { "" } else { "_i64" };
+    Ok(format!("number({}{suffix})", scalar(value)?))
+}
+
 fn sequence(value: &Value) -> Result<&[Value]> {
     match value {
         Value::Sequence(items) => Ok(items),
@@ -268,7 +279,7 @@ fn string(text: &str) -> String {
 fn expected_value(ret: &Ret, value: &Value) -> Result<String> {
     Ok(match ret {
         Ret::None => "nothing()".to_owned(),
-        Ret::Bool | Ret::Int | Ret::Int64 => format!("number({})", scalar(value)?),
+        Ret::Bool | Ret::Int | Ret::Int64 => number(value)?,
         Ret::ConstOptString if value.is_null() => "nothing()".to_owned(),
         Ret::String | Ret::Device | Ret::ConstString | Ret::ConstOptString | Ret::Bytes => {
             format!("bytes({})", bytes(value)?)
@@ -304,8 +315,7 @@ fn pairs(map: &Mapping) -> Result<String> {
     for (key, value) in map {
         let Some(key) = key.as_str() else { bail!("{key:?} is not a name") };
         let value = match value {
-            Value::Number(number) => format!("number({number})"),
-            Value::Bool(value) => format!("number({value})"),
+            Value::Number(_) | Value::Bool(_) => number(value)?,
             other => format!("bytes({})", bytes(other)?),
         };
         items.push(format!("({key:?}, {value})"));
