@@ -10,7 +10,7 @@ pub(crate) struct OutOfMemory;
 
 /// Room for `count` values of type `T`.  It is never of size 0, so it is never NULL.
 pub(crate) fn allocate<T>(count: usize) -> NonNull<T> {
-    let size = count.checked_mul(size_of::<T>()).unwrap_or(usize::MAX);
+    let size = count.saturating_mul(size_of::<T>());
     // SAFETY: any size may be asked for.
     let memory = unsafe { libc::malloc(size.max(1)) };
     NonNull::new(memory.cast()).unwrap_or_else(|| panic::resume_unwind(Box::new(OutOfMemory)))

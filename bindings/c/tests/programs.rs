@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Programs in C that use the library; each says by itself what is not as it should be.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use guestfs_test::{CRATE, compile, run_in};
+use common::{CRATE, compile, run_in};
 
-#[path = "common/mod.rs"]
-mod guestfs_test;
+mod common;
 
 fn source(name: &str) -> PathBuf {
     Path::new(CRATE).join("tests/c").join(name)
