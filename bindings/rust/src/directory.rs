@@ -35,7 +35,7 @@ fn names(list: &[u8]) -> Result<Vec<BString>> {
     Ok(names)
 }
 
-/// Structures one after the other.
+/// Structures one after the other, sorted by name: filesystems have orders of their own.
 fn entries(list: &[u8]) -> Result<Vec<Dirent>> {
     let mut input = Strict::new(list);
     let mut entries = Vec::new();
@@ -43,6 +43,7 @@ fn entries(list: &[u8]) -> Result<Vec<Dirent>> {
         let (entry, _) = Dirent::unpack(&mut input).map_err(|_| cut_short())?;
         entries.push(entry);
     }
+    entries.sort_unstable_by(|a: &Dirent, b| a.name.cmp(&b.name));
     Ok(entries)
 }
 
