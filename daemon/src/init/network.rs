@@ -8,6 +8,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
 use crate::error::{About, Result};
 use crate::system;
+use crate::tool::Tool;
 
 /// Addresses of the network that the library tells qemu to make.
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 2, 15);
@@ -32,6 +33,8 @@ pub(super) fn loopback_up() -> Result<()> {
 
 /// Configures the interface without asking a DHCP server: the answers are known.
 pub(super) fn configure() -> Result<()> {
+    // There is no udev that would do this when the device is found.
+    Tool::new("modprobe").arg("virtio_net").run()?;
     let interface = Interface::open("eth0")?;
     interface.set_address(ADDRESS, NETMASK)?;
     interface.up()?;
