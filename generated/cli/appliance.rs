@@ -296,11 +296,11 @@ fn feature_available(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Resul
 
 fn umask(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> {
     let mask = args.int()?;
-    out.octal(g.umask(mask)?.into())
+    out.octal(g.umask(mask)?)
 }
 
 fn get_umask(g: &Handle, _: &mut Args<'_>, out: &mut Output) -> Result<()> {
-    out.octal(g.get_umask()?.into())
+    out.octal(g.get_umask()?)
 }
 
 fn internal_exit(g: &Handle, _: &mut Args<'_>, _: &mut Output) -> Result<()> {

@@ -400,12 +400,12 @@ fn list_devices(g: &Handle, _: &mut Args<'_>, out: &mut Output) -> Result<()> {
 }
 
 fn nr_devices(g: &Handle, _: &mut Args<'_>, out: &mut Output) -> Result<()> {
-    out.number(g.nr_devices()?.into())
+    out.number(g.nr_devices()?)
 }
 
 fn device_index(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> {
     let device = args.text()?;
-    out.number(g.device_index(&device)?.into())
+    out.number(g.device_index(&device)?)
 }
 
 fn canonical_device_name(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> {
@@ -415,22 +415,22 @@ fn canonical_device_name(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> R
 
 fn blockdev_getsize64(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> {
     let device = args.text()?;
-    out.number(g.blockdev_getsize64(&device)?.into())
+    out.number(g.blockdev_getsize64(&device)?)
 }
 
 fn blockdev_getsz(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> {
     let device = args.text()?;
-    out.number(g.blockdev_getsz(&device)?.into())
+    out.number(g.blockdev_getsz(&device)?)
 }
 
 fn blockdev_getss(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> {
     let device = args.text()?;
-    out.number(g.blockdev_getss(&device)?.into())
+    out.number(g.blockdev_getss(&device)?)
 }
 
 fn blockdev_getbsz(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> {
     let device = args.text()?;
-    out.number(g.blockdev_getbsz(&device)?.into())
+    out.number(g.blockdev_getbsz(&device)?)
 }
 
 fn blockdev_getro(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> {

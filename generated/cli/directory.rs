@@ -463,5 +463,5 @@ fn find0(g: &Handle, args: &mut Args<'_>, _: &mut Output) -> Result<()> {
 
 fn du(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> {
     let path = args.path()?;
-    out.number(g.du(&path)?.into())
+    out.number(g.du(&path)?)
 }

@@ -1049,7 +1049,7 @@ fn pwrite(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> {
     let path = args.path()?;
     let content = args.text()?;
     let offset = args.int64()?;
-    out.number(g.pwrite(&path, &content, offset)?.into())
+    out.number(g.pwrite(&path, &content, offset)?)
 }
 
 fn rm(g: &Handle, args: &mut Args<'_>, _: &mut Output) -> Result<()> {
@@ -1113,7 +1113,7 @@ fn truncate_size(g: &Handle, args: &mut Args<'_>, _: &mut Output) -> Result<()> 
 
 fn filesize(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> {
     let file = args.path()?;
-    out.number(g.filesize(&file)?.into())
+    out.number(g.filesize(&file)?)
 }
 
 fn file(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> {

@@ -317,5 +317,5 @@ fn parse_environment_list(g: &Handle, args: &mut Args<'_>, _: &mut Output) -> Re
 }
 
 fn c_pointer(g: &Handle, _: &mut Args<'_>, out: &mut Output) -> Result<()> {
-    out.hexadecimal(g.c_pointer()?.into())
+    out.hexadecimal(g.c_pointer()?)
 }

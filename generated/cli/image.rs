@@ -191,7 +191,7 @@ fn disk_format(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> 
 
 fn disk_virtual_size(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> {
     let filename = args.text()?;
-    out.number(g.disk_virtual_size(&filename)?.into())
+    out.number(g.disk_virtual_size(&filename)?)
 }
 
 fn disk_has_backing_file(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> {

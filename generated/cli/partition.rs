@@ -632,7 +632,7 @@ fn part_set_mbr_id(g: &Handle, args: &mut Args<'_>, _: &mut Output) -> Result<()
 fn part_get_mbr_id(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> {
     let device = args.text()?;
     let partnum = args.int()?;
-    out.hexadecimal(g.part_get_mbr_id(&device, partnum)?.into())
+    out.hexadecimal(g.part_get_mbr_id(&device, partnum)?)
 }
 
 fn part_set_name(g: &Handle, args: &mut Args<'_>, _: &mut Output) -> Result<()> {
@@ -656,5 +656,5 @@ fn part_to_dev(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> 
 
 fn part_to_partnum(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> {
     let partition = args.text()?;
-    out.number(g.part_to_partnum(&partition)?.into())
+    out.number(g.part_to_partnum(&partition)?)
 }

@@ -1295,7 +1295,7 @@ DESCRIPTION
 
 fn clear_backend_setting(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> {
     let name = args.text()?;
-    out.number(g.clear_backend_setting(&name)?.into())
+    out.number(g.clear_backend_setting(&name)?)
 }
 
 fn get_append(g: &Handle, _: &mut Args<'_>, out: &mut Output) -> Result<()> {
@@ -1340,7 +1340,7 @@ fn get_identifier(g: &Handle, _: &mut Args<'_>, out: &mut Output) -> Result<()> 
 }
 
 fn get_memsize(g: &Handle, _: &mut Args<'_>, out: &mut Output) -> Result<()> {
-    out.number(g.get_memsize()?.into())
+    out.number(g.get_memsize()?)
 }
 
 fn get_network(g: &Handle, _: &mut Args<'_>, out: &mut Output) -> Result<()> {
@@ -1356,7 +1356,7 @@ fn get_pgroup(g: &Handle, _: &mut Args<'_>, out: &mut Output) -> Result<()> {
 }
 
 fn get_pid(g: &Handle, _: &mut Args<'_>, out: &mut Output) -> Result<()> {
-    out.number(g.get_pid()?.into())
+    out.number(g.get_pid()?)
 }
 
 fn get_program(g: &Handle, _: &mut Args<'_>, out: &mut Output) -> Result<()> {
@@ -1376,7 +1376,7 @@ fn get_selinux(g: &Handle, _: &mut Args<'_>, out: &mut Output) -> Result<()> {
 }
 
 fn get_smp(g: &Handle, _: &mut Args<'_>, out: &mut Output) -> Result<()> {
-    out.number(g.get_smp()?.into())
+    out.number(g.get_smp()?)
 }
 
 fn get_sockdir(g: &Handle, _: &mut Args<'_>, out: &mut Output) -> Result<()> {

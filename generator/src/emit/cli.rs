@@ -235,9 +235,9 @@ fn printer(function: &Function) -> Option<&'static str> {
     Some(match (&function.returns, function.output) {
         (Ret::None, _) => return None,
         (Ret::Bool, _) => "out.bool(CALL)",
-        (Ret::Int | Ret::Int64, None) => "out.number(CALL.into())",
-        (Ret::Int | Ret::Int64, Some(Output::Octal)) => "out.octal(CALL.into())",
-        (Ret::Int | Ret::Int64, Some(Output::Hex)) => "out.hexadecimal(CALL.into())",
+        (Ret::Int | Ret::Int64, None) => "out.number(CALL)",
+        (Ret::Int | Ret::Int64, Some(Output::Octal)) => "out.octal(CALL)",
+        (Ret::Int | Ret::Int64, Some(Output::Hex)) => "out.hexadecimal(CALL)",
         (Ret::String | Ret::Device | Ret::ConstString, _) => "out.line(&CALL)",
         (Ret::ConstOptString, _) => "out.optional(CALL)",
         (Ret::Bytes, _) => "out.bytes(&CALL)",

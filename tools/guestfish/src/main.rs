@@ -1,3 +1,8 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
 //! The guest filesystem shell.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    guestfish::main()
+}
