@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! A program that uses the library, for tests that need one in a process of its own.
+
+use std::error::Error;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use guestfs::{Events, Handle};
+
+type Done = Result<(), Box<dyn Error>>;
+
+fn main() -> Done {
+    let args: Vec<_> = std::env::args().skip(1).collect();
+    let args: Vec<_> = args.iter().map(String::as_str).collect();
+    match args[..] {
+        ["write-and-read"] => write_and_read(),
+        ["wait"] => wait(),
+        ["descriptors", cycles] => descriptors(cycles.parse()?),
+        ["transfer", memsize, size, source, sink] => {
+            transfer(memsize.parse()?, size.parse()?, source.as_ref(), sink.as_ref())
+        }
+        _ => Err(format!("no such scene: {args:?}").into()),
+    }
+}
+
+/// What everybody does, from the first call to the last.
+fn write_and_read() -> Done {
+    let g = Handle::create()?;
+    g.add_drive_scratch(64 << 20, &Default::default())?;
+    g.launch()?;
+    g.part_disk("/dev/sda", "mbr")?;
+    g.mkfs("ext4", "/dev/sda1", &Default::default())?;
+    g.mount("/dev/sda1", "/")?;
+    g.write("/file", b"content")?;
+    println!("{}", g.cat("/file")?);
+    g.close()?;
+    Ok(())
+}
+
+/// A call that never ends: its source is this program's standard input.
+fn wait() -> Done {
+    let g = Handle::create()?;
+    g.add_drive_scratch(64 << 20, &Default::default())?;
+    g.launch()?;
+    println!("{}", g.get_pid()?);
+    std::io::stdout().flush()?;
+    g.upload("/dev/stdin", "/dev/sda")?;
+    Ok(())
+}
+
+/// Prints the descriptors that are open before the first session and after the last.
+fn descriptors(cycles: usize) -> Done {
+    let open = || -> Result<Vec<String>, Box<dyn Error>> {
+        let mut open = Vec::new();
+        for entry in fs::read_dir("/proc/self/fd")? {
+            // The directory that is being read is one of them, and gone by now.
+            if let Ok(target) = fs::read_link(entry?.path()) {
+                open.push(target.display().to_string());
+            }
+        }
+        open.retain(|it| !it.ends_with("/fd"));
+        open.sort();
+        Ok(open)
+    };
+    let before = open()?;
+    for _ in 0..cycles {
+        let g = Handle::create()?;
+        g.set_event_callback(Events::ALL, |_, _, _, _| {});
+        g.add_drive_scratch(1 << 20, &Default::default())?;
+        g.launch()?;
+        g.ping_daemon()?;
+        g.close()?;
+    }
+    println!("before: {before:?}");
+    println!("after:  {:?}", open()?);
+    Ok(())
+}
+
+/// Sends a file and fetches it; prints by how many KiB that has made this process grow.
+fn transfer(memsize: i32, size: i64, source: &Path, sink: &Path) -> Done {
+    let g = Handle::create()?;
+    g.set_memsize(memsize)?;
+    g.add_drive_scratch(size, &Default::default())?;
+    g.launch()?;
+    g.mkfs("ext4", "/dev/sda", &Default::default())?;
+    g.mount("/dev/sda", "/")?;
+    let before = peak()?;
+    g.upload(source, "/file")?;
+    println!("sent {}", g.filesize("/file")?);
+    std::io::stdout().flush()?;
+    g.download("/file", sink)?;
+    println!("grown by {} KiB", peak()? - before);
+    g.close()?;
+    Ok(())
+}
+
+/// The most memory this process has ever had, in KiB.
+fn peak() -> Result<u64, Box<dyn Error>> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|it| it.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
+}

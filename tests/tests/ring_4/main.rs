@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The library as its users have it: beside other programs, on a machine where things go wrong.
+//!
+//! What needs qemu and the appliance is in `whole`, so that its tests can be told by their names.
+
+mod support;
+
+mod whole {
+    mod host_tools;
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What tests of several subjects need.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use guestfs::{AddDriveOptions, Handle};
+
+/// A handle that uses the appliance of this tree, unless told otherwise.
+pub(crate) fn handle() -> Handle {
+    let g = Handle::create().expect("a handle");
+    g.set_path(Some(appliance().as_encoded_bytes())).expect("set_path");
+    g
+}
+
+/// A launched handle with these raw disks.
+#[track_caller]
+pub(crate) fn launched(disks: &[&Path]) -> Handle {
+    let g = handle();
+    for disk in disks {
+        add_raw(&g, disk);
+    }
+    if let Err(err) = g.launch() {
+        panic!("{err}");
+    }
+    g
+}
+
+/// A launched handle with a disk that goes with it.
+#[track_caller]
+pub(crate) fn with_scratch(size: i64) -> Handle {
+    let g = handle();
+    g.add_drive_scratch(size, &Default::default()).expect("a scratch disk");
+    if let Err(err) = g.launch() {
+        panic!("{err}");
+    }
+    g
+}
+
+/// A launched handle with an empty filesystem of this size mounted.
+#[track_caller]
+pub(crate) fn with_ext4(size: i64) -> Handle {
+    let g = with_scratch(size);
+    g.mkfs("ext4", "/dev/sda", &Default::default()).expect("mkfs");
+    g.mount("/dev/sda", "/").expect("mount");
+    g
+}
+
+pub(crate) fn add_raw(g: &Handle, disk: &Path) {
+    let raw = AddDriveOptions { format: Some("raw".into()), ..Default::default() };
+    g.add_drive(bytes(disk), &raw).expect("add_drive");
+}
+
+/// Where the appliance is looked for.
+pub(crate) fn appliance() -> std::ffi::OsString {
+    std::env::var_os("LIBGUESTFS_PATH").unwrap_or_else(|| target().join("appliance").into())
+}
+
+pub(crate) fn target() -> PathBuf {
+    top().join("target")
+}
+
+/// The top of the source tree.
+pub(crate) fn top() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").to_owned()
+}
+
+pub(crate) fn bytes(path: &Path) -> &[u8] {
+    path.as_os_str().as_bytes()
+}
+
+/// A file of zeroes that takes no room.
+pub(crate) fn sparse(path: PathBuf, size: u64) -> PathBuf {
+    let file = File::create(&path).expect("a file");
+    file.set_len(size).expect("its size");
+    path
+}
+
+/// A program of the host; those for filesystems are where users don't look for programs.
+pub(crate) fn tool(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.env("PATH", format!("{path}:/usr/sbin:/sbin")).env("LC_ALL", "C");
+    command
+}
+
+/// Runs a program that has to succeed, and returns what it printed.
+#[track_caller]
+pub(crate) fn run(command: &mut Command) -> String {
+    let Output { status, stdout, stderr } = match command.output() {
+        Ok(output) => output,
+        Err(err) => panic!("{command:?}: {err}"),
+    };
+    let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    assert!(status.success(), "{command:?}: {status}\n{stdout}{stderr}");
+    stdout.into_owned()
+}
+
+/// The program that does in a process of its own what a test must not do in the process of all.
+pub(crate) fn session(scene: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_session"));
+    command.arg(scene).env("LIBGUESTFS_PATH", appliance());
+    command
+}
