@@ -300,16 +300,21 @@ fn step_fits(api: &Api, step: &indexmap::IndexMap<String, Vec<Value>>) -> Result
     }
     for (arg, value) in function.args.iter().zip(values) {
         if !fits(arg.ty, value) {
-            return Err(format!("{name}: {value:?} does not fit {}", arg.name));
+            return Err(format!("{name}: {} does not fit {}", shown(value), arg.name));
         }
     }
     for key in options.iter().flat_map(|map| map.keys()) {
         let known = |opt: &crate::schema::Opt| key.as_str() == Some(&opt.name);
         if !function.options.iter().any(known) {
-            return Err(format!("{name} has no option {key:?}"));
+            return Err(format!("{name} has no option {}", shown(key)));
         }
     }
     Ok(())
+}
+
+/// A value as it stands in the description, more or less.
+fn shown(value: &Value) -> String {
+    serde_yaml::to_string(value).unwrap_or_default().trim().to_owned()
 }
 
 /// The arguments of a step without the map of options that may end them.

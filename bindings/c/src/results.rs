@@ -27,7 +27,7 @@ pub(crate) trait Returned {
 pub(crate) struct Kept(pub(crate) Option<BString>);
 
 /// Bytes whose number goes somewhere else.
-pub(crate) struct Measured(pub(crate) Vec<u8>, pub(crate) SizeOut);
+pub(crate) struct Measured(pub(crate) SizeOut, pub(crate) Vec<u8>);
 
 impl Returned for () {
     type C = c_int;
@@ -88,8 +88,8 @@ impl Returned for Measured {
     const FAILURE: *mut c_char = ptr::null_mut();
 
     fn into_c(self, _: &Guestfs, _: &'static str) -> *mut c_char {
-        let bytes = place_bytes(&self.0);
-        self.1.set(self.0.len());
+        let bytes = place_bytes(&self.1);
+        self.0.set(self.1.len());
         bytes
     }
 }

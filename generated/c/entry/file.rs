@@ -18,7 +18,7 @@ extern "C" fn guestfs_cat(g: HandlePtr, path: Text) -> *mut c_char {
 #[unsafe(no_mangle)]
 extern "C" fn guestfs_read_file(g: HandlePtr, path: Text, size_r: SizeOut) -> *mut c_char {
     g.call("read_file", |g| {
-        Ok(Measured(g.read_file(path.bytes("path")?)?, size_r.place("size_r")?))
+        Ok(Measured(size_r.place("size_r")?, g.read_file(path.bytes("path")?)?))
     })
 }
 
@@ -66,7 +66,7 @@ extern "C" fn guestfs_pread(
     size_r: SizeOut,
 ) -> *mut c_char {
     g.call("pread", |g| {
-        Ok(Measured(g.pread(path.bytes("path")?, count, offset)?, size_r.place("size_r")?))
+        Ok(Measured(size_r.place("size_r")?, g.pread(path.bytes("path")?, count, offset)?))
     })
 }
 

@@ -73,10 +73,10 @@ pub(crate) fn render(tera: &Tera, template: &str, view: &impl Serialize) -> Resu
 
 /// The groups that have a function for which `wanted` holds, in the order of the description,
 /// each with those functions.
-pub(crate) fn by_group<'a>(
-    api: &'a Api,
+pub(crate) fn by_group(
+    api: &Api,
     wanted: impl Fn(&Function) -> bool,
-) -> Vec<(&'a str, Vec<&'a Function>)> {
+) -> Vec<(&str, Vec<&Function>)> {
     let mut groups = Vec::new();
     for group in &api.groups {
         let functions: Vec<_> = api

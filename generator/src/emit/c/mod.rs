@@ -96,7 +96,7 @@ struct Kind {
 pub fn emit(tera: &Tera, api: &Api) -> Result<Files> {
     let mut groups = Vec::new();
     let mut modules = Vec::new();
-    for (name, functions) in by_group(api, |_| true) {
+    for (name, functions) in by_group(api, in_c) {
         let group = api.groups.iter().find(|group| group.name == name);
         let functions: Vec<Entry> = functions.into_iter().map(entry).collect();
         groups.push(Group {
@@ -139,6 +139,15 @@ pub fn emit(tera: &Tera, api: &Api) -> Result<Files> {
     view.modules.sort_unstable();
     files.insert("c/entry/mod.rs".into(), render(tera, "c_mod.rs", &view)?);
     Ok(files)
+}
+
+/// Numbers on the wire that libguestfs does not use start here.
+const OWN_NUMBERS: u32 = 4096;
+
+/// Programs know the internal functions of libguestfs, but never those of this library.
+fn in_c(function: &Function) -> bool {
+    let own = function.proc.is_some_and(|number| number >= OWN_NUMBERS);
+    !(own && function.visibility == Visibility::Internal)
 }
 
 impl Entry {

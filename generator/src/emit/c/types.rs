@@ -235,8 +235,8 @@ pub(super) fn results(ret: &Ret) -> Results {
             parameter: Some(parameter("size_r", "size_t *", "SizeOut")),
             ..wrapped(
                 plain("char *", NULL, "*mut c_char"),
-                "Measured(",
-                ", size_r.place(\"size_r\")?)",
+                "Measured(size_r.place(\"size_r\")?, ",
+                ")",
             )
         },
         Ret::StringList | Ret::DeviceList | Ret::MountableList | Ret::Hash => {
