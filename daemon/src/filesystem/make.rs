@@ -79,7 +79,8 @@ const MAKERS: &[Maker] = &[
     Maker {
         fstypes: &["vfat", "msdos", "fat"],
         program: "mkfs.fat",
-        force: &["-I"],
+        // Nor is there to be a partition table around it, which this program likes to make.
+        force: &["-I", "--mbr=n"],
         fstype: None,
         label: "-n",
         features: None,
@@ -258,9 +259,9 @@ mod tests {
         };
         check("xfs", all, "mkfs.xfs -f -q -b size=4096 -i size=512 -s size=512 -L X /dev/sda");
         let vfat = MkfsOptions { blocksize: Some(4096), label: Some("B".into()), ..none() };
-        check("vfat", vfat, "mkfs.fat -I -s 8 -n B /dev/sda");
+        check("vfat", vfat, "mkfs.fat -I --mbr=n -s 8 -n B /dev/sda");
         let vfat = MkfsOptions { blocksize: Some(4096), sectorsize: Some(4096), ..none() };
-        check("msdos", vfat, "mkfs.fat -I -s 1 -S 4096 /dev/sda");
+        check("msdos", vfat, "mkfs.fat -I --mbr=n -s 1 -S 4096 /dev/sda");
         let ntfs = MkfsOptions { blocksize: Some(4096), label: Some("".into()), ..none() };
         check("ntfs", ntfs, "mkntfs -F -Q -q -c 4096 -L '' /dev/sda");
         let btrfs = MkfsOptions { sectorsize: Some(4096), label: Some("-x".into()), ..none() };

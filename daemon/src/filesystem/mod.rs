@@ -118,5 +118,6 @@ pub(crate) fn blkid(cx: &mut Ctx, device: &Device) -> Result<Vec<(BString, BStri
 pub(crate) fn wipefs(_: &mut Ctx, device: &Device) -> Result<()> {
     device.open(OFlags::RDWR | OFlags::EXCL)?;
     // Without force it leaves partition tables.
-    Tool::new("wipefs").args(["--all", "--force", "--quiet"]).arg(device.path()).run()
+    Tool::new("wipefs").args(["--all", "--force", "--quiet"]).arg(device.path()).run()?;
+    partition::forget(device)
 }

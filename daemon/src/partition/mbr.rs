@@ -117,6 +117,8 @@ pub(crate) struct Mbr {
     pub(crate) signature: u32,
     primaries: [Entry; 4],
     chains: Vec<Chain>,
+    /// What the disk says, where it describes partitions.
+    on_disk: BTreeMap<u64, Vec<u8>>,
 }
 
 impl Mbr {
@@ -133,7 +135,11 @@ impl Mbr {
                 chains.push(Chain { slot, links: read_chain(disk, sector_size, entry.start)? });
             }
         }
-        Ok(Some(Self { sector_size, signature: sector.le32(440), primaries, chains }))
+        let signature = sector.le32(440);
+        let on_disk = BTreeMap::new();
+        let mut table = Self { sector_size, signature, primaries, chains, on_disk };
+        table.on_disk = table.sectors();
+        Ok(Some(table))
     }
 
     /// An empty table, in place of whatever was there.
@@ -301,10 +307,10 @@ impl Mbr {
         }
     }
 
-    /// What makes the table on the disk this one, when `before` is there now.
-    pub(super) fn writes(&self, before: &Self) -> Vec<Write> {
-        let before = before.sectors();
-        let changed = self.sectors().into_iter().filter(|(lba, it)| before.get(lba) != Some(it));
+    /// What makes the table on the disk this one.
+    pub(super) fn writes(&self) -> Vec<Write> {
+        let changed = |(lba, it): &(u64, Vec<u8>)| self.on_disk.get(lba) != Some(it);
+        let changed = self.sectors().into_iter().filter(changed);
         changed
             .map(|(lba, bytes)| Write { offset: lba * self.sector_size + ENTRIES as u64, bytes })
             // The first sector last: until then, the old table is valid.
@@ -414,11 +420,10 @@ mod tests {
     /// Changes the disk and describes what is on it then.
     #[track_caller]
     fn check(disk: &mut Vec<u8>, change: impl FnOnce(&mut Mbr) -> Result<()>, expected: &str) {
-        let before = Mbr::read(disk, 512).unwrap().unwrap();
-        let mut table = before.clone();
+        let mut table = Mbr::read(disk, 512).unwrap().unwrap();
         let got = match change(&mut table) {
             Ok(()) => {
-                write(disk, &table.writes(&before));
+                write(disk, &table.writes());
                 describe(disk)
             }
             Err(err) => err.to_string(),

@@ -94,12 +94,11 @@ impl Table {
         }
     }
 
-    /// What makes the table on the disk this one, when `before` is there now.
-    fn writes(&self, before: &Self) -> Vec<Write> {
-        match (self, before) {
-            (Self::Mbr(mbr), Self::Mbr(before)) => mbr.writes(before),
-            (Self::Gpt(gpt), _) => gpt.writes(),
-            (Self::Mbr(mbr), Self::Gpt(_)) => mbr.writes(mbr),
+    /// What makes the table on the disk this one.
+    fn writes(&self) -> Vec<Write> {
+        match self {
+            Self::Mbr(mbr) => mbr.writes(),
+            Self::Gpt(gpt) => gpt.writes(),
         }
     }
 }
@@ -145,8 +144,8 @@ impl<'a> OpenDisk<'a> {
     }
 
     /// Writes a changed table and tells the kernel.
-    fn replace(&self, before: &Table, table: &Table) -> Result<()> {
-        self.write(&table.writes(before))?;
+    fn replace(&self, table: &Table) -> Result<()> {
+        self.write(&table.writes())?;
         kernel::reread(self.device, &self.file, &table.slices(), self.sector_size)
     }
 }
@@ -217,8 +216,7 @@ pub(crate) fn part_add(
 
 fn add(disk: &OpenDisk<'_>, kind: Kind, startsect: i64, endsect: i64) -> Result<()> {
     let (start, end) = sectors(startsect, endsect, disk.n_sectors)?;
-    let before = disk.table()?;
-    let mut table = before.clone();
+    let mut table = disk.table()?;
     match &mut table {
         Table::Mbr(mbr) => mbr.add(kind, start, end)?,
         Table::Gpt(gpt) if kind == Kind::Primary => gpt.add(start, end, random_guid()?)?,
@@ -226,7 +224,7 @@ fn add(disk: &OpenDisk<'_>, kind: Kind, startsect: i64, endsect: i64) -> Result<
             return Err(Error::invalid("prlogex", "a GPT has only primary partitions"));
         }
     }
-    disk.replace(&before, &table)
+    disk.replace(&table)
 }
 
 fn kind(prlogex: &BStr) -> Result<Kind> {
@@ -276,7 +274,7 @@ pub(crate) fn part_del(cx: &mut Ctx, device: &Device, partnum: i32) -> Result<()
             partition.open(OFlags::RDONLY | OFlags::EXCL)?;
         }
     }
-    disk.replace(&before, &table)
+    disk.replace(&table)
 }
 
 pub(crate) fn part_disk(_: &mut Ctx, device: &Device, parttype: &BStr) -> Result<()> {
@@ -309,15 +307,14 @@ pub(crate) fn part_set_bootable(
     bootable: bool,
 ) -> Result<()> {
     let disk = OpenDisk::new(device, OFlags::RDWR)?;
-    let (before, number) = disk.table_with(partnum)?;
-    let mut table = before.clone();
+    let (mut table, number) = disk.table_with(partnum)?;
     match &mut table {
         Table::Mbr(mbr) => mbr.set_active(number, bootable),
         Table::Gpt(gpt) if bootable => gpt.set_kind(number, EFI_SYSTEM),
         Table::Gpt(gpt) if is_efi_system(gpt, number) => gpt.set_kind(number, LINUX),
         Table::Gpt(_) => {}
     }
-    disk.replace(&before, &table)
+    disk.replace(&table)
 }
 
 pub(crate) fn part_get_bootable(_: &mut Ctx, device: &Device, partnum: i32) -> Result<bool> {
@@ -342,13 +339,12 @@ pub(crate) fn part_set_mbr_id(
         _ => return Err(Error::invalid("idbyte", format!("{idbyte} is not from 1 to 255"))),
     };
     let disk = OpenDisk::new(device, OFlags::RDWR)?;
-    let (before, number) = disk.table_with(partnum)?;
-    let mut table = before.clone();
+    let (mut table, number) = disk.table_with(partnum)?;
     match &mut table {
         Table::Mbr(mbr) => mbr.set_id(number, id),
-        Table::Gpt(_) => return Err(lacks(device, &before, "type bytes")),
+        Table::Gpt(_) => return Err(lacks(device, &table, "type bytes")),
     }
-    disk.replace(&before, &table)
+    disk.replace(&table)
 }
 
 pub(crate) fn part_get_mbr_id(_: &mut Ctx, device: &Device, partnum: i32) -> Result<i32> {
@@ -361,13 +357,12 @@ pub(crate) fn part_get_mbr_id(_: &mut Ctx, device: &Device, partnum: i32) -> Res
 pub(crate) fn part_set_name(_: &mut Ctx, device: &Device, partnum: i32, name: &BStr) -> Result<()> {
     let name = name.to_str().map_err(|_| Error::invalid("name", "not UTF-8"))?;
     let disk = OpenDisk::new(device, OFlags::RDWR)?;
-    let (before, number) = disk.table_with(partnum)?;
-    let mut table = before.clone();
+    let (mut table, number) = disk.table_with(partnum)?;
     match &mut table {
         Table::Gpt(gpt) => gpt.set_name(number, name)?,
-        Table::Mbr(_) => return Err(lacks(device, &before, "names")),
+        Table::Mbr(_) => return Err(lacks(device, &table, "names")),
     }
-    disk.replace(&before, &table)
+    disk.replace(&table)
 }
 
 pub(crate) fn part_get_name(_: &mut Ctx, device: &Device, partnum: i32) -> Result<BString> {
