@@ -96,7 +96,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request>
         }
     }
     if matches.get_flag("help") {
-        return Ok(Request::Print(command().render_long_help().to_string()));
+        return Ok(Request::Print(command().render_help().to_string()));
     }
     if matches.get_flag("short-options") || matches.get_flag("long-options") {
         return Ok(Request::Print(names_of_options(matches.get_flag("long-options"))));

@@ -77,7 +77,7 @@ enum Source {
 }
 
 fn work(mut options: Options) -> Result<()> {
-    take_disks(&mut options);
+    take_disks(&mut options)?;
     let source = match &options.file {
         _ if !options.words.is_empty() => Source::CommandLine,
         Some(path) => {
@@ -121,14 +121,19 @@ fn work(mut options: Options) -> Result<()> {
 }
 
 /// `guestfish disk.img`: words in front that are files, and not commands, are disks.
-fn take_disks(options: &mut Options) {
-    let is_disk = |word: &BString| {
-        let is_command = command::find(word).is_some() || builtin::find(word).is_some();
-        !is_command && Path::new(OsStr::from_bytes(word)).exists()
-    };
+fn take_disks(options: &mut Options) -> Result<()> {
+    let is_command = |word: &[u8]| command::find(word).is_some() || builtin::find(word).is_some();
+    let is_disk = |word: &BString| !is_command(word) && Path::new(OsStr::from_bytes(word)).exists();
     let count = options.words.iter().take_while(|word| is_disk(word)).count();
     for name in options.words.drain(..count) {
         options.drives.push(Drive { name, format: None, blocksize: None });
+    }
+    // It would be a command whose failure is ignored.
+    match options.words.first().and_then(|word| Some((word, word.strip_prefix(b"-")?))) {
+        Some((word, command)) if count > 0 && !is_command(command) => {
+            Err(Error::shell(format!("{word}: options have to stand before the disks")))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -182,7 +182,7 @@ impl Session {
         let Some((name, words)) = words.split_first() else { return Ok(()) };
         if let Some(builtin) = builtin::find(name) {
             builtin.check(words)?;
-            return (builtin.run)(self, Call { words, out, lines });
+            return (builtin.run)(self, Call { name, words, out, lines });
         }
         let Some(command) = command::find(name) else { return Err(unknown(name)) };
         let mut args = Args::new(command, words, &self.settings.keys, lines, out)?;

@@ -12,8 +12,7 @@ use crate::session::Session;
 
 pub(super) fn edit(session: &mut Session, call: Call<'_>) -> Result<()> {
     let path = &call.words[0];
-    let editor = session.variable("EDITOR").filter(|it| !it.is_empty());
-    let editor = editor.map_or(b"vi".to_vec(), OsStringExt::into_vec);
+    let editor = program(session, &call, "edit", "EDITOR", "vi");
     let directory = tempfile::tempdir().map_err(Error::io("temporary directory"))?;
     // Under its own name: that is how editors know what is in it.
     let name = path.rsplit_str("/").next().filter(|it| !it.is_empty()).unwrap_or(b"file");
@@ -34,11 +33,25 @@ pub(super) fn edit(session: &mut Session, call: Call<'_>) -> Result<()> {
 }
 
 pub(super) fn more(session: &mut Session, call: Call<'_>) -> Result<()> {
-    let pager = session.variable("PAGER").filter(|it| !it.is_empty());
-    let pager = pager.map_or(b"more".to_vec(), OsStringExt::into_vec);
+    let pager = program(session, &call, "more", "PAGER", "more");
     let words: [BString; 3] =
         ["download".into(), call.words[0].clone(), [b"|", pager.as_slice()].concat().into()];
     session.execute(&words, call.out, call.lines)
+}
+
+/// The program that a command was called as; under its own name, the one that a variable names.
+fn program(
+    session: &Session,
+    call: &Call<'_>,
+    own_name: &str,
+    variable: &str,
+    default: &str,
+) -> Vec<u8> {
+    if *call.name != own_name {
+        return call.name.to_vec();
+    }
+    let named = session.variable(variable).filter(|it| !it.is_empty());
+    named.map_or(default.into(), OsStringExt::into_vec)
 }
 
 /// A word for the shell.

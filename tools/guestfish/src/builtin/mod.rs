@@ -51,6 +51,8 @@ pub(crate) enum Word {
 
 /// One use of a builtin.
 pub(crate) struct Call<'a> {
+    /// What it was called as.
+    pub(crate) name: &'a BString,
     pub(crate) words: &'a [BString],
     pub(crate) out: &'a mut Output,
     pub(crate) lines: &'a mut dyn Lines,
