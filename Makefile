@@ -62,8 +62,8 @@ man: ## the manual pages, in target/man
 $(TARGET)/release/guestfish: FORCE
 	$(CARGO) build --release -p guestfish
 
-demo: appliance $(TARGET)/release/guestfish ## make a disk image, and look into it
-	tools/demo $(TARGET)/release/guestfish
+demo: appliance python $(TARGET)/release/guestfish ## make a guest's disk from packages, look into it, change it
+	PYTHONPATH=$(TARGET)/python $(PYTHON) tools/demo $(TARGET)/demo
 
 # Checks, the quick ones first.  Rings: docs/ARCHITECTURE.md.
 
@@ -101,6 +101,7 @@ ring-3: appliance ## the cases of api.yaml, in the appliance
 
 ring-4: appliance library python $(TARGET)/release/guestfish ## C, Python and the tools, as their users see them
 	$(CARGO) test -p tests --no-fail-fast -- whole::
+	$(CARGO) test -p guestfs-c --test programs -- --ignored
 
 bench: appliance library ## measure, as ratios
 	$(CARGO) bench -p tests
@@ -108,13 +109,12 @@ bench: appliance library ## measure, as ratios
 install: appliance library python man $(TARGET)/release/guestfish ## put it below DESTDIR and PREFIX
 	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(LIBDIR)/guestfs $(DESTDIR)$(INCLUDEDIR)
 	install -d $(DESTDIR)$(PYTHONDIR) $(DESTDIR)$(MANDIR) $(DESTDIR)$(BINDIR)
-	install -m 644 $(TARGET)/c/libguestfs.so.0 $(TARGET)/c/libguestfs.a $(DESTDIR)$(LIBDIR)
-	ln -sf libguestfs.so.0 $(DESTDIR)$(LIBDIR)/libguestfs.so
+	cp -P $(TARGET)/c/libguestfs.so* $(TARGET)/c/libguestfs.a $(DESTDIR)$(LIBDIR)
 	install -m 644 $(TARGET)/c/libguestfs.pc $(DESTDIR)$(LIBDIR)/pkgconfig
 	install -m 644 $(TARGET)/c/guestfs.h $(DESTDIR)$(INCLUDEDIR)
 	cp -R $(TARGET)/python/. $(DESTDIR)$(PYTHONDIR)
 	install -m 755 $(TARGET)/release/guestfish $(DESTDIR)$(BINDIR)
-	cp -R $(TARGET)/man/. $(DESTDIR)$(MANDIR)
+	cp -R $(TARGET)/man/man1 $(TARGET)/man/man3 $(DESTDIR)$(MANDIR)
 	install -m 644 $(addprefix $(APPLIANCE)/,kernel initrd root README.fixed manifest) $(DESTDIR)$(LIBDIR)/guestfs
 
 clean: ## remove all that was built

@@ -27,7 +27,7 @@ fn config() {
     );
 }
 
-/// These need an appliance, where `LIBGUESTFS_PATH` says.
+/// These need an appliance, which the environment names: `LIBGUESTFS_PATH`.
 mod appliance {
     use super::*;
 

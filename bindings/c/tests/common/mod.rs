@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The library as programs get it, and a C compiler.
 
-use std::env;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -14,14 +13,13 @@ pub const CRATE: &str = env!("CARGO_MANIFEST_DIR");
 pub fn library() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let root = Path::new(CRATE).join("../..");
-        let target = env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
-        let mut build = Command::new(Path::new(CRATE).join("build.sh"));
-        if !cfg!(debug_assertions) {
-            build.arg("--release");
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("c");
+        let mut build = Command::new(Path::new(CRATE).join("build"));
+        if cfg!(debug_assertions) {
+            build.arg("--debug");
         }
-        run(&mut build);
-        target.join("c").canonicalize().unwrap()
+        run(build.arg(&directory));
+        directory
     })
 }
 
