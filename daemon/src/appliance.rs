@@ -11,6 +11,8 @@ use crate::error::{Error, Result};
 use crate::tool::{self, Tool};
 use crate::{features, mount, system};
 
+pub(crate) use crate::resume::internal_resume;
+
 /// Answers of `internal_feature_available`.
 const AVAILABLE: i32 = 0;
 const UNAVAILABLE: i32 = 1;

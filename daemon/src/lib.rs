@@ -26,9 +26,11 @@ mod metadata;
 mod mount;
 mod partition;
 mod path;
+mod resume;
 mod system;
 mod tool;
 mod transfer;
+mod uevent;
 mod view;
 mod volumes;
 

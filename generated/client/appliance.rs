@@ -285,4 +285,43 @@ impl Handle {
             },
         )
     }
+
+    /// Make a restored appliance one of its own.
+    ///
+    /// The library restores the appliance from a template where it can, and calls this before
+    /// anything else: every clone of the template would otherwise have the same clock, make the same
+    /// random numbers, and know of no drives.  An appliance that does not have this function is
+    /// booted.
+    ///
+    /// # Arguments
+    ///
+    /// * `seconds`: time of the host since 1970
+    /// * `nanoseconds`: and the part of a second
+    /// * `entropy`: random bytes of the host
+    /// * `ndrives`: number of drives that were added
+    ///
+    /// See also [`launch`](Self::launch).
+    pub fn internal_resume(
+        &self,
+        seconds: i64,
+        nanoseconds: i32,
+        entropy: &[u8],
+        ndrives: i32,
+    ) -> Result<()> {
+        self.action(
+            &Action { name: "internal_resume", config_only: false },
+            |t| {
+                t.int64(seconds);
+                t.int(nanoseconds);
+                t.bytes(entropy);
+                t.int(ndrives);
+            },
+            || {
+                let args =
+                    InternalResumeArgs { seconds, nanoseconds, entropy: entropy.to_vec(), ndrives };
+                let wire::Nothing = self.call(Procedure::InternalResume, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
 }

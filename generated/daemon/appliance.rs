@@ -53,3 +53,9 @@ pub(super) fn internal_exit(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     crate::appliance::internal_exit(cx)?;
     Ok(Reply::empty())
 }
+
+pub(super) fn internal_resume(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: InternalResumeArgs = call.decode()?;
+    crate::appliance::internal_resume(cx, a.seconds, a.nanoseconds, &a.entropy, a.ndrives)?;
+    Ok(Reply::empty())
+}

@@ -159,6 +159,7 @@ pub(crate) const TABLE: &[(u32, &str, Stub)] = &[
     (475, "file_architecture", file::file_architecture),
     (476, "list_filesystems", filesystem::list_filesystems),
     (511, "internal_readdir", directory::internal_readdir),
+    (4096, "internal_resume", appliance::internal_resume),
 ];
 
 /// Something that an appliance may lack.

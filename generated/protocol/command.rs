@@ -14,7 +14,7 @@ pub struct CommandArgs {
 
 impl<Out: Write> Pack<Out> for CommandArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_text_list(&self.arguments, out)?)
+        xdr::pack_text_list(&self.arguments, out)
     }
 }
 
@@ -36,7 +36,7 @@ pub struct CommandRet {
 
 impl<Out: Write> Pack<Out> for CommandRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.output, out)?)
+        xdr::pack_bytes(&self.output, out)
     }
 }
 
@@ -58,7 +58,7 @@ pub struct CommandLinesArgs {
 
 impl<Out: Write> Pack<Out> for CommandLinesArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_text_list(&self.arguments, out)?)
+        xdr::pack_text_list(&self.arguments, out)
     }
 }
 
@@ -80,7 +80,7 @@ pub struct CommandLinesRet {
 
 impl<Out: Write> Pack<Out> for CommandLinesRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_text_list(&self.lines, out)?)
+        xdr::pack_text_list(&self.lines, out)
     }
 }
 
@@ -102,7 +102,7 @@ pub struct ShArgs {
 
 impl<Out: Write> Pack<Out> for ShArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.command, out)?)
+        xdr::pack_bytes(&self.command, out)
     }
 }
 
@@ -124,7 +124,7 @@ pub struct ShRet {
 
 impl<Out: Write> Pack<Out> for ShRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.output, out)?)
+        xdr::pack_bytes(&self.output, out)
     }
 }
 
@@ -146,7 +146,7 @@ pub struct ShLinesArgs {
 
 impl<Out: Write> Pack<Out> for ShLinesArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.command, out)?)
+        xdr::pack_bytes(&self.command, out)
     }
 }
 
@@ -168,7 +168,7 @@ pub struct ShLinesRet {
 
 impl<Out: Write> Pack<Out> for ShLinesRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_text_list(&self.lines, out)?)
+        xdr::pack_text_list(&self.lines, out)
     }
 }
 

@@ -14,7 +14,7 @@ pub struct ListDevicesRet {
 
 impl<Out: Write> Pack<Out> for ListDevicesRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_text_list(&self.devices, out)?)
+        xdr::pack_text_list(&self.devices, out)
     }
 }
 
@@ -36,7 +36,7 @@ pub struct NrDevicesRet {
 
 impl<Out: Write> Pack<Out> for NrDevicesRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.nrdisks.pack(out)?)
+        self.nrdisks.pack(out)
     }
 }
 
@@ -58,7 +58,7 @@ pub struct BlockdevGetsize64Args {
 
 impl<Out: Write> Pack<Out> for BlockdevGetsize64Args {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?)
+        xdr::pack_bytes(&self.device, out)
     }
 }
 
@@ -80,7 +80,7 @@ pub struct BlockdevGetsize64Ret {
 
 impl<Out: Write> Pack<Out> for BlockdevGetsize64Ret {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.sizeinbytes.pack(out)?)
+        self.sizeinbytes.pack(out)
     }
 }
 
@@ -102,7 +102,7 @@ pub struct BlockdevGetszArgs {
 
 impl<Out: Write> Pack<Out> for BlockdevGetszArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?)
+        xdr::pack_bytes(&self.device, out)
     }
 }
 
@@ -124,7 +124,7 @@ pub struct BlockdevGetszRet {
 
 impl<Out: Write> Pack<Out> for BlockdevGetszRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.sizeinsectors.pack(out)?)
+        self.sizeinsectors.pack(out)
     }
 }
 
@@ -146,7 +146,7 @@ pub struct BlockdevGetssArgs {
 
 impl<Out: Write> Pack<Out> for BlockdevGetssArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?)
+        xdr::pack_bytes(&self.device, out)
     }
 }
 
@@ -168,7 +168,7 @@ pub struct BlockdevGetssRet {
 
 impl<Out: Write> Pack<Out> for BlockdevGetssRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.sectorsize.pack(out)?)
+        self.sectorsize.pack(out)
     }
 }
 
@@ -190,7 +190,7 @@ pub struct BlockdevGetbszArgs {
 
 impl<Out: Write> Pack<Out> for BlockdevGetbszArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?)
+        xdr::pack_bytes(&self.device, out)
     }
 }
 
@@ -212,7 +212,7 @@ pub struct BlockdevGetbszRet {
 
 impl<Out: Write> Pack<Out> for BlockdevGetbszRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.blocksize.pack(out)?)
+        self.blocksize.pack(out)
     }
 }
 
@@ -234,7 +234,7 @@ pub struct BlockdevGetroArgs {
 
 impl<Out: Write> Pack<Out> for BlockdevGetroArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?)
+        xdr::pack_bytes(&self.device, out)
     }
 }
 
@@ -256,7 +256,7 @@ pub struct BlockdevGetroRet {
 
 impl<Out: Write> Pack<Out> for BlockdevGetroRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.ro.pack(out)?)
+        self.ro.pack(out)
     }
 }
 
@@ -278,7 +278,7 @@ pub struct BlockdevSetroArgs {
 
 impl<Out: Write> Pack<Out> for BlockdevSetroArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?)
+        xdr::pack_bytes(&self.device, out)
     }
 }
 
@@ -300,7 +300,7 @@ pub struct BlockdevSetrwArgs {
 
 impl<Out: Write> Pack<Out> for BlockdevSetrwArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?)
+        xdr::pack_bytes(&self.device, out)
     }
 }
 
@@ -322,7 +322,7 @@ pub struct BlockdevFlushbufsArgs {
 
 impl<Out: Write> Pack<Out> for BlockdevFlushbufsArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?)
+        xdr::pack_bytes(&self.device, out)
     }
 }
 
@@ -344,7 +344,7 @@ pub struct BlockdevRereadptArgs {
 
 impl<Out: Write> Pack<Out> for BlockdevRereadptArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?)
+        xdr::pack_bytes(&self.device, out)
     }
 }
 
@@ -366,7 +366,7 @@ pub struct ZeroDeviceArgs {
 
 impl<Out: Write> Pack<Out> for ZeroDeviceArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?)
+        xdr::pack_bytes(&self.device, out)
     }
 }
 

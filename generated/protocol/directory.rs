@@ -14,7 +14,7 @@ pub struct MkdirArgs {
 
 impl<Out: Write> Pack<Out> for MkdirArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)?)
+        xdr::pack_bytes(&self.path, out)
     }
 }
 
@@ -36,7 +36,7 @@ pub struct MkdirPArgs {
 
 impl<Out: Write> Pack<Out> for MkdirPArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)?)
+        xdr::pack_bytes(&self.path, out)
     }
 }
 
@@ -83,7 +83,7 @@ pub struct MkdtempArgs {
 
 impl<Out: Write> Pack<Out> for MkdtempArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.tmpl, out)?)
+        xdr::pack_bytes(&self.tmpl, out)
     }
 }
 
@@ -105,7 +105,7 @@ pub struct MkdtempRet {
 
 impl<Out: Write> Pack<Out> for MkdtempRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.dir, out)?)
+        xdr::pack_bytes(&self.dir, out)
     }
 }
 
@@ -127,7 +127,7 @@ pub struct RmdirArgs {
 
 impl<Out: Write> Pack<Out> for RmdirArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)?)
+        xdr::pack_bytes(&self.path, out)
     }
 }
 
@@ -149,7 +149,7 @@ pub struct Ls0Args {
 
 impl<Out: Write> Pack<Out> for Ls0Args {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.dir, out)?)
+        xdr::pack_bytes(&self.dir, out)
     }
 }
 
@@ -171,7 +171,7 @@ pub struct LlArgs {
 
 impl<Out: Write> Pack<Out> for LlArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.directory, out)?)
+        xdr::pack_bytes(&self.directory, out)
     }
 }
 
@@ -193,7 +193,7 @@ pub struct LlRet {
 
 impl<Out: Write> Pack<Out> for LlRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.listing, out)?)
+        xdr::pack_bytes(&self.listing, out)
     }
 }
 
@@ -215,7 +215,7 @@ pub struct InternalReaddirArgs {
 
 impl<Out: Write> Pack<Out> for InternalReaddirArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.dir, out)?)
+        xdr::pack_bytes(&self.dir, out)
     }
 }
 
@@ -237,7 +237,7 @@ pub struct Find0Args {
 
 impl<Out: Write> Pack<Out> for Find0Args {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.directory, out)?)
+        xdr::pack_bytes(&self.directory, out)
     }
 }
 
@@ -259,7 +259,7 @@ pub struct DuArgs {
 
 impl<Out: Write> Pack<Out> for DuArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)?)
+        xdr::pack_bytes(&self.path, out)
     }
 }
 
@@ -281,7 +281,7 @@ pub struct DuRet {
 
 impl<Out: Write> Pack<Out> for DuRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.sizekb.pack(out)?)
+        self.sizekb.pack(out)
     }
 }
 

@@ -15,7 +15,7 @@ pub struct TouchArgs {
 
 impl<Out: Write> Pack<Out> for TouchArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)?)
+        xdr::pack_bytes(&self.path, out)
     }
 }
 
@@ -95,7 +95,7 @@ pub struct PreadRet {
 
 impl<Out: Write> Pack<Out> for PreadRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.content, out)?)
+        xdr::pack_bytes(&self.content, out)
     }
 }
 
@@ -147,7 +147,7 @@ pub struct PwriteRet {
 
 impl<Out: Write> Pack<Out> for PwriteRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.nbytes.pack(out)?)
+        self.nbytes.pack(out)
     }
 }
 
@@ -169,7 +169,7 @@ pub struct RmArgs {
 
 impl<Out: Write> Pack<Out> for RmArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)?)
+        xdr::pack_bytes(&self.path, out)
     }
 }
 
@@ -191,7 +191,7 @@ pub struct RmFArgs {
 
 impl<Out: Write> Pack<Out> for RmFArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)?)
+        xdr::pack_bytes(&self.path, out)
     }
 }
 
@@ -213,7 +213,7 @@ pub struct RmRfArgs {
 
 impl<Out: Write> Pack<Out> for RmRfArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)?)
+        xdr::pack_bytes(&self.path, out)
     }
 }
 
@@ -335,7 +335,7 @@ pub struct TruncateArgs {
 
 impl<Out: Write> Pack<Out> for TruncateArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)?)
+        xdr::pack_bytes(&self.path, out)
     }
 }
 
@@ -382,7 +382,7 @@ pub struct FilesizeArgs {
 
 impl<Out: Write> Pack<Out> for FilesizeArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.file, out)?)
+        xdr::pack_bytes(&self.file, out)
     }
 }
 
@@ -404,7 +404,7 @@ pub struct FilesizeRet {
 
 impl<Out: Write> Pack<Out> for FilesizeRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.size.pack(out)?)
+        self.size.pack(out)
     }
 }
 
@@ -426,7 +426,7 @@ pub struct FileArgs {
 
 impl<Out: Write> Pack<Out> for FileArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)?)
+        xdr::pack_bytes(&self.path, out)
     }
 }
 
@@ -448,7 +448,7 @@ pub struct FileRet {
 
 impl<Out: Write> Pack<Out> for FileRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.description, out)?)
+        xdr::pack_bytes(&self.description, out)
     }
 }
 
@@ -470,7 +470,7 @@ pub struct UploadArgs {
 
 impl<Out: Write> Pack<Out> for UploadArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.remotefilename, out)?)
+        xdr::pack_bytes(&self.remotefilename, out)
     }
 }
 
@@ -492,7 +492,7 @@ pub struct DownloadArgs {
 
 impl<Out: Write> Pack<Out> for DownloadArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.remotefilename, out)?)
+        xdr::pack_bytes(&self.remotefilename, out)
     }
 }
 
@@ -594,7 +594,7 @@ pub struct ChecksumRet {
 
 impl<Out: Write> Pack<Out> for ChecksumRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.checksum, out)?)
+        xdr::pack_bytes(&self.checksum, out)
     }
 }
 
@@ -616,7 +616,7 @@ pub struct FileArchitectureArgs {
 
 impl<Out: Write> Pack<Out> for FileArchitectureArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.filename, out)?)
+        xdr::pack_bytes(&self.filename, out)
     }
 }
 
@@ -638,7 +638,7 @@ pub struct FileArchitectureRet {
 
 impl<Out: Write> Pack<Out> for FileArchitectureRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.arch, out)?)
+        xdr::pack_bytes(&self.arch, out)
     }
 }
 

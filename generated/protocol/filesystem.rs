@@ -14,7 +14,7 @@ pub struct ListFilesystemsRet {
 
 impl<Out: Write> Pack<Out> for ListFilesystemsRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_text_list(&self.fses, out)?)
+        xdr::pack_text_list(&self.fses, out)
     }
 }
 
@@ -82,7 +82,7 @@ pub struct VfsTypeArgs {
 
 impl<Out: Write> Pack<Out> for VfsTypeArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.mountable, out)?)
+        xdr::pack_bytes(&self.mountable, out)
     }
 }
 
@@ -104,7 +104,7 @@ pub struct VfsTypeRet {
 
 impl<Out: Write> Pack<Out> for VfsTypeRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.fstype, out)?)
+        xdr::pack_bytes(&self.fstype, out)
     }
 }
 
@@ -126,7 +126,7 @@ pub struct VfsLabelArgs {
 
 impl<Out: Write> Pack<Out> for VfsLabelArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.mountable, out)?)
+        xdr::pack_bytes(&self.mountable, out)
     }
 }
 
@@ -148,7 +148,7 @@ pub struct VfsLabelRet {
 
 impl<Out: Write> Pack<Out> for VfsLabelRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.label, out)?)
+        xdr::pack_bytes(&self.label, out)
     }
 }
 
@@ -170,7 +170,7 @@ pub struct VfsUuidArgs {
 
 impl<Out: Write> Pack<Out> for VfsUuidArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.mountable, out)?)
+        xdr::pack_bytes(&self.mountable, out)
     }
 }
 
@@ -192,7 +192,7 @@ pub struct VfsUuidRet {
 
 impl<Out: Write> Pack<Out> for VfsUuidRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.uuid, out)?)
+        xdr::pack_bytes(&self.uuid, out)
     }
 }
 
@@ -264,7 +264,7 @@ pub struct BlkidArgs {
 
 impl<Out: Write> Pack<Out> for BlkidArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?)
+        xdr::pack_bytes(&self.device, out)
     }
 }
 
@@ -286,7 +286,7 @@ pub struct BlkidRet {
 
 impl<Out: Write> Pack<Out> for BlkidRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_text_list(&self.info, out)?)
+        xdr::pack_text_list(&self.info, out)
     }
 }
 
@@ -308,7 +308,7 @@ pub struct WipefsArgs {
 
 impl<Out: Write> Pack<Out> for WipefsArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?)
+        xdr::pack_bytes(&self.device, out)
     }
 }
 

@@ -15,7 +15,7 @@ pub struct PvcreateArgs {
 
 impl<Out: Write> Pack<Out> for PvcreateArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?)
+        xdr::pack_bytes(&self.device, out)
     }
 }
 
@@ -92,7 +92,7 @@ pub struct PvsRet {
 
 impl<Out: Write> Pack<Out> for PvsRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_text_list(&self.physvols, out)?)
+        xdr::pack_text_list(&self.physvols, out)
     }
 }
 
@@ -114,7 +114,7 @@ pub struct VgsRet {
 
 impl<Out: Write> Pack<Out> for VgsRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_text_list(&self.volgroups, out)?)
+        xdr::pack_text_list(&self.volgroups, out)
     }
 }
 
@@ -136,7 +136,7 @@ pub struct LvsRet {
 
 impl<Out: Write> Pack<Out> for LvsRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_text_list(&self.logvols, out)?)
+        xdr::pack_text_list(&self.logvols, out)
     }
 }
 
@@ -158,7 +158,7 @@ pub struct PvsFullRet {
 
 impl<Out: Write> Pack<Out> for PvsFullRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_list(&self.physvols, out)?)
+        xdr::pack_list(&self.physvols, out)
     }
 }
 
@@ -180,7 +180,7 @@ pub struct VgsFullRet {
 
 impl<Out: Write> Pack<Out> for VgsFullRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_list(&self.volgroups, out)?)
+        xdr::pack_list(&self.volgroups, out)
     }
 }
 
@@ -202,7 +202,7 @@ pub struct LvsFullRet {
 
 impl<Out: Write> Pack<Out> for LvsFullRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_list(&self.logvols, out)?)
+        xdr::pack_list(&self.logvols, out)
     }
 }
 
@@ -249,7 +249,7 @@ pub struct VgActivateAllArgs {
 
 impl<Out: Write> Pack<Out> for VgActivateAllArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.activate.pack(out)?)
+        self.activate.pack(out)
     }
 }
 
@@ -271,7 +271,7 @@ pub struct LvremoveArgs {
 
 impl<Out: Write> Pack<Out> for LvremoveArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?)
+        xdr::pack_bytes(&self.device, out)
     }
 }
 
@@ -293,7 +293,7 @@ pub struct VgremoveArgs {
 
 impl<Out: Write> Pack<Out> for VgremoveArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.vgname, out)?)
+        xdr::pack_bytes(&self.vgname, out)
     }
 }
 
@@ -315,7 +315,7 @@ pub struct PvremoveArgs {
 
 impl<Out: Write> Pack<Out> for PvremoveArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?)
+        xdr::pack_bytes(&self.device, out)
     }
 }
 

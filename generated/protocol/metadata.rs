@@ -15,7 +15,7 @@ pub struct StatnsArgs {
 
 impl<Out: Write> Pack<Out> for StatnsArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)?)
+        xdr::pack_bytes(&self.path, out)
     }
 }
 
@@ -37,7 +37,7 @@ pub struct StatnsRet {
 
 impl<Out: Write> Pack<Out> for StatnsRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.statbuf.pack(out)?)
+        self.statbuf.pack(out)
     }
 }
 
@@ -59,7 +59,7 @@ pub struct LstatnsArgs {
 
 impl<Out: Write> Pack<Out> for LstatnsArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)?)
+        xdr::pack_bytes(&self.path, out)
     }
 }
 
@@ -81,7 +81,7 @@ pub struct LstatnsRet {
 
 impl<Out: Write> Pack<Out> for LstatnsRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.statbuf.pack(out)?)
+        self.statbuf.pack(out)
     }
 }
 
@@ -128,7 +128,7 @@ pub struct InternalLstatnslistRet {
 
 impl<Out: Write> Pack<Out> for InternalLstatnslistRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_list(&self.statbufs, out)?)
+        xdr::pack_list(&self.statbufs, out)
     }
 }
 
@@ -150,7 +150,7 @@ pub struct StatvfsArgs {
 
 impl<Out: Write> Pack<Out> for StatvfsArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)?)
+        xdr::pack_bytes(&self.path, out)
     }
 }
 
@@ -172,7 +172,7 @@ pub struct StatvfsRet {
 
 impl<Out: Write> Pack<Out> for StatvfsRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.statbuf.pack(out)?)
+        self.statbuf.pack(out)
     }
 }
 
@@ -194,7 +194,7 @@ pub struct ExistsArgs {
 
 impl<Out: Write> Pack<Out> for ExistsArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)?)
+        xdr::pack_bytes(&self.path, out)
     }
 }
 
@@ -216,7 +216,7 @@ pub struct ExistsRet {
 
 impl<Out: Write> Pack<Out> for ExistsRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.existsflag.pack(out)?)
+        self.existsflag.pack(out)
     }
 }
 
@@ -263,7 +263,7 @@ pub struct IsFileRet {
 
 impl<Out: Write> Pack<Out> for IsFileRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.fileflag.pack(out)?)
+        self.fileflag.pack(out)
     }
 }
 
@@ -310,7 +310,7 @@ pub struct IsDirRet {
 
 impl<Out: Write> Pack<Out> for IsDirRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.dirflag.pack(out)?)
+        self.dirflag.pack(out)
     }
 }
 
@@ -332,7 +332,7 @@ pub struct IsSymlinkArgs {
 
 impl<Out: Write> Pack<Out> for IsSymlinkArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)?)
+        xdr::pack_bytes(&self.path, out)
     }
 }
 
@@ -354,7 +354,7 @@ pub struct IsSymlinkRet {
 
 impl<Out: Write> Pack<Out> for IsSymlinkRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.flag.pack(out)?)
+        self.flag.pack(out)
     }
 }
 
@@ -401,7 +401,7 @@ pub struct IsFifoRet {
 
 impl<Out: Write> Pack<Out> for IsFifoRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.flag.pack(out)?)
+        self.flag.pack(out)
     }
 }
 
@@ -448,7 +448,7 @@ pub struct IsSocketRet {
 
 impl<Out: Write> Pack<Out> for IsSocketRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.flag.pack(out)?)
+        self.flag.pack(out)
     }
 }
 
@@ -495,7 +495,7 @@ pub struct IsChardevRet {
 
 impl<Out: Write> Pack<Out> for IsChardevRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.flag.pack(out)?)
+        self.flag.pack(out)
     }
 }
 
@@ -542,7 +542,7 @@ pub struct IsBlockdevRet {
 
 impl<Out: Write> Pack<Out> for IsBlockdevRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.flag.pack(out)?)
+        self.flag.pack(out)
     }
 }
 
@@ -783,7 +783,7 @@ pub struct ReadlinkArgs {
 
 impl<Out: Write> Pack<Out> for ReadlinkArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)?)
+        xdr::pack_bytes(&self.path, out)
     }
 }
 
@@ -805,7 +805,7 @@ pub struct ReadlinkRet {
 
 impl<Out: Write> Pack<Out> for ReadlinkRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.link, out)?)
+        xdr::pack_bytes(&self.link, out)
     }
 }
 
@@ -827,7 +827,7 @@ pub struct RealpathArgs {
 
 impl<Out: Write> Pack<Out> for RealpathArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)?)
+        xdr::pack_bytes(&self.path, out)
     }
 }
 
@@ -849,7 +849,7 @@ pub struct RealpathRet {
 
 impl<Out: Write> Pack<Out> for RealpathRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.rpath, out)?)
+        xdr::pack_bytes(&self.rpath, out)
     }
 }
 
@@ -871,7 +871,7 @@ pub struct DfRet {
 
 impl<Out: Write> Pack<Out> for DfRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.output, out)?)
+        xdr::pack_bytes(&self.output, out)
     }
 }
 
@@ -893,7 +893,7 @@ pub struct DfHRet {
 
 impl<Out: Write> Pack<Out> for DfHRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.output, out)?)
+        xdr::pack_bytes(&self.output, out)
     }
 }
 

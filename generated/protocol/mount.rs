@@ -159,7 +159,7 @@ pub struct MountsRet {
 
 impl<Out: Write> Pack<Out> for MountsRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_text_list(&self.devices, out)?)
+        xdr::pack_text_list(&self.devices, out)
     }
 }
 
@@ -181,7 +181,7 @@ pub struct MountpointsRet {
 
 impl<Out: Write> Pack<Out> for MountpointsRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_text_list(&self.mps, out)?)
+        xdr::pack_text_list(&self.mps, out)
     }
 }
 
@@ -203,7 +203,7 @@ pub struct MkmountpointArgs {
 
 impl<Out: Write> Pack<Out> for MkmountpointArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.exemptpath, out)?)
+        xdr::pack_bytes(&self.exemptpath, out)
     }
 }
 
@@ -225,7 +225,7 @@ pub struct RmmountpointArgs {
 
 impl<Out: Write> Pack<Out> for RmmountpointArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.exemptpath, out)?)
+        xdr::pack_bytes(&self.exemptpath, out)
     }
 }
 
@@ -247,7 +247,7 @@ pub struct InternalParseMountableArgs {
 
 impl<Out: Write> Pack<Out> for InternalParseMountableArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.mountable, out)?)
+        xdr::pack_bytes(&self.mountable, out)
     }
 }
 
@@ -269,7 +269,7 @@ pub struct InternalParseMountableRet {
 
 impl<Out: Write> Pack<Out> for InternalParseMountableRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.mountable.pack(out)?)
+        self.mountable.pack(out)
     }
 }
 

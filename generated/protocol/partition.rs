@@ -15,7 +15,7 @@ pub struct ListPartitionsRet {
 
 impl<Out: Write> Pack<Out> for ListPartitionsRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_text_list(&self.partitions, out)?)
+        xdr::pack_text_list(&self.partitions, out)
     }
 }
 
@@ -146,7 +146,7 @@ pub struct PartListArgs {
 
 impl<Out: Write> Pack<Out> for PartListArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?)
+        xdr::pack_bytes(&self.device, out)
     }
 }
 
@@ -168,7 +168,7 @@ pub struct PartListRet {
 
 impl<Out: Write> Pack<Out> for PartListRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_list(&self.partitions, out)?)
+        xdr::pack_list(&self.partitions, out)
     }
 }
 
@@ -190,7 +190,7 @@ pub struct PartGetParttypeArgs {
 
 impl<Out: Write> Pack<Out> for PartGetParttypeArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?)
+        xdr::pack_bytes(&self.device, out)
     }
 }
 
@@ -212,7 +212,7 @@ pub struct PartGetParttypeRet {
 
 impl<Out: Write> Pack<Out> for PartGetParttypeRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.parttype, out)?)
+        xdr::pack_bytes(&self.parttype, out)
     }
 }
 
@@ -289,7 +289,7 @@ pub struct PartGetBootableRet {
 
 impl<Out: Write> Pack<Out> for PartGetBootableRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.bootable.pack(out)?)
+        self.bootable.pack(out)
     }
 }
 
@@ -364,7 +364,7 @@ pub struct PartGetMbrIdRet {
 
 impl<Out: Write> Pack<Out> for PartGetMbrIdRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.idbyte.pack(out)?)
+        self.idbyte.pack(out)
     }
 }
 
@@ -441,7 +441,7 @@ pub struct PartGetNameRet {
 
 impl<Out: Write> Pack<Out> for PartGetNameRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.name, out)?)
+        xdr::pack_bytes(&self.name, out)
     }
 }
 
@@ -463,7 +463,7 @@ pub struct PartToDevArgs {
 
 impl<Out: Write> Pack<Out> for PartToDevArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.partition, out)?)
+        xdr::pack_bytes(&self.partition, out)
     }
 }
 
@@ -485,7 +485,7 @@ pub struct PartToDevRet {
 
 impl<Out: Write> Pack<Out> for PartToDevRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?)
+        xdr::pack_bytes(&self.device, out)
     }
 }
 
@@ -507,7 +507,7 @@ pub struct PartToPartnumArgs {
 
 impl<Out: Write> Pack<Out> for PartToPartnumArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.partition, out)?)
+        xdr::pack_bytes(&self.partition, out)
     }
 }
 
@@ -529,7 +529,7 @@ pub struct PartToPartnumRet {
 
 impl<Out: Write> Pack<Out> for PartToPartnumRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.partnum.pack(out)?)
+        self.partnum.pack(out)
     }
 }
 

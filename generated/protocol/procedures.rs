@@ -272,6 +272,8 @@ pub enum Procedure {
     ListFilesystems = 476,
     /// `internal_readdir`
     InternalReaddir = 511,
+    /// `internal_resume`
+    InternalResume = 4096,
 }
 
 impl Procedure {
@@ -411,6 +413,7 @@ impl Procedure {
         Self::FileArchitecture,
         Self::ListFilesystems,
         Self::InternalReaddir,
+        Self::InternalResume,
     ];
 
     /// The name of the function.
@@ -550,6 +553,7 @@ impl Procedure {
             Self::FileArchitecture => "file_architecture",
             Self::ListFilesystems => "list_filesystems",
             Self::InternalReaddir => "internal_readdir",
+            Self::InternalResume => "internal_resume",
         }
     }
 }

@@ -131,4 +131,27 @@ impl GuestFS {
     fn internal_exit(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.internal_exit())
     }
+
+    /// make a restored appliance one of its own
+    ///
+    /// The library restores the appliance from a template where it can, and calls this before
+    /// anything else: every clone of the template would otherwise have the same clock, make the same
+    /// random numbers, and know of no drives.  An appliance that does not have this function is
+    /// booted.
+    ///
+    /// :param seconds: time of the host since 1970
+    /// :param nanoseconds: and the part of a second
+    /// :param entropy: random bytes of the host
+    /// :param ndrives: number of drives that were added
+    #[pyo3(signature = (seconds, nanoseconds, entropy, ndrives))]
+    fn internal_resume(
+        &self,
+        py: Python<'_>,
+        seconds: i64,
+        nanoseconds: i32,
+        entropy: Text,
+        ndrives: i32,
+    ) -> PyResult<Py<PyAny>> {
+        self.run(py, |g| g.internal_resume(seconds, nanoseconds, &entropy, ndrives))
+    }
 }

@@ -10,7 +10,7 @@ pub struct {{ type.rust }} {
 
 impl<Out: Write> Pack<Out> for {{ type.rust }} {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok({% for field in type.fields %}{% if not loop.first %} + {% endif %}{{ field.pack }}{% endfor %})
+        {{ type.pack }}
     }
 }
 

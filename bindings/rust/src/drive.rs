@@ -287,7 +287,8 @@ fn source(filename: &[u8], options: &AddDriveOptions) -> Result<Source> {
         } else if options.secret.is_some() {
             return Err(not_for("secret"));
         }
-        let path = Path::new(std::ffi::OsStr::from_bytes(filename));
+        let filename = crate::call::text("filename", filename)?;
+        let path = Path::new(std::ffi::OsStr::from_bytes(&filename));
         let path = std::path::absolute(path).map_err(|_| Error::invalid("filename", "is empty"))?;
         return Ok(Source::File(path));
     }

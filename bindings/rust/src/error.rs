@@ -37,7 +37,12 @@ impl Error {
     pub fn io(error: &io::Error, object: impl fmt::Display) -> Self {
         match error.raw_os_error() {
             Some(errno) => Self::system(Errno::from_raw(errno), object),
-            None => Self::new(Errno::EIO as i32, format!("{object}: {error}")),
+            None => {
+                // What the standard library refuses to pass to the system: a name with a NUL.
+                let invalid = error.kind() == io::ErrorKind::InvalidInput;
+                let errno = if invalid { Errno::EINVAL } else { Errno::EIO };
+                Self::new(errno as i32, format!("{object}: {error}"))
+            }
         }
     }
 

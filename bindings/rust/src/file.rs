@@ -53,7 +53,7 @@ pub(crate) fn write_append(g: &Handle, path: &[u8], content: &[u8]) -> Result<()
 fn as_file<T>(path: &[u8], call: impl FnOnce(BString) -> Result<T>) -> Result<T> {
     let path = text("path", path)?;
     if !path.starts_with(b"/dev/") {
-        return call(path);
+        return call(path).map_err(|err| err.renamed("remotefilename: ", "path: "));
     }
     call([b"/", path.as_slice()].concat().into()).map_err(|err| err.renamed("//dev/", "/dev/"))
 }

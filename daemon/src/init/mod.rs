@@ -4,7 +4,6 @@
 
 mod cmdline;
 mod network;
-mod uevent;
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -21,10 +20,10 @@ use rustix::mount::{MountFlags, mount, mount_move};
 use rustix::process::{chdir, chroot};
 
 use self::cmdline::Options;
-use self::uevent::Uevents;
 use crate::ctx::Ctx;
 use crate::dispatch::serve_table;
 use crate::error::{About, Errno, Error, Result};
+use crate::uevent::Uevents;
 use crate::{device_name, generated, mount as mounts, system, volumes};
 
 /// Where the guest's filesystems are mounted.

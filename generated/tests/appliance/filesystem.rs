@@ -57,9 +57,9 @@ fn list_filesystems_one_of_everything() {
     );
 }
 
-// list_filesystems: subvolumes of btrfs
+// list_filesystems: btrfs that has no subvolumes
 #[test]
-fn list_filesystems_subvolumes_of_btrfs() {
+fn list_filesystems_btrfs_that_has_no_subvolumes() {
     let Some(case) = Case::start(Disk::Blank, &[]) else { return };
     let g = case.handle();
     step("mkfs", g.mkfs(b"btrfs".as_slice(), b"/dev/sda".as_slice(), &MkfsOptions::default()));
@@ -183,7 +183,7 @@ fn mkfs_fat() {
             b"vfat".as_slice(),
             b"/dev/sda".as_slice(),
             &MkfsOptions {
-                blocksize: Some(8192),
+                blocksize: Some(4096),
                 label: Some(b"ESP".as_slice().into()),
                 ..Default::default()
             },

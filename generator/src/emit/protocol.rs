@@ -28,6 +28,8 @@ struct Type {
     xdr: String,
     eq: bool,
     fields: Vec<Member>,
+    /// The expression that encodes all fields.
+    pack: String,
 }
 
 #[derive(Serialize)]
@@ -143,16 +145,28 @@ fn imports(types: &[Type]) -> Vec<&'static str> {
     .collect()
 }
 
+/// The sum of what the fields take up.
+fn pack(fields: &[Member]) -> String {
+    match fields {
+        [field] => field.pack.clone(),
+        _ => {
+            let terms: Vec<_> = fields.iter().map(|it| format!("{}?", it.pack)).collect();
+            format!("Ok({})", terms.join(" + "))
+        }
+    }
+}
+
 fn structure(name: &str, doc: &str, fields: &[Field]) -> Type {
+    let eq = !fields.iter().any(|field| field.ty == FieldType::Percent);
+    let member = |it: &Field| member(&it.name, &it.doc, field_wire(it.ty));
+    let fields: Vec<Member> = fields.iter().map(member).collect();
     Type {
         doc: comment(&markdown(doc), "///"),
         rust: camel(name),
         xdr: format!("guestfs_int_{name}"),
-        eq: !fields.iter().any(|field| field.ty == FieldType::Percent),
-        fields: fields
-            .iter()
-            .map(|field| member(&field.name, &field.doc, field_wire(field.ty)))
-            .collect(),
+        eq,
+        pack: pack(&fields),
+        fields,
     }
 }
 
@@ -170,6 +184,7 @@ fn message_types(function: &Function) -> Vec<Type> {
             rust: camel(name) + "Args",
             xdr: format!("guestfs_{name}_args"),
             eq: true,
+            pack: pack(&args),
             fields: args,
         });
     }
@@ -178,12 +193,14 @@ fn message_types(function: &Function) -> Vec<Type> {
         let doc = function.result.as_deref().unwrap_or_default();
         // An LV's percentages are floats.
         let eq = !matches!(wire, Wire::Struct(_) | Wire::StructList(_));
+        let fields = vec![member(result, doc, wire)];
         types.push(Type {
             doc: format!("/// Result of `{name}`.\n"),
             rust: camel(name) + "Ret",
             xdr: format!("guestfs_{name}_ret"),
             eq,
-            fields: vec![member(result, doc, wire)],
+            pack: pack(&fields),
+            fields,
         });
     }
     types
@@ -193,18 +210,18 @@ fn member(name: &str, doc: &str, wire: Wire) -> Member {
     let ident = rust(name);
     let of = |function: &str| {
         (
-            format!("xdr::pack_{function}(&self.{ident}, out)?"),
+            format!("xdr::pack_{function}(&self.{ident}, out)"),
             format!("xdr::unpack_{function}(input)?"),
         )
     };
     let by_value = |function: &str| {
         (
-            format!("xdr::pack_{function}(self.{ident}, out)?"),
+            format!("xdr::pack_{function}(self.{ident}, out)"),
             format!("xdr::unpack_{function}(input)?"),
         )
     };
     let plain = |ty: &str| {
-        (ty.to_owned(), (format!("self.{ident}.pack(out)?"), format!("{ty}::unpack(input)?")))
+        (ty.to_owned(), (format!("self.{ident}.pack(out)"), format!("{ty}::unpack(input)?")))
     };
     let (rust_type, (pack, unpack)) = match &wire {
         Wire::Bool => plain("bool"),
@@ -217,7 +234,7 @@ fn member(name: &str, doc: &str, wire: Wire) -> Member {
         Wire::Text => (
             "BString".to_owned(),
             (
-                format!("xdr::pack_bytes(&self.{ident}, out)?"),
+                format!("xdr::pack_bytes(&self.{ident}, out)"),
                 "xdr::unpack_text(input)?".to_owned(),
             ),
         ),
@@ -225,7 +242,7 @@ fn member(name: &str, doc: &str, wire: Wire) -> Member {
         Wire::Opaque => (
             "Vec<u8>".to_owned(),
             (
-                format!("xdr::pack_bytes(&self.{ident}, out)?"),
+                format!("xdr::pack_bytes(&self.{ident}, out)"),
                 "xdr::unpack_bytes(input, MESSAGE_MAX)?".to_owned(),
             ),
         ),

@@ -26,7 +26,7 @@ pub(super) fn remembered<E>(
     if let Some(fact) = MEMORY.lock().get(key) {
         return Ok(fact.clone());
     }
-    let file = private_directory(cachedir).map(|it| it.join(file_name(key)));
+    let file = private_directory(cachedir).map(|it| it.join(file_name("fact", key)));
     let read = file.as_ref().ok().and_then(|it| fs::read_to_string(it).ok());
     // The name of the file is a hash: the key in the file decides.
     let known = read.and_then(|it| it.strip_prefix(&format!("{key}\n")).map(str::to_owned));
@@ -53,7 +53,7 @@ pub(super) fn identity(file: &Path) -> io::Result<String> {
 
 /// `cachedir/.guestfs-UID`: a cache directory is usually shared, and what another user could
 /// have put there isn't believed.
-fn private_directory(cachedir: &Path) -> io::Result<PathBuf> {
+pub(super) fn private_directory(cachedir: &Path) -> io::Result<PathBuf> {
     let uid = geteuid().as_raw();
     let directory = cachedir.join(format!(".guestfs-{uid}"));
     match fs::DirBuilder::new().mode(0o700).create(&directory) {
@@ -67,10 +67,11 @@ fn private_directory(cachedir: &Path) -> io::Result<PathBuf> {
     Ok(directory)
 }
 
-fn file_name(key: &str) -> String {
+/// A name for what is kept under `key`.  It is a hash: what is kept has to hold the key itself.
+pub(super) fn file_name(kind: &str, key: &str) -> String {
     let mut hasher = DefaultHasher::new();
     key.hash(&mut hasher);
-    format!("fact-{:016x}", hasher.finish())
+    format!("{kind}-{:016x}", hasher.finish())
 }
 
 /// A reader sees the old content or the new, never a part.

@@ -5,10 +5,9 @@
 //! descriptors, and its end is noticed by `poll`.
 
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bstr::BString;
@@ -16,11 +15,10 @@ use guestfs_protocol::wire::LAUNCH_FLAG;
 use serde_json::json;
 
 use self::accel::Accel;
-use self::disks::Disks;
-use self::process::{Ended, Process, Setup};
-use self::qemu::{Plan, Sockets};
+use self::process::{Ended, Process};
 use self::qmp::Qmp;
 use self::report::{Fate, Tail};
+use self::start::Machine;
 use self::wait::readable;
 use crate::drive::Drive;
 use crate::error::{Error, Result};
@@ -36,6 +34,8 @@ mod qemu;
 mod qmp;
 mod report;
 mod search;
+mod start;
+mod template;
 mod wait;
 
 pub(crate) use self::process::{keep_across_exec, run_before_exec};
@@ -125,38 +125,18 @@ impl Appliance {
         if let Some(why) = why_not_kvm {
             say(log, format!("not using KVM: {why}"));
         }
-        let disks = Disks::prepare(&config.drives, &config.tmpdir)?;
-
-        let sockets = |it: io::Error| Error::io(&it, "socketpair");
-        let (channel, channel_of_qemu) = UnixStream::pair().map_err(sockets)?;
-        let (console, console_of_qemu) = UnixStream::pair().map_err(sockets)?;
-        let (qmp, qmp_of_qemu) = UnixStream::pair().map_err(sockets)?;
-        let args = qemu::arguments(&Plan {
-            config,
-            files: &files,
-            features: &features,
-            accel,
-            disks: &disks,
-            sockets: Sockets {
-                channel: channel_of_qemu.as_raw_fd(),
-                console: console_of_qemu.as_raw_fd(),
-                qmp: qmp_of_qemu.as_raw_fd(),
+        let machine = Machine { hv, files, features, accel };
+        let appliance = match machine.template(config, log) {
+            Some(template) => match machine.restore(config, &template, log) {
+                Ok(appliance) => appliance,
+                Err(why) => {
+                    // If it's the drives, booting will fail in the same way, and say so.
+                    say(log, format!("not restored from the template: {why}"));
+                    machine.boot(config, log)?
+                }
             },
-        });
-        log(LogKind::Library, &qemu::quoted(hv.as_os_str(), &args));
-        let mut inherit = vec![channel_of_qemu.into(), console_of_qemu.into(), qmp_of_qemu.into()];
-        inherit.extend(disks.sets);
-        inherit.extend(disks.others);
-        let setup = Setup { inherit, own_group: config.pgroup, dies_with_us: config.recovery_proc };
-        let mut command = Command::new(&hv);
-        command.args(args);
-        let process = Process::spawn(command, setup).map_err(|it| Error::io(&it, hv.display()))?;
-
-        let drives = config.drives.iter().map(Drive::name).collect();
-        let qmp = Qmp::new(qmp);
-        let mut appliance = Self { process, channel, console, qmp, tail: Tail::default(), drives };
-        log(progress(3), b"");
-        appliance.wait_until_ready(accel, log)?;
+            None => machine.boot(config, log)?,
+        };
         log(progress(12), b"");
         say(log, format!("appliance is ready after {} ms", started.elapsed().as_millis()));
         Ok(appliance)
@@ -214,14 +194,21 @@ impl Appliance {
         }
     }
 
+    /// Waits for the flag with which the daemon begins.
     fn wait_until_ready(&mut self, accel: Accel, log: Log<'_>) -> Result<()> {
         let patience = match accel {
             Accel::Kvm => BOOT_DEADLINE_KVM,
             Accel::Tcg => BOOT_DEADLINE_TCG,
         };
+        check_flag(&self.read(4, patience, log)?)
+    }
+
+    /// Reads so many bytes from the daemon, and meanwhile what the console has to say.
+    fn read(&mut self, size: usize, patience: Duration, log: Log<'_>) -> Result<Vec<u8>> {
         let deadline = Instant::now() + patience;
-        let mut flag = Vec::with_capacity(4);
-        loop {
+        let mut bytes = vec![0; size];
+        let mut filled = 0;
+        while filled < size {
             let fds = [self.channel.as_fd(), self.console.as_fd(), self.process.as_fd()];
             let polled = readable(fds, Some(deadline)).map_err(|it| Error::io(&it, "poll"))?;
             if polled == [false; 3] {
@@ -238,21 +225,18 @@ impl Appliance {
                 log(LogKind::Appliance, &chunk[..n_read]);
             }
             if polled[0] {
-                let mut chunk = [0; 4];
-                let n_read = self.channel.read(&mut chunk[flag.len()..]).unwrap_or(0);
+                let n_read = self.channel.read(&mut bytes[filled..]).unwrap_or(0);
                 if n_read == 0 {
                     return Err(Error::new(0, self.death_report()));
                 }
-                flag.extend_from_slice(&chunk[flag.len()..][..n_read]);
-                if flag.len() == chunk.len() {
-                    return check_flag(&flag);
-                }
+                filled += n_read;
             }
             // The console has been read to its end by now, or there was nothing left to read.
             if polled == [false, false, true] {
                 return Err(Error::new(0, self.death_report()));
             }
         }
+        Ok(bytes)
     }
 
     fn drain_console(&mut self) {

@@ -4,6 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
 
 use bstr::{BString, ByteSlice};
 use guestfs_protocol::wire::PORT_NAME;
@@ -23,10 +24,22 @@ pub(super) struct Plan<'a> {
     pub accel: Accel,
     pub disks: &'a Disks,
     pub sockets: Sockets,
+    pub memory: Memory<'a>,
+}
+
+/// Where the guest's memory is.
+#[derive(Clone, Copy)]
+pub(super) enum Memory<'a> {
+    /// Nowhere but in qemu.
+    Own,
+    /// In a file that becomes that of a template.
+    Saved(&'a Path),
+    /// As the file of a template has it, until it is changed; state of the devices is to come.
+    Restored(&'a Path),
 }
 
 /// qemu's ends of the connections to it, which it inherits.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Sockets {
     /// The port of the daemon.
     pub channel: RawFd,
@@ -39,14 +52,23 @@ const NETWORK: &str = "user,id=net,net=169.254.0.0/16";
 
 /// The arguments of qemu.
 pub(super) fn arguments(plan: &Plan<'_>) -> Vec<OsString> {
-    let Plan { config, files, features, accel, disks, sockets } = plan;
+    let Plan { config, files, features, accel, disks, sockets, memory } = plan;
     let mut args = Args::default();
     args.flags(["-nodefaults", "-no-user-config", "-no-reboot"]);
     args.option("-display", "none");
     if features.sandbox {
         args.option("-sandbox", sandbox(config));
     }
-    args.option("-machine", machine(features, *accel));
+    let mut machine = machine(features, *accel);
+    if let Memory::Saved(file) | Memory::Restored(file) = memory {
+        let share = matches!(memory, Memory::Saved(_));
+        args.option("-object", memory_backend(config, file, share).to_string());
+        machine.push_str(",memory-backend=memory");
+    }
+    if let Memory::Restored(_) = memory {
+        args.option("-incoming", "defer");
+    }
+    args.option("-machine", machine);
     args.option("-cpu", accel.cpu());
     args.option("-m", config.memsize_mb.to_string());
     args.option("-smp", config.smp.to_string());
@@ -184,6 +206,16 @@ fn kernel_command_line(config: &Config, accel: Accel) -> OsString {
     OsString::from_vec(bstr::join(" ", words))
 }
 
+fn memory_backend(config: &Config, file: &Path, share: bool) -> Value {
+    json!({
+        "qom-type": "memory-backend-file",
+        "id": "memory",
+        "size": i64::from(config.memsize_mb) << 20,
+        "mem-path": file.to_string_lossy(),
+        "share": share,
+    })
+}
+
 fn root(files: &Files) -> Value {
     let file = json!({"driver": "file", "filename": files.root.to_string_lossy()});
     json!({"driver": "raw", "node-name": "root", "read-only": true, "file": file})
@@ -234,6 +266,7 @@ mod tests {
             accel: Accel::Tcg,
             disks: &Disks { disks, ..Default::default() },
             sockets: Sockets { channel: 3, console: 4, qmp: 5 },
+            memory: Memory::Own,
         };
         let line = quoted("qemu".as_ref(), &arguments(&plan)).to_string();
         let options: Vec<_> = line.split(" -").skip(1).collect();

@@ -2,10 +2,12 @@
 //! Client of qemu's control socket: JSON requests and answers, one a line.
 
 use std::io::{self, Read, Write};
+use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde_json::{Value, json};
 
 use super::wait::readable;
@@ -33,17 +35,53 @@ impl Qmp {
         arguments: Value,
         deadline: Instant,
     ) -> io::Result<Value> {
+        self.negotiate(deadline)?;
+        self.roundtrip(command, arguments, deadline)
+    }
+
+    fn negotiate(&mut self, deadline: Instant) -> io::Result<()> {
         if !self.negotiated {
             // The greeting comes by itself; it is skipped like an event.
             self.roundtrip("qmp_capabilities", json!({}), deadline)?;
             self.negotiated = true;
         }
-        self.roundtrip(command, arguments, deadline)
+        Ok(())
+    }
+
+    /// Gives qemu a descriptor, which commands can then call by this name.
+    pub(super) fn give(&mut self, name: &str, fd: &impl AsFd, deadline: Instant) -> io::Result<()> {
+        self.negotiate(deadline)?;
+        let request = request("getfd", json!({"fdname": name}));
+        let fds = [fd.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        if !ancillary.push(SendAncillaryMessage::ScmRights(&fds)) {
+            return Err(io::Error::other("no room for a descriptor"));
+        }
+        let bytes = [io::IoSlice::new(request.as_bytes())];
+        // A socket with nothing in it takes a line at once.
+        let sent = sendmsg(&self.stream, &bytes, &mut ancillary, SendFlags::NOSIGNAL)?;
+        self.stream.write_all(&request.as_bytes()[sent..])?;
+        self.answer("getfd", deadline)?;
+        Ok(())
+    }
+
+    /// Waits for an event and returns what it says.
+    pub(super) fn event(&mut self, name: &str, deadline: Instant) -> io::Result<Value> {
+        loop {
+            let mut message: Value = serde_json::from_slice(&self.line(deadline)?)?;
+            if message["event"] == name {
+                return Ok(message["data"].take());
+            }
+        }
     }
 
     fn roundtrip(&mut self, command: &str, arguments: Value, by: Instant) -> io::Result<Value> {
-        let request = json!({"execute": command, "arguments": arguments, "id": command});
-        self.stream.write_all(format!("{request}\n").as_bytes())?;
+        self.stream.write_all(request(command, arguments).as_bytes())?;
+        self.answer(command, by)
+    }
+
+    fn answer(&mut self, command: &str, by: Instant) -> io::Result<Value> {
         loop {
             let mut answer: Value = serde_json::from_slice(&self.line(by)?)?;
             if answer["id"] != command {
@@ -77,6 +115,11 @@ impl Qmp {
             }
         }
     }
+}
+
+/// A command as it is sent; its answer will have its name.
+fn request(command: &str, arguments: Value) -> String {
+    json!({"execute": command, "arguments": arguments, "id": command}).to_string() + "\n"
 }
 
 #[cfg(test)]

@@ -140,7 +140,7 @@ const MORE_MEMORY: &str = "give the appliance more memory with set_memsize or LI
 const NO_KERNEL: &str = "the kernel of the appliance is damaged: build it again";
 
 /// What to do about a cause that contains the words.
-const REMEDIES: [(&str, &str); 10] = [
+const REMEDIES: [(&str, &str); 11] = [
     (
         "\" lock",
         "another process has the disk open: if that is a virtual machine, shut it down or add the \
@@ -154,6 +154,7 @@ const REMEDIES: [(&str, &str); 10] = [
     ("Out of memory", MORE_MEMORY),
     ("Unknown driver", "this qemu lacks it: on Debian, install qemu-block-extra"),
     ("Image is not in", "name the format the drive really has, or none"),
+    ("Parameter 'driver'", "name a format that this qemu knows, or none"),
     ("Unable to mount root fs", "the appliance is damaged: build it again"),
     ("linux kernel too old", NO_KERNEL),
     ("error loading", NO_KERNEL),
