@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The shell as people use it: prompt, history, completion, and ^C for what takes too long.
 
+use std::collections::VecDeque;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -59,15 +60,12 @@ pub(crate) fn run(session: &mut Session, paths: bool) -> Result<()> {
     print!("{}", decoration("GUESTFISH_INIT"));
     let prompt = env::var("GUESTFISH_PS1").map_or(PROMPT.to_owned(), |it| lex::decoration(&it));
     let output = decoration("GUESTFISH_OUTPUT");
-    let mut typed = Typed { editor };
+    let mut typed = Typed { editor, pasted: VecDeque::new() };
     while !session.finished {
-        match typed.editor.readline(&prompt) {
+        match typed.next(&prompt) {
             Ok(line) => {
-                if !line.trim().is_empty() {
-                    typed.editor.add_history_entry(line.as_str()).map_err(failed)?;
-                }
                 print!("{output}");
-                if let Err(err) = session.run_line(line.as_bytes(), &mut typed) {
+                if let Err(err) = session.run_line(&line, &mut typed) {
                     err.report();
                 }
             }
@@ -94,15 +92,40 @@ fn cancel_at_interrupt(current: &Current) {
     }
 }
 
-/// Lines of here-documents.
+/// Lines that are typed or pasted.
 struct Typed {
     editor: Editor<Typist, DefaultHistory>,
+    /// What was pasted has more than one line.
+    pasted: VecDeque<BString>,
+}
+
+impl Typed {
+    /// The next command.
+    fn next(&mut self, prompt: &str) -> rustyline::Result<BString> {
+        if let Some(line) = self.pasted.pop_front() {
+            return Ok(line);
+        }
+        let text = self.editor.readline(prompt)?;
+        if !text.trim().is_empty() {
+            self.editor.add_history_entry(text.as_str())?;
+        }
+        Ok(self.first_line(&text))
+    }
+
+    fn first_line(&mut self, text: &str) -> BString {
+        self.pasted = text.split('\n').map(BString::from).collect();
+        self.pasted.pop_front().unwrap_or_default()
+    }
 }
 
 impl Lines for Typed {
     fn more(&mut self) -> Result<Option<BString>> {
+        if let Some(line) = self.pasted.pop_front() {
+            return Ok(Some(line));
+        }
+        // A line of a document is no command, so it is not in the history.
         match self.editor.readline("> ") {
-            Ok(line) => Ok(Some(line.into())),
+            Ok(text) => Ok(Some(self.first_line(&text))),
             Err(ReadlineError::Eof | ReadlineError::Interrupted) => Ok(None),
             Err(err) => Err(Error::shell(format!("terminal: {err}"))),
         }
