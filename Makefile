@@ -90,9 +90,10 @@ clippy: ## do the lints pass?
 rings-1-2: ## tests that need neither qemu nor root nor network
 ifneq ($(shell command -v cargo-nextest),)
 	$(CARGO) nextest run --workspace --no-fail-fast \
-	    -E 'not (package(tests) & test(/(^|::)(appliance|whole)::/))'
+	    -E 'not (package(tests) & test(/(^|::)(appliance|whole)::/) | package(guestfish) & binary(appliance))'
 else
-	$(CARGO) test --workspace --exclude tests --no-fail-fast
+	$(CARGO) test --workspace --exclude tests --exclude guestfish --no-fail-fast
+	$(CARGO) test -p guestfish --no-fail-fast -- --skip appliance::
 	$(CARGO) test -p tests --no-fail-fast -- --skip appliance:: --skip whole::
 endif
 
@@ -101,6 +102,7 @@ ring-3: appliance ## the cases of api.yaml, in the appliance
 
 ring-4: appliance library python $(TARGET)/release/guestfish ## C, Python and the tools, as their users see them
 	$(CARGO) test -p tests --no-fail-fast -- whole::
+	$(CARGO) test -p guestfish --test appliance
 	$(CARGO) test -p guestfs-c --test programs -- --ignored
 
 bench: appliance library ## measure, as ratios
