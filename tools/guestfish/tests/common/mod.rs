@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Runs the program in an empty directory, and compares what it says.
 
+#![expect(clippy::unwrap_used, reason = "called by tests, which end where something is wrong")]
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
