@@ -40,6 +40,18 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// Whether every optional argument that was given is one of the first `n`.
+    pub(crate) fn knows_options(&self, n: u32) -> Result<()> {
+        match self.header.optargs.checked_shr(n).unwrap_or(0) {
+            0 => Ok(()),
+            _ => {
+                let given = self.header.optargs;
+                let why = format!("{given:#x} has bits beyond the {n} options there are");
+                Err(Error::invalid("options", why))
+            }
+        }
+    }
+
     /// An optional argument, if the caller gave it.
     pub(crate) fn option<T>(&self, bit: u32, value: T) -> Option<T> {
         (self.header.optargs >> bit & 1 == 1).then_some(value)

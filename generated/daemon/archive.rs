@@ -25,6 +25,7 @@ pub(super) fn tar_in(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
     let a: TarInArgs = call.decode()?;
     cx.needs_root()?;
     let directory = cx.guest_path("directory", &a.directory)?;
+    call.knows_options(5)?;
     let options = TarInOptions {
         compress: call.option(0, a.compress),
         xattrs: call.option(1, a.xattrs),
@@ -55,6 +56,7 @@ pub(super) fn tar_out(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
     let mut tarfile = call.file_out();
     let a: TarOutArgs = call.decode()?;
     cx.needs_root()?;
+    call.knows_options(6)?;
     let options = TarOutOptions {
         compress: call.option(0, a.compress),
         numericowner: call.option(1, a.numericowner),

@@ -31,6 +31,7 @@ pub(crate) struct MkfsOptions {
 pub(super) fn mkfs(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
     let a: MkfsArgs = call.decode()?;
     let device = cx.device("device", &a.device)?;
+    call.knows_options(5)?;
     let options = MkfsOptions {
         blocksize: call.option(0, a.blocksize),
         features: call.option(1, a.features),

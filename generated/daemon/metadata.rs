@@ -55,6 +55,7 @@ pub(super) fn is_file(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
     let a: IsFileArgs = call.decode()?;
     cx.needs_root()?;
     let path = cx.guest_path("path", &a.path)?;
+    call.knows_options(1)?;
     let options = IsFileOptions { followsymlinks: call.option(0, a.followsymlinks) };
     let fileflag = crate::metadata::is_file(cx, &path, options)?;
     Ok(Reply::of(&IsFileRet { fileflag }))
@@ -69,6 +70,7 @@ pub(super) fn is_dir(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
     let a: IsDirArgs = call.decode()?;
     cx.needs_root()?;
     let path = cx.guest_path("path", &a.path)?;
+    call.knows_options(1)?;
     let options = IsDirOptions { followsymlinks: call.option(0, a.followsymlinks) };
     let dirflag = crate::metadata::is_dir(cx, &path, options)?;
     Ok(Reply::of(&IsDirRet { dirflag }))
@@ -91,6 +93,7 @@ pub(super) fn is_fifo(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
     let a: IsFifoArgs = call.decode()?;
     cx.needs_root()?;
     let path = cx.guest_path("path", &a.path)?;
+    call.knows_options(1)?;
     let options = IsFifoOptions { followsymlinks: call.option(0, a.followsymlinks) };
     let flag = crate::metadata::is_fifo(cx, &path, options)?;
     Ok(Reply::of(&IsFifoRet { flag }))
@@ -105,6 +108,7 @@ pub(super) fn is_socket(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
     let a: IsSocketArgs = call.decode()?;
     cx.needs_root()?;
     let path = cx.guest_path("path", &a.path)?;
+    call.knows_options(1)?;
     let options = IsSocketOptions { followsymlinks: call.option(0, a.followsymlinks) };
     let flag = crate::metadata::is_socket(cx, &path, options)?;
     Ok(Reply::of(&IsSocketRet { flag }))
@@ -119,6 +123,7 @@ pub(super) fn is_chardev(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
     let a: IsChardevArgs = call.decode()?;
     cx.needs_root()?;
     let path = cx.guest_path("path", &a.path)?;
+    call.knows_options(1)?;
     let options = IsChardevOptions { followsymlinks: call.option(0, a.followsymlinks) };
     let flag = crate::metadata::is_chardev(cx, &path, options)?;
     Ok(Reply::of(&IsChardevRet { flag }))
@@ -133,6 +138,7 @@ pub(super) fn is_blockdev(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
     let a: IsBlockdevArgs = call.decode()?;
     cx.needs_root()?;
     let path = cx.guest_path("path", &a.path)?;
+    call.knows_options(1)?;
     let options = IsBlockdevOptions { followsymlinks: call.option(0, a.followsymlinks) };
     let flag = crate::metadata::is_blockdev(cx, &path, options)?;
     Ok(Reply::of(&IsBlockdevRet { flag }))

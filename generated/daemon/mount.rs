@@ -50,6 +50,7 @@ pub(crate) struct UmountOptions {
 pub(super) fn umount(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
     let a: UmountArgs = call.decode()?;
     let pathordevice = cx.device_or_path("pathordevice", &a.pathordevice)?;
+    call.knows_options(2)?;
     let options = UmountOptions {
         force: call.option(0, a.force),
         lazyunmount: call.option(1, a.lazyunmount),

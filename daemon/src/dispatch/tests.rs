@@ -25,6 +25,7 @@ const DOWNLOAD_ENDLESS: u32 = 10;
 const OPTION: u32 = 11;
 const LONG: u32 = 12;
 const EXIT: u32 = 13;
+const LIMITED: u32 = 14;
 
 fn number(number: i32) -> Result<Reply> {
     Ok(Reply::of(&UmaskRet { oldmask: number }))
@@ -77,6 +78,10 @@ const TABLE: &[Entry] = &[
     (LONG, "long", |_, _| Err(Error::invalid("x", "é".repeat(40_000)))),
     (EXIT, "exit", |cx, _| {
         cx.exit();
+        Ok(Reply::empty())
+    }),
+    (LIMITED, "limited", |_, call| {
+        call.knows_options(2)?;
         Ok(Reply::empty())
     }),
 ];
@@ -163,6 +168,17 @@ impl Library {
 fn check(proc_nr: u32, mask: i32, expected: &str) {
     let mut library = Library::start();
     library.call(proc_nr, 0, mask);
+    assert_eq!(library.reply(), expected);
+    library.finish();
+}
+
+#[test]
+fn options_that_nobody_knows() {
+    let mut library = Library::start();
+    library.call(LIMITED, 0b11, 0);
+    assert_eq!(library.reply(), "ok");
+    library.call(LIMITED, 0b101, 0);
+    let expected = "EINVAL limited: options: 0x5 has bits beyond the 2 options there are";
     assert_eq!(library.reply(), expected);
     library.finish();
 }

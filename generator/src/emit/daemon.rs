@@ -138,6 +138,7 @@ fn stub(function: &Function) -> Stub {
     lines.extend(function.args.iter().filter_map(|arg| bind(&arg.name, arg.ty)));
     let options = (!function.options.is_empty()).then(|| camel(name) + "Options");
     if let Some(options) = &options {
+        lines.push(format!("call.knows_options({})?;", function.options.len()));
         let fields: Vec<String> = function
             .options
             .iter()

@@ -233,10 +233,7 @@ fn member(name: &str, doc: &str, wire: Wire) -> Member {
         Wire::Char => ("u8".to_owned(), by_value("char")),
         Wire::Text => (
             "BString".to_owned(),
-            (
-                format!("xdr::pack_bytes(&self.{ident}, out)"),
-                "xdr::unpack_text(input)?".to_owned(),
-            ),
+            (format!("xdr::pack_bytes(&self.{ident}, out)"), "xdr::unpack_text(input)?".to_owned()),
         ),
         Wire::OptText => ("Option<BString>".to_owned(), of("opt_text")),
         Wire::Opaque => (

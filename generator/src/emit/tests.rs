@@ -77,11 +77,9 @@ pub fn emit(tera: &Tera, api: &Api) -> Result<Files> {
 fn ring_of(test: &Test) -> &'static str {
     match test.disk {
         Disk::Config => "host",
-        Disk::Unlaunched
-        | Disk::Blank
-        | Disk::Ext4
-        | Disk::Ext4Mounted
-        | Disk::Readonly => "appliance",
+        Disk::Unlaunched | Disk::Blank | Disk::Ext4 | Disk::Ext4Mounted | Disk::Readonly => {
+            "appliance"
+        }
     }
 }
 
