@@ -86,27 +86,27 @@ generated: ## is generated/ what api.yaml says?
 clippy: ## do the lints pass?
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
-# Ring 3 and 4 are the tests of package `tests` in modules `appliance` and `whole`.
+# Tests whose names have `appliance::` or `whole::` in them need the appliance, in the packages that
+# are about the whole product.  (The daemon has a module `appliance` too: its tests need nothing.)
+WHOLE := tests guestfish guestfs-c
+
 rings-1-2: ## tests that need neither qemu nor root nor network
 ifneq ($(shell command -v cargo-nextest),)
 	$(CARGO) nextest run --workspace --no-fail-fast \
-	    -E 'not (package(tests) & test(/(^|::)(appliance|whole)::/) | package(guestfish) & binary(appliance))'
+	    -E 'not (($(foreach p,$(WHOLE),package($p) |) none()) & test(/(^|::)(appliance|whole)::/))'
 else
-	$(CARGO) test --workspace --exclude tests --exclude guestfish --no-fail-fast
-	$(CARGO) test -p guestfish --no-fail-fast -- --skip appliance::
-	$(CARGO) test -p tests --no-fail-fast -- --skip appliance:: --skip whole::
+	$(CARGO) test --workspace $(WHOLE:%=--exclude %) --no-fail-fast
+	$(CARGO) test $(WHOLE:%=-p %) --no-fail-fast -- --skip appliance:: --skip whole::
 endif
 
 ring-3: appliance ## the cases of api.yaml, in the appliance
-	$(CARGO) test -p tests --no-fail-fast -- appliance::
+	$(CARGO) test -p tests --lib --no-fail-fast -- appliance::
 
 ring-4: appliance library python $(TARGET)/release/guestfish ## C, Python and the tools, as their users see them
-	$(CARGO) test -p tests --no-fail-fast -- whole::
-	$(CARGO) test -p guestfish --test appliance
-	$(CARGO) test -p guestfs-c --test programs -- --ignored
+	$(CARGO) test $(WHOLE:%=-p %) --test '*' --no-fail-fast -- appliance:: whole::
 
-bench: appliance library ## measure, as ratios
-	$(CARGO) bench -p tests
+bench: appliance python ## measure, as ratios to Debian's libguestfs
+	tests/bench
 
 install: appliance library python man $(TARGET)/release/guestfish ## put it below DESTDIR and PREFIX
 	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(LIBDIR)/guestfs $(DESTDIR)$(INCLUDEDIR)

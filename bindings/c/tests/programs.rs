@@ -32,7 +32,6 @@ mod appliance {
     use super::*;
 
     #[test]
-    #[ignore = "needs an appliance"]
     fn a_disk_is_made_and_read() {
         let directory = tempfile::tempdir().unwrap();
         let program = directory.path().join("real");
