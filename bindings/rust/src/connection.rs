@@ -136,6 +136,8 @@ struct Want<'a> {
 struct Ready {
     send: bool,
     file: bool,
+    /// The daemon's end is closed; what it had sent may still be unread.
+    gone: bool,
 }
 
 impl Connection {
@@ -341,11 +343,15 @@ impl Connection {
                     if g.cancel().requested() {
                         return Ok(Err(cancelled()));
                     }
-                    // The daemon may send on or die: either can wait until there is room here.
+                    // The daemon may send on: that can wait until there is room here.
                     let file = sink.fd().map(|fd| (fd, PollFlags::POLLOUT));
                     let socket = PollFlags::empty();
                     let timeout = PollTimeout::NONE;
-                    self.wait(g, &Want { socket, file, cancel: true, timeout })?;
+                    let ready = self.wait(g, &Want { socket, file, cancel: true, timeout })?;
+                    // Nobody needs to wait for room if there is nothing more to come.
+                    if ready.gone && !ready.file {
+                        return Err(Lost::Closed);
+                    }
                 }
                 Ok(n) => data = &data[n..],
             }
@@ -419,7 +425,8 @@ impl Connection {
             fds.push(PollFd::new(fd, events));
             fds.len() - 1
         };
-        let socket = (!want.socket.is_empty()).then(|| watch(socket, want.socket));
+        // Its end is reported even when nothing is asked for.
+        let socket = watch(socket, want.socket);
         let console = match self.channel.console() {
             Some(fd) if self.console_open => Some(watch(fd, PollFlags::POLLIN)),
             _ => None,
@@ -435,14 +442,15 @@ impl Connection {
         let got = |at: Option<usize>| {
             at.and_then(|at| fds.get(at)).and_then(PollFd::revents).unwrap_or(PollFlags::empty())
         };
-        let (socket, console, file) = (got(socket), got(console), got(file));
+        let (socket, console, file) = (got(Some(socket)), got(console), got(file));
         if !console.is_empty() {
             self.read_console(g);
         }
-        if socket.intersects(!PollFlags::POLLOUT) {
+        if !want.socket.is_empty() && socket.intersects(!PollFlags::POLLOUT) {
             self.fill()?;
         }
-        Ok(Ready { send: socket.contains(PollFlags::POLLOUT), file: !file.is_empty() })
+        let gone = socket.intersects(PollFlags::POLLHUP | PollFlags::POLLERR);
+        Ok(Ready { send: socket.contains(PollFlags::POLLOUT), file: !file.is_empty(), gone })
     }
 
     /// Reads what the socket has.

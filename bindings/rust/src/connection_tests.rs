@@ -538,6 +538,28 @@ fn the_user_stops_a_download() {
     });
 }
 
+/// Nobody empties the pipe that the file goes to, so the death is all there is to notice.
+#[test]
+fn a_death_while_the_host_has_no_room() {
+    let daemon = |peer: &mut Peer| {
+        let (header, _) = peer.call();
+        peer.reply(&header, &Nothing);
+        for _ in 0..16 {
+            peer.send_chunk(&[7; wire::CHUNK_MAX]);
+        }
+        peer.console.write_all(b"gone").unwrap();
+    };
+    talk(daemon, |g| {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let held = std::fs::OpenOptions::new().read(true).write(true).open(&fifo).unwrap();
+        let expected = "the appliance closed the connection: gone";
+        check(download(g, &fifo), libc::ECONNRESET, expected);
+        drop(held);
+    });
+}
+
 #[test]
 fn the_daemon_stops_a_download() {
     let daemon = |peer: &mut Peer| {
