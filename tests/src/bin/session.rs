@@ -14,6 +14,7 @@ fn main() -> Done {
     let args: Vec<_> = std::env::args().skip(1).collect();
     let args: Vec<_> = args.iter().map(String::as_str).collect();
     match args[..] {
+        ["add", disk] => add(disk),
         ["write-and-read"] => write_and_read(),
         ["wait"] => wait(),
         ["descriptors", cycles] => descriptors(cycles.parse()?),
@@ -22,6 +23,15 @@ fn main() -> Done {
         }
         _ => Err(format!("no such scene: {args:?}").into()),
     }
+}
+
+/// Says whether this user may have the disk.
+fn add(disk: &str) -> Done {
+    match Handle::create()?.add_drive(disk, &Default::default()) {
+        Ok(()) => println!("added"),
+        Err(err) => println!("{err}"),
+    }
+    Ok(())
 }
 
 /// What everybody does, from the first call to the last.

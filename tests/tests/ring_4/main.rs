@@ -4,7 +4,15 @@
 //! What needs qemu and the appliance is in `whole`, so that its tests can be told by their names.
 
 mod support;
+mod wrong_inputs;
 
 mod whole {
+    mod anyone;
+    mod events;
+    mod faults;
     mod host_tools;
+    mod install;
+    mod python;
+    mod transfers;
+    mod wrong_inputs;
 }

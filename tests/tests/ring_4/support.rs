@@ -4,8 +4,12 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use guestfs::{AddDriveOptions, Handle};
 
@@ -104,4 +108,53 @@ pub(crate) fn session(scene: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_session"));
     command.arg(scene).env("LIBGUESTFS_PATH", appliance());
     command
+}
+
+/// The call failed, and its error, `ERRNO function: object: reason`, has these words.
+#[track_caller]
+pub(crate) fn refused<T: std::fmt::Debug>(result: guestfs::Result<T>, says: &str) {
+    match result {
+        Ok(value) => panic!("\nexpected {says:?}\ngot the value {value:?}"),
+        Err(err) => {
+            let got = format!("{} {err}", guestfs_protocol::errno::name(err.errno()));
+            assert!(got.contains(says), "\nexpected {says:?}\ngot      {got:?}");
+        }
+    }
+}
+
+/// Has a program run as a user who owns nothing, if this one may do that.
+pub(crate) fn as_nobody(command: &mut Command) -> &mut Command {
+    if nix::unistd::geteuid().is_root() { command.uid(NOBODY).gid(NOBODY) } else { command }
+}
+
+const NOBODY: u32 = 65534;
+
+/// A pipe with a name: how far a transfer from or to it gets is up to the test.
+pub(crate) fn fifo(path: PathBuf) -> PathBuf {
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("mkfifo");
+    path
+}
+
+/// Something that runs in a thread, and has to end.
+pub(crate) struct Running<T>(mpsc::Receiver<T>);
+
+/// No call of a test takes that long, on any machine.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+impl<T: Send + 'static> Running<T> {
+    pub(crate) fn start(body: impl FnOnce() -> T + Send + 'static) -> Self {
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || sender.send(body()));
+        Self(receiver)
+    }
+
+    /// Waits for the end.
+    #[track_caller]
+    pub(crate) fn end(self) -> T {
+        match self.0.recv_timeout(PATIENCE) {
+            Ok(value) => value,
+            Err(mpsc::RecvTimeoutError::Timeout) => panic!("it hangs"),
+            Err(mpsc::RecvTimeoutError::Disconnected) => panic!("it panicked"),
+        }
+    }
 }

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The Python module, installed from its wheel, as programs and type checkers see it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::{appliance, run, target, tool, top};
+
+fn scripts() -> PathBuf {
+    top().join("tests/tests/ring_4/whole/python")
+}
+
+fn wheel() -> PathBuf {
+    let entries = fs::read_dir(target().join("wheels")).expect("`make python` was run");
+    let mut wheels = entries.map(|it| it.expect("an entry").path());
+    wheels.find(|it| it.extension().is_some_and(|it| it == "whl")).expect("a wheel")
+}
+
+/// An interpreter that has the wheel and nothing else.
+fn installed(directory: &Path) -> PathBuf {
+    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    run(tool(python).args(["-m", "venv"]).arg(directory));
+    let python = directory.join("bin/python");
+    run(Command::new(&python)
+        .args(["-m", "pip", "install", "--quiet", "--no-index", "--no-deps"])
+        .arg("--disable-pip-version-check")
+        .arg(wheel()));
+    python
+}
+
+#[test]
+fn a_session() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let python = installed(&dir.path().join("venv"));
+    let work = dir.path().join("work");
+    fs::create_dir(&work).expect("a directory");
+    let printed = run(Command::new(python)
+        .args(["-I", "-W", "error", "-m", "unittest", "discover", "--quiet", "-p", "session.py"])
+        .arg("-s")
+        .arg(scripts())
+        .env("LIBGUESTFS_PATH", appliance())
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .current_dir(work));
+    assert_eq!(printed, "");
+}
+
+#[test]
+fn types() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mypy = |script: &str| {
+        let mut command = Command::new(target().join("python-tools/bin/mypy"));
+        command.args(["--strict", "--no-error-summary", "--cache-dir"]).arg(dir.path());
+        command.arg(scripts().join(script)).env("MYPYPATH", target().join("python"));
+        command
+    };
+    assert_eq!(run(&mut mypy("typed.py")), "");
+    let output = mypy("mistyped.py").output().expect("mypy");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let source = fs::read_to_string(scripts().join("mistyped.py")).expect("mistyped.py");
+    // Each line that says so is an error, and no other is.
+    let expected = source.lines().enumerate().filter(|(_, line)| line.ends_with("# wrong"));
+    let expected: Vec<_> = expected.map(|(at, _)| (at + 1).to_string()).collect();
+    let errors = printed.lines().filter(|it| it.contains(": error: "));
+    let mut got: Vec<_> = errors.filter_map(|it| it.split(':').nth(1)).collect();
+    got.dedup();
+    assert_eq!(got, expected, "{printed}");
+}
