@@ -7,8 +7,8 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use guestfs::{Events, Handle};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -153,19 +153,20 @@ fn qemu_dies_while_it_boots() {
     fs::write(&wrapper, script).expect("a program");
     fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).expect("chmod");
     it.g.set_hv(bytes(&wrapper)).expect("set_hv");
-    // The kernel of the appliance has begun to speak.  What boots instead dies as well.
-    let killed = Mutex::new(0);
-    let id = it.g.set_event_callback(Events::APPLIANCE, move |g, _, _, _| {
-        assert_eq!(g.is_launching(), Ok(true));
-        let pid = fs::read_to_string(&pid).expect("the number of the process");
-        let pid = pid.trim().parse().expect("a number");
-        if std::mem::replace(&mut *killed.lock().expect("a number"), pid) != pid {
-            kill_9(pid);
+    // A verbose kernel speaks as soon as it runs, and a verbose appliance boots each time.
+    it.g.set_verbose(true).expect("set_verbose");
+    let id = it.g.set_event_callback(Events::APPLIANCE | Events::LIBRARY, move |g, event, _, _| {
+        let killed = pid.with_extension("killed");
+        if event == Events::APPLIANCE && fs::rename(&pid, &killed).is_ok() {
+            assert_eq!(g.is_launching(), Ok(true));
+            let pid = fs::read_to_string(killed).expect("the number of the process");
+            kill_9(pid.trim().parse().expect("a number"));
         }
     });
     let g = it.g.clone();
     let result = Running::start(move || g.launch()).end();
     it.g.delete_event_callback(id);
+    it.g.set_verbose(false).expect("set_verbose");
     // What was never ready has not quit.
     it.recovers(result, 0);
 }
