@@ -16,10 +16,13 @@ mod appliance {
     mod directory;
     mod drive;
     mod file;
+    mod file_2;
+    mod file_3;
     mod filesystem;
     mod handle;
     mod lvm;
     mod metadata;
+    mod metadata_2;
     mod mount;
     mod partition;
     mod properties;

@@ -5,6 +5,7 @@ use anyhow::Result;
 use serde::Serialize;
 use tera::Tera;
 
+use crate::emit::rust::{Options, parameter, returns};
 use crate::emit::{by_group, comment, render};
 use crate::names::{camel, markdown, rust};
 use crate::output::Files;
@@ -31,19 +32,6 @@ struct Method {
     options: Option<Options>,
     /// The expression that makes the call.
     body: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct Options {
-    name: String,
-    fields: Vec<OptionField>,
-}
-
-#[derive(Serialize)]
-struct OptionField {
-    docs: String,
-    name: String,
-    rust_type: &'static str,
 }
 
 #[derive(Serialize)]
@@ -127,18 +115,7 @@ fn method(api: &Api, function: &Function) -> Method {
         binds: function.args.iter().filter_map(|arg| bind(&rust(&arg.name), arg.ty)).collect(),
         traces,
         returns: returns(&function.returns),
-        options: (!function.options.is_empty()).then(|| Options {
-            name: camel(name) + "Options",
-            fields: function
-                .options
-                .iter()
-                .map(|opt| OptionField {
-                    docs: comment(&markdown(&opt.doc), "    ///"),
-                    name: rust(&opt.name),
-                    rust_type: option_type(opt.ty),
-                })
-                .collect(),
-        }),
+        options: Options::of(function),
         body,
     }
 }
@@ -185,30 +162,6 @@ fn hanging(pod: &str) -> String {
 fn capitalized(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or(String::new(), |first| first.to_uppercase().to_string() + chars.as_str())
-}
-
-fn parameter(ty: ArgType) -> &'static str {
-    match ty {
-        ArgType::Bool => "bool",
-        ArgType::Int => "i32",
-        ArgType::Int64 => "i64",
-        ArgType::String
-        | ArgType::Path
-        | ArgType::Device
-        | ArgType::Mountable
-        | ArgType::DeviceOrPath
-        | ArgType::MountableOrPath
-        | ArgType::Filename
-        | ArgType::Guid
-        | ArgType::Key => "impl AsRef<[u8]>",
-        ArgType::Optstring => "Option<&[u8]>",
-        ArgType::Filein | ArgType::Fileout => "impl AsRef<Path>",
-        ArgType::Bytes => "&[u8]",
-        ArgType::StringList | ArgType::DeviceList | ArgType::PathList | ArgType::FilenameList => {
-            "&[impl AsRef<[u8]>]"
-        }
-        ArgType::Pointer => "usize",
-    }
 }
 
 fn bind(ident: &str, ty: ArgType) -> Option<String> {
@@ -268,32 +221,6 @@ fn trace_option(name: &str, ty: OptType) -> String {
         OptType::Int64 => format!("t.option_int64(\"{name}\", options.{ident})"),
         OptType::String => format!("t.option_string(\"{name}\", &options.{ident})"),
         OptType::StringList => format!("t.option_list(\"{name}\", &options.{ident})"),
-    }
-}
-
-fn option_type(ty: OptType) -> &'static str {
-    match ty {
-        OptType::Bool => "Option<bool>",
-        OptType::Int => "Option<i32>",
-        OptType::Int64 => "Option<i64>",
-        OptType::String => "Option<BString>",
-        OptType::StringList => "Option<Vec<BString>>",
-    }
-}
-
-fn returns(ret: &Ret) -> String {
-    match ret {
-        Ret::None => "()".to_owned(),
-        Ret::Bool => "bool".to_owned(),
-        Ret::Int => "i32".to_owned(),
-        Ret::Int64 => "i64".to_owned(),
-        Ret::String | Ret::Device | Ret::ConstString => "BString".to_owned(),
-        Ret::ConstOptString => "Option<BString>".to_owned(),
-        Ret::Bytes => "Vec<u8>".to_owned(),
-        Ret::StringList | Ret::DeviceList | Ret::MountableList => "Vec<BString>".to_owned(),
-        Ret::Hash => "Vec<(BString, BString)>".to_owned(),
-        Ret::Struct(name) => camel(name),
-        Ret::StructList(name) => format!("Vec<{}>", camel(name)),
     }
 }
 

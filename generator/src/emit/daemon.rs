@@ -6,10 +6,11 @@ use anyhow::Result;
 use serde::Serialize;
 use tera::Tera;
 
-use crate::emit::{by_group, comment, render};
-use crate::names::{camel, markdown, rust};
+use crate::emit::rust::{self as rust_types, Options};
+use crate::emit::{by_group, render};
+use crate::names::{camel, rust};
 use crate::output::Files;
-use crate::schema::{Api, ArgType, Feature, Function, OptType, Ret, Side};
+use crate::schema::{Api, ArgType, Feature, Function, Ret, Side};
 
 #[derive(Serialize)]
 struct View {
@@ -24,19 +25,6 @@ struct Stub {
     call: &'static str,
     options: Option<Options>,
     lines: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct Options {
-    name: String,
-    fields: Vec<OptionField>,
-}
-
-#[derive(Serialize)]
-struct OptionField {
-    docs: String,
-    name: String,
-    rust_type: &'static str,
 }
 
 #[derive(Serialize)]
@@ -136,7 +124,7 @@ fn stub(function: &Function) -> Stub {
         lines.push("cx.needs_root()?;".to_owned());
     }
     lines.extend(function.args.iter().filter_map(|arg| bind(&arg.name, arg.ty)));
-    let options = (!function.options.is_empty()).then(|| camel(name) + "Options");
+    let options = (!function.options.is_empty()).then(|| rust_types::options(function));
     if let Some(options) = &options {
         lines.push(format!("call.knows_options({})?;", function.options.len()));
         let fields: Vec<String> = function
@@ -187,24 +175,9 @@ fn stub(function: &Function) -> Stub {
     Stub {
         ident: rust(name),
         call: if asks { "call" } else { "_" },
-        options: options.map(|name| Options { name, fields: option_fields(function) }),
+        options: Options::of(function),
         lines,
     }
-}
-
-fn option_fields(function: &Function) -> Vec<OptionField> {
-    let field = |opt: &crate::schema::Opt| OptionField {
-        docs: comment(&markdown(&opt.doc), "    ///"),
-        name: rust(&opt.name),
-        rust_type: match opt.ty {
-            OptType::Bool => "Option<bool>",
-            OptType::Int => "Option<i32>",
-            OptType::Int64 => "Option<i64>",
-            OptType::String => "Option<BString>",
-            OptType::StringList => "Option<Vec<BString>>",
-        },
-    };
-    function.options.iter().map(field).collect()
 }
 
 fn take_file(ident: &str, ty: ArgType) -> Option<String> {

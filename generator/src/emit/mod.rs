@@ -11,6 +11,7 @@ mod daemon;
 mod pod;
 mod protocol;
 mod python;
+mod rust;
 mod tests;
 
 use std::fs;

@@ -11,7 +11,7 @@ use serde_yaml::Value;
 use tera::Tera;
 
 use crate::check::split_options;
-use crate::emit::{by_group, render};
+use crate::emit::{by_group, render, rust as rust_types};
 use crate::names::{camel, dashed, rust};
 use crate::output::Files;
 use crate::schema::{Api, ArgType, FieldType, Function, Opt, OptType, Ret, Unit};
@@ -469,46 +469,13 @@ fn python_synopsis(function: &Function) -> Vec<String> {
 fn rust_synopsis(function: &Function) -> Vec<String> {
     let mut lines = vec![format!("fn {}(", rust(&function.name)), "    &self,".to_owned()];
     lines.extend(function.args.iter().map(|arg| {
-        let ty = match arg.ty {
-            ArgType::Bool => "bool",
-            ArgType::Int => "i32",
-            ArgType::Int64 => "i64",
-            ArgType::String
-            | ArgType::Path
-            | ArgType::Device
-            | ArgType::Mountable
-            | ArgType::DeviceOrPath
-            | ArgType::MountableOrPath
-            | ArgType::Filename
-            | ArgType::Guid
-            | ArgType::Key => "impl AsRef<[u8]>",
-            ArgType::Optstring => "Option<&[u8]>",
-            ArgType::Bytes => "&[u8]",
-            ArgType::StringList
-            | ArgType::DeviceList
-            | ArgType::PathList
-            | ArgType::FilenameList => "&[impl AsRef<[u8]>]",
-            ArgType::Filein | ArgType::Fileout => "impl AsRef<Path>",
-            ArgType::Pointer => "usize",
-        };
+        let ty = rust_types::parameter(arg.ty);
         format!("    {}: {ty},", rust(&arg.name))
     }));
     if !function.options.is_empty() {
         lines.push(format!("    options: &{}Options,", camel(&function.name)));
     }
-    let returns = match &function.returns {
-        Ret::None => "()".to_owned(),
-        Ret::Bool => "bool".to_owned(),
-        Ret::Int => "i32".to_owned(),
-        Ret::Int64 => "i64".to_owned(),
-        Ret::String | Ret::Device | Ret::ConstString => "BString".to_owned(),
-        Ret::ConstOptString => "Option<BString>".to_owned(),
-        Ret::Bytes => "Vec<u8>".to_owned(),
-        Ret::StringList | Ret::DeviceList | Ret::MountableList => "Vec<BString>".to_owned(),
-        Ret::Hash => "Vec<(BString, BString)>".to_owned(),
-        Ret::Struct(name) => camel(name),
-        Ret::StructList(name) => format!("Vec<{}>", camel(name)),
-    };
+    let returns = rust_types::returns(&function.returns);
     lines.push(format!(") -> Result<{returns}>"));
     // What has no arguments fits on one line.
     match lines.len() {

@@ -12,14 +12,19 @@ use crate::names::{camel, rust};
 use crate::output::Files;
 use crate::schema::{Api, ArgType, Disk, FieldType, Function, OptType, Ret, Test};
 
+/// As many go into one file; a file of all would be too long to read.
+const CASES_MAX: usize = 100;
+
 #[derive(Serialize)]
-struct View {
+struct View<'a> {
     deprecated: bool,
-    cases: Vec<Case>,
+    cases: &'a [Case],
 }
 
 #[derive(Serialize)]
 struct Case {
+    #[serde(skip)]
+    deprecated: bool,
     function: String,
     title: String,
     ident: String,
@@ -37,8 +42,8 @@ struct StructView {
 }
 
 #[derive(Serialize)]
-struct Module<'a> {
-    rings: Vec<(&'static str, &'static str, Vec<&'a str>)>,
+struct Module {
+    rings: Vec<(&'static str, &'static str, Vec<String>)>,
     structs: Vec<StructView>,
 }
 
@@ -52,19 +57,24 @@ pub fn emit(tera: &Tera, api: &Api) -> Result<Files> {
     ] {
         let mut modules = Vec::new();
         for (group, functions) in by_group(api, |it| !it.tests().is_empty()) {
-            let mut deprecated = false;
             let mut cases = Vec::new();
             for function in functions {
                 for test in function.tests().iter().filter(|test| ring_of(test) == ring) {
-                    deprecated |= calls_deprecated(api, test);
                     cases.push(case(api, function, test)?);
                 }
             }
-            if !cases.is_empty() {
-                let view = View { deprecated, cases };
-                let path = format!("tests/{ring}/{group}.rs");
-                files.insert(path.into(), render(tera, "tests_group.rs", &view)?);
-                modules.push(group);
+            for (number, cases) in cases.chunks(CASES_MAX).enumerate() {
+                let module = match number {
+                    0 => group.to_owned(),
+                    _ => format!("{group}_{}", number + 1),
+                };
+                let deprecated = cases.iter().any(|case| case.deprecated);
+                let path = format!("tests/{ring}/{module}.rs");
+                files.insert(
+                    path.into(),
+                    render(tera, "tests_group.rs", &View { deprecated, cases })?,
+                );
+                modules.push(module);
             }
         }
         rings.push((ring, docs, modules));
@@ -138,6 +148,7 @@ fn case(api: &Api, function: &Function, test: &Test) -> Result<Case> {
         expectations.push(format!("case.wrote({});", bytes(content)?));
     }
     Ok(Case {
+        deprecated: calls_deprecated(api, test),
         function: function.name.clone(),
         title: test.name.clone(),
         ident: format!("{}_{}", function.name, identifier(&test.name)).to_ascii_lowercase(),
