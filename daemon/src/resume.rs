@@ -2,6 +2,7 @@
 //! What makes a clone of a template one of its own: its clock, its random numbers, its drives.
 
 use std::collections::BTreeSet;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use bstr::BString;
@@ -24,6 +25,12 @@ struct PoolInfo {
 }
 
 const ENTROPY_MAX: usize = 512;
+
+/// As much as the generator's key; with less, clones would be told from each other by luck.
+const ENTROPY_MIN: usize = 32;
+
+/// The driver of the drives' controller, as the host calls it.
+const CONTROLLER: &str = "virtio_scsi";
 
 nix::ioctl_write_ptr!(add_entropy, b'R', 0x03, [i32; 2]);
 nix::ioctl_none!(reseed, b'R', 0x07);
@@ -51,8 +58,9 @@ pub(crate) fn internal_resume(
 #[expect(unsafe_code, reason = "no crate wraps the ioctls of the random device")]
 fn mix_in(entropy: &[u8]) -> Result<()> {
     let n_bytes = entropy.len();
-    if n_bytes > ENTROPY_MAX {
-        return Err(Error::invalid("entropy", format!("{n_bytes} bytes are too many")));
+    if !(ENTROPY_MIN..=ENTROPY_MAX).contains(&n_bytes) {
+        let why = format!("{n_bytes} bytes are not from {ENTROPY_MIN} to {ENTROPY_MAX}");
+        return Err(Error::invalid("entropy", why));
     }
     let mut pool = PoolInfo {
         entropy_bits: 8 * n_bytes as i32,
@@ -61,7 +69,7 @@ fn mix_in(entropy: &[u8]) -> Result<()> {
     };
     pool.bytes[..n_bytes].copy_from_slice(entropy);
     let device = system::open(RANDOM, OFlags::WRONLY).about(RANDOM)?;
-    let fd = std::os::fd::AsRawFd::as_raw_fd(&device);
+    let fd = device.as_raw_fd();
     // SAFETY: the kernel reads the two numbers and then `size` bytes, all of which are in `pool`.
     unsafe { add_entropy(fd, (&raw const pool).cast()) }.about(RANDOM)?;
     // SAFETY: takes no argument.
@@ -75,7 +83,11 @@ fn find_drives(wanted: usize) -> Result<()> {
     let mut uevents = Uevents::open()?;
     let mut announced: BTreeSet<BString> = BTreeSet::new();
     for host in system::names("/sys/class/scsi_host")? {
-        let scan = Path::new("/sys/class/scsi_host").join(host.to_string()).join("scan");
+        let host = Path::new("/sys/class/scsi_host").join(host.to_string());
+        if system::read_line(host.join("proc_name"))? != CONTROLLER {
+            continue;
+        }
+        let scan = host.join("scan");
         for target in 0..wanted {
             system::write(&scan, format!("0 {target} 0").as_bytes())?;
         }

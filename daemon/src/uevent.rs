@@ -2,21 +2,24 @@
 //! The kernel's announcements of devices.
 
 use std::fmt::Display;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use bstr::ByteSlice;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, setsockopt,
+    socket, sockopt,
 };
-use std::os::fd::AsFd;
 
 use crate::error::{About, Error, Result};
 
 /// How long a device may take; a machine without KVM is slow.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How many bytes of announcements may wait: hundreds of disks with partitions come at once.
+const BACKLOG: usize = 64 << 20;
 
 /// A socket on which the kernel announces devices.
 pub(crate) struct Uevents(OwnedFd);
@@ -31,6 +34,7 @@ impl Uevents {
             SockProtocol::NetlinkKObjectUEvent,
         )
         .about("uevents")?;
+        setsockopt(&socket, sockopt::RcvBufForce, &BACKLOG).about("uevents")?;
         bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 1)).about("uevents")?;
         Ok(Self(socket))
     }
@@ -73,10 +77,14 @@ impl Uevents {
         let mut event = [0; 8192];
         let mut done = false;
         let found = |socket: &OwnedFd| {
-            while let Ok(n) = recv(socket.as_raw_fd(), &mut event, MsgFlags::empty()) {
-                done |= new_disk(&event[..n]).is_some_and(&mut enough);
+            loop {
+                match recv(socket.as_raw_fd(), &mut event, MsgFlags::empty()) {
+                    Ok(n) => done |= new_disk(&event[..n]).is_some_and(&mut enough),
+                    Err(Errno::EAGAIN) => return Ok(done.then_some(())),
+                    Err(Errno::EINTR) => {}
+                    Err(err) => return Err(err).about("uevents"),
+                }
             }
-            Ok(done.then_some(()))
         };
         self.wait(found, what)
     }

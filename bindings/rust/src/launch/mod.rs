@@ -84,10 +84,10 @@ pub(crate) enum LogKind {
 /// Receives what launch has to tell.
 pub(crate) type Log<'a> = &'a mut dyn FnMut(LogKind, &[u8]);
 
-/// A cold boot takes a second with KVM and some seconds without; what takes longer than these is
-/// more likely stuck than slow.
-const BOOT_DEADLINE_KVM: Duration = Duration::from_secs(120);
-const BOOT_DEADLINE_TCG: Duration = Duration::from_secs(300);
+/// A cold boot takes a second with KVM and some seconds without, and a launch two boots at most;
+/// what takes longer than these is more likely stuck than slow.
+const DEADLINE_KVM: Duration = Duration::from_secs(120);
+const DEADLINE_TCG: Duration = Duration::from_secs(300);
 
 /// After the sockets have been closed, the process takes a moment to end.
 const DEATH_DEADLINE: Duration = Duration::from_secs(3);
@@ -113,8 +113,7 @@ impl Appliance {
     /// Boots an appliance and waits until its daemon is ready.
     pub(crate) fn start(config: &Config, log: Log<'_>) -> Result<Self> {
         let started = Instant::now();
-        let progress = |position| LogKind::Progress { position, total: 12 };
-        log(progress(0), b"");
+        progress(log, 0);
         let files = search::appliance(&config.path)?;
         let hv = search::hypervisor(config.hv.as_deref())?;
         let features = features::of(&hv, &config.cachedir)?;
@@ -125,19 +124,13 @@ impl Appliance {
         if let Some(why) = why_not_kvm {
             say(log, format!("not using KVM: {why}"));
         }
-        let machine = Machine { hv, files, features, accel };
-        let appliance = match machine.template(config, log) {
-            Some(template) => match machine.restore(config, &template, log) {
-                Ok(appliance) => appliance,
-                Err(why) => {
-                    // If it's the drives, booting will fail in the same way, and say so.
-                    say(log, format!("not restored from the template: {why}"));
-                    machine.boot(config, log)?
-                }
-            },
-            None => machine.boot(config, log)?,
-        };
-        log(progress(12), b"");
+        let patience = Patience::of(match accel {
+            Accel::Kvm => DEADLINE_KVM,
+            Accel::Tcg => DEADLINE_TCG,
+        });
+        let machine = Machine { hv, files, features, accel, patience };
+        let appliance = machine.start(config, log)?;
+        progress(log, 12);
         say(log, format!("appliance is ready after {} ms", started.elapsed().as_millis()));
         Ok(appliance)
     }
@@ -195,24 +188,20 @@ impl Appliance {
     }
 
     /// Waits for the flag with which the daemon begins.
-    fn wait_until_ready(&mut self, accel: Accel, log: Log<'_>) -> Result<()> {
-        let patience = match accel {
-            Accel::Kvm => BOOT_DEADLINE_KVM,
-            Accel::Tcg => BOOT_DEADLINE_TCG,
-        };
+    fn wait_until_ready(&mut self, patience: Patience, log: Log<'_>) -> Result<()> {
         check_flag(&self.read(4, patience, log)?)
     }
 
     /// Reads so many bytes from the daemon, and meanwhile what the console has to say.
-    fn read(&mut self, size: usize, patience: Duration, log: Log<'_>) -> Result<Vec<u8>> {
-        let deadline = Instant::now() + patience;
+    fn read(&mut self, size: usize, patience: Patience, log: Log<'_>) -> Result<Vec<u8>> {
         let mut bytes = vec![0; size];
         let mut filled = 0;
         while filled < size {
             let fds = [self.channel.as_fd(), self.console.as_fd(), self.process.as_fd()];
-            let polled = readable(fds, Some(deadline)).map_err(|it| Error::io(&it, "poll"))?;
+            let polled =
+                readable(fds, Some(patience.until)).map_err(|it| Error::io(&it, "poll"))?;
             if polled == [false; 3] {
-                let fate = Fate::Silent(patience.as_secs());
+                let fate = Fate::Silent(patience.since.elapsed().as_secs());
                 return Err(Error::new(0, self.explain(&fate)));
             }
             if polled[1] {
@@ -251,6 +240,29 @@ impl Appliance {
     fn explain(&self, fate: &Fate) -> String {
         report::explain(fate, &self.process.stderr(), &self.tail.text(), &self.drives)
     }
+}
+
+/// How long to wait for something, and since when.
+#[derive(Clone, Copy)]
+struct Patience {
+    since: Instant,
+    until: Instant,
+}
+
+impl Patience {
+    fn of(duration: Duration) -> Self {
+        let since = Instant::now();
+        Self { since, until: since + duration }
+    }
+
+    /// Leaves as much as it takes for another attempt.
+    fn for_a_first_attempt(self) -> Self {
+        Self::of(self.until.saturating_duration_since(Instant::now()) / 2)
+    }
+}
+
+fn progress(log: Log<'_>, position: u64) {
+    log(LogKind::Progress { position, total: 12 }, b"");
 }
 
 fn say(log: Log<'_>, message: String) {

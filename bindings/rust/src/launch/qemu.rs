@@ -4,7 +4,6 @@
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::Path;
 
 use bstr::{BString, ByteSlice};
 use guestfs_protocol::wire::PORT_NAME;
@@ -24,18 +23,19 @@ pub(super) struct Plan<'a> {
     pub accel: Accel,
     pub disks: &'a Disks,
     pub sockets: Sockets,
-    pub memory: Memory<'a>,
+    pub memory: Memory,
 }
 
-/// Where the guest's memory is.
+/// Where the guest's memory is.  Files are descriptors that qemu inherits: what they are opened by
+/// has no time to become another one's name.
 #[derive(Clone, Copy)]
-pub(super) enum Memory<'a> {
+pub(super) enum Memory {
     /// Nowhere but in qemu.
     Own,
     /// In a file that becomes that of a template.
-    Saved(&'a Path),
+    Saved(RawFd),
     /// As the file of a template has it, until it is changed; state of the devices is to come.
-    Restored(&'a Path),
+    Restored(RawFd),
 }
 
 /// qemu's ends of the connections to it, which it inherits.
@@ -60,9 +60,9 @@ pub(super) fn arguments(plan: &Plan<'_>) -> Vec<OsString> {
         args.option("-sandbox", sandbox(config));
     }
     let mut machine = machine(features, *accel);
-    if let Memory::Saved(file) | Memory::Restored(file) = memory {
+    if let Memory::Saved(fd) | Memory::Restored(fd) = memory {
         let share = matches!(memory, Memory::Saved(_));
-        args.option("-object", memory_backend(config, file, share).to_string());
+        args.option("-object", memory_backend(config, *fd, share).to_string());
         machine.push_str(",memory-backend=memory");
     }
     if let Memory::Restored(_) = memory {
@@ -206,12 +206,12 @@ fn kernel_command_line(config: &Config, accel: Accel) -> OsString {
     OsString::from_vec(bstr::join(" ", words))
 }
 
-fn memory_backend(config: &Config, file: &Path, share: bool) -> Value {
+fn memory_backend(config: &Config, fd: RawFd, share: bool) -> Value {
     json!({
         "qom-type": "memory-backend-file",
         "id": "memory",
         "size": i64::from(config.memsize_mb) << 20,
-        "mem-path": file.to_string_lossy(),
+        "mem-path": format!("/proc/self/fd/{fd}"),
         "share": share,
     })
 }

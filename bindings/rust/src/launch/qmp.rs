@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Client of qemu's control socket: JSON requests and answers, one a line.
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
@@ -19,16 +20,19 @@ const LINE_MAX: usize = 16 << 20;
 pub(super) struct Qmp {
     stream: UnixStream,
     received: Vec<u8>,
+    /// What came before an answer, for whoever asks.
+    events: VecDeque<Value>,
     negotiated: bool,
 }
 
 impl Qmp {
     pub(super) fn new(stream: UnixStream) -> Self {
-        Self { stream, received: Vec::new(), negotiated: false }
+        let (received, events) = Default::default();
+        Self { stream, received, events, negotiated: false }
     }
 
-    /// Runs a command and returns its result.  Events that arrive meanwhile are dropped: what they
-    /// tell is also seen on the console or as the end of the process.
+    /// Runs a command and returns its result.  An error that is no more than qemu's answer is of
+    /// the kind `Other`.
     pub(super) fn execute(
         &mut self,
         command: &str,
@@ -66,10 +70,13 @@ impl Qmp {
         Ok(())
     }
 
-    /// Waits for an event and returns what it says.
+    /// Waits for an event and returns what it says; others before it are dropped.
     pub(super) fn event(&mut self, name: &str, deadline: Instant) -> io::Result<Value> {
         loop {
-            let mut message: Value = serde_json::from_slice(&self.line(deadline)?)?;
+            let mut message = match self.events.pop_front() {
+                Some(event) => event,
+                None => serde_json::from_slice(&self.line(deadline)?)?,
+            };
             if message["event"] == name {
                 return Ok(message["data"].take());
             }
@@ -85,6 +92,9 @@ impl Qmp {
         loop {
             let mut answer: Value = serde_json::from_slice(&self.line(by)?)?;
             if answer["id"] != command {
+                if answer["event"].is_string() {
+                    self.events.push_back(answer);
+                }
                 continue;
             }
             if let Some(error) = answer["error"]["desc"].as_str() {
@@ -164,6 +174,20 @@ mod tests {
         check("", "timed out");
         check("{\"return\": [1], \"id\": \"query-x\"}", "timed out");
         check("nonsense\n", "expected ident at line 1 column 2");
+    }
+
+    #[test]
+    fn an_event_before_the_answer() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let event = r#"{"event": "MIGRATION", "data": {"status": "completed"}}"#;
+        let answer = r#"{"return": {}, "id": "migrate"}"#;
+        writeln!(theirs, "{}{{\"event\": \"STOP\"}}\n{event}\n{answer}", HELLO).unwrap();
+        let (mut qmp, deadline) = (Qmp::new(ours), Instant::now() + Duration::from_secs(20));
+        qmp.execute("migrate", json!({}), deadline).unwrap();
+        assert_eq!(qmp.event("MIGRATION", deadline).unwrap(), json!({"status": "completed"}));
+        // It is told once.
+        let again = qmp.event("MIGRATION", Instant::now()).unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::TimedOut);
     }
 
     #[test]

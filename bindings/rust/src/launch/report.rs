@@ -87,6 +87,14 @@ pub(super) fn last_error(stderr: &str) -> Option<String> {
     Some(message.to_owned())
 }
 
+/// Whether qemu has refused a drive, as it would however it was started.
+pub(super) fn refuses_a_drive(stderr: &str) -> bool {
+    last_error(stderr).is_some_and(|it| DRIVE_OPTIONS.iter().any(|option| it.starts_with(option)))
+}
+
+/// How a complaint about a drive begins.
+const DRIVE_OPTIONS: [&str; 2] = ["-blockdev {", "-device scsi-hd,"];
+
 /// The name of the blockdev of a drive.
 pub(super) fn node_name(index: usize) -> String {
     format!("drive{index}")
@@ -95,9 +103,10 @@ pub(super) fn node_name(index: usize) -> String {
 /// Replaces qemu's copy of a whole option by the name of the drive it was for.
 fn name_drive(message: &str, drives: &[String]) -> String {
     // Reasons don't end in braces; file names in the option may hold anything.
-    let split = match message.strip_prefix("-blockdev {") {
+    let [node, device] = DRIVE_OPTIONS;
+    let split = match message.strip_prefix(node) {
         Some(rest) => rest.rsplit_once("}: "),
-        None => message.strip_prefix("-device scsi-hd,").and_then(|it| it.split_once(": ")),
+        None => message.strip_prefix(device).and_then(|it| it.split_once(": ")),
     };
     let Some((option, reason)) = split else { return message.to_owned() };
     let drive = drives.iter().enumerate().find(|(index, _)| {
@@ -228,6 +237,15 @@ mod tests {
             "",
             "qemu exited with status 1: /tmp/wrapper: line 2: qemu-kvm: not found",
         );
+    }
+
+    #[test]
+    fn drives_that_are_refused() {
+        let check = |stderr: &str, expected| assert_eq!(refuses_a_drive(stderr), expected);
+        check("qemu-kvm: -blockdev {\"node-name\":\"drive0\"}: Image is not in qcow2 format", true);
+        check("qemu-kvm: -device scsi-hd,bus=scsi.0: Failed to get \"write\" lock", true);
+        check("qemu-kvm: -object {\"id\":\"memory\"}: can't open backing store", false);
+        check("", false);
     }
 
     #[test]

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The two ways to start: booting, and going on from a template.
 
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use guestfs_protocol::wire::{self, Announced, Header, MessageError, Nothing, Status};
 use guestfs_protocol::{InternalResumeArgs, Procedure};
 use rustix::rand::{GetRandomFlags, getrandom};
+use serde_json::json;
 
 use super::accel::Accel;
 use super::disks::Disks;
@@ -18,15 +20,12 @@ use super::features::Features;
 use super::process::{Process, Setup};
 use super::qemu::{self, Memory, Plan, Sockets};
 use super::qmp::Qmp;
-use super::report::Tail;
+use super::report::{self, Tail};
 use super::search::Files;
-use super::template::{self, Found, Template};
-use super::{Appliance, Config, Log, LogKind, cache, say};
+use super::template::{self, Found, Making, Template};
+use super::{Appliance, Config, DEATH_DEADLINE, Log, Patience, cache, progress, say};
 use crate::drive::Drive;
 use crate::error::{Error, Result};
-
-/// A restored daemon answers at once; it looks for the drives first.
-const RESUME_DEADLINE: Duration = Duration::from_secs(120);
 
 /// Random bytes for a clone, so that it has nothing in common with the others.
 const ENTROPY_SIZE: usize = 64;
@@ -37,84 +36,146 @@ pub(super) struct Machine {
     pub files: Files,
     pub features: Features,
     pub accel: Accel,
+    /// For all attempts together.
+    pub patience: Patience,
+}
+
+/// The file of the guest's memory, and whether it is changed.
+#[derive(Clone, Copy)]
+enum Start<'a> {
+    Boot,
+    Save(&'a File),
+    Restore(&'a File),
+}
+
+/// Why an appliance was not restored, and what follows from that.
+enum Failed {
+    /// Booting would fail in the same way.
+    Finally(Error),
+    /// Booting may help, and if it doesn't it has the better error.
+    ForOnce(Error),
+    /// Nobody should try this template again.
+    ByTemplate(Error),
 }
 
 impl Machine {
-    /// Boots, and waits until the daemon is ready.
-    pub(super) fn boot(&self, config: &Config, log: Log<'_>) -> Result<Appliance> {
-        let mut appliance = self.spawn(config, Memory::Own, log)?;
-        log(LogKind::Progress { position: 3, total: 12 }, b"");
-        appliance.wait_until_ready(self.accel, log)?;
+    /// Goes on from the template if there is one, and boots otherwise.
+    pub(super) fn start(&self, config: &Config, log: Log<'_>) -> Result<Appliance> {
+        let Some(template) = self.template(config, log) else {
+            return self.boot(config, 3, log);
+        };
+        progress(log, 6);
+        let why = match self.restore(config, &template, log) {
+            Ok(appliance) => return Ok(appliance),
+            Err(Failed::Finally(error)) => return Err(error),
+            Err(Failed::ForOnce(why)) => why,
+            Err(Failed::ByTemplate(why)) => {
+                template.forget();
+                say(log, "the template is removed".to_owned());
+                why
+            }
+        };
+        say(log, format!("not restored from a template: {why}"));
+        self.boot(config, 9, log)
+    }
+
+    fn boot(&self, config: &Config, position: u64, log: Log<'_>) -> Result<Appliance> {
+        let started = Instant::now();
+        let mut appliance = self.spawn(config, Start::Boot, log)?;
+        progress(log, position);
+        appliance.wait_until_ready(self.patience, log)?;
+        say(log, format!("booted in {}", ms(started)));
         Ok(appliance)
     }
 
     /// The template that fits, made now if there is none; `None` if it is better to boot.
-    pub(super) fn template(&self, config: &Config, log: Log<'_>) -> Option<Template> {
-        if let Some(why) = unfit(config) {
-            say(log, format!("no template: {why}"));
-            return None;
-        }
-        let result =
-            self.key(config).and_then(|key| match template::find(&config.cachedir, key)? {
-                Found::Template(template) => Ok(template),
-                Found::Missing(making) => self.make(config, making, log),
-            });
+    fn template(&self, config: &Config, log: Log<'_>) -> Option<Template> {
+        let config = Config { drives: Vec::new(), recovery_proc: true, ..config.clone() };
+        let result = match unfit(&config) {
+            Some(why) => Err(io::Error::other(why)),
+            None => self.find_or_make(&config, log),
+        };
         result.inspect_err(|why| say(log, format!("no template: {why}"))).ok()
+    }
+
+    fn find_or_make(&self, config: &Config, log: Log<'_>) -> io::Result<Template> {
+        let key = self.key(config)?;
+        // A qemu that can't do it is not asked again and again.
+        let refusal = format!("no template\n{key}");
+        if let Ok(why) = cache::remembered(&config.cachedir, &refusal, || Err(())) {
+            return Err(io::Error::other(why));
+        }
+        let making = match template::find(&config.cachedir, key)? {
+            Found::Template(template) => return Ok(template),
+            Found::Missing(making) => making,
+        };
+        say(log, "making a template: later launches go on from here".to_owned());
+        let started = Instant::now();
+        self.fill(&making, config, log).inspect_err(|error| {
+            if error.kind() == io::ErrorKind::Other {
+                let why = || Ok::<_, ()>(error.to_string());
+                let _ = cache::remembered(&config.cachedir, &refusal, why);
+            }
+        })?;
+        let template = making.finish()?;
+        say(log, format!("template made in {}", ms(started)));
+        Ok(template)
+    }
+
+    /// Boots and saves what becomes a template.
+    fn fill(&self, making: &Making, config: &Config, log: Log<'_>) -> io::Result<()> {
+        // Whatever keeps it from booting may be gone the next time.
+        let fail = |it: Error| io::Error::new(io::ErrorKind::NotConnected, it);
+        let memory = making.memory(u64::try_from(config.memsize_mb).unwrap_or(0) << 20)?;
+        let mut appliance = self.spawn(config, Start::Save(memory), log).map_err(fail)?;
+        progress(log, 3);
+        appliance.wait_until_ready(self.patience, log).map_err(fail)?;
+        making.save(&mut appliance.qmp, self.patience.until)
     }
 
     /// Everything that two appliances must have in common to be clones of one template.
     fn key(&self, config: &Config) -> io::Result<String> {
-        let config = Config { drives: Vec::new(), ..config.clone() };
         let disks = Disks::default();
-        let plan = self.plan(&config, &disks, Sockets::default(), Memory::Own);
+        let plan = self.plan(config, &disks, Sockets::default(), Memory::Own);
         let mut key = qemu::quoted(self.hv.as_os_str(), &qemu::arguments(&plan)).to_string();
         for file in [&self.hv, &self.files.kernel, &self.files.initrd, &self.files.root] {
             key.push('\n');
             key.push_str(&cache::identity(file)?);
         }
-        // The cache may be on a server, and hosts differ in what processor they show the guest.
-        let host = rustix::system::uname();
-        let host = [host.nodename(), host.release(), host.version()];
-        key.extend(host.map(|it| format!("\n{}", it.to_string_lossy())));
+        match self.accel {
+            // The guest has seen the host's processor, and the cache may be on a server.
+            Accel::Kvm => key.push_str(&processor()?),
+            // It was shown one of qemu's.
+            Accel::Tcg => {}
+        }
         Ok(key)
     }
 
-    fn make(
-        &self,
-        config: &Config,
-        making: template::Making,
-        log: Log<'_>,
-    ) -> io::Result<Template> {
-        say(log, "making a template: later launches go on from here".to_owned());
-        let memory = making.memory(u64::try_from(config.memsize_mb).unwrap_or(0) << 20)?;
-        let state = making.state()?;
-        let config = Config { drives: Vec::new(), ..config.clone() };
-        let saved = Memory::Saved(&memory);
-        let mut appliance = self.spawn(&config, saved, log).map_err(io::Error::other)?;
-        appliance.wait_until_ready(self.accel, log).map_err(io::Error::other)?;
-        template::save(&mut appliance.qmp, &state)?;
-        drop(appliance);
-        making.finish()
-    }
-
-    /// Goes on from a template.
-    pub(super) fn restore(
+    fn restore(
         &self,
         config: &Config,
         template: &Template,
         log: Log<'_>,
-    ) -> Result<Appliance> {
-        let fail = |it: io::Error| Error::io(&it, "template");
-        let state = template.state().map_err(fail)?;
-        let memory = template.memory();
-        let mut appliance = self.spawn(config, Memory::Restored(&memory), log)?;
-        log(LogKind::Progress { position: 6, total: 12 }, b"");
-        template::load(&mut appliance.qmp, &state).map_err(fail)?;
-        appliance.resume(config.drives.len(), log)?;
+    ) -> std::result::Result<Appliance, Failed> {
+        let started = Instant::now();
+        let patience = self.patience.for_a_first_attempt();
+        let by_template = |it: io::Error| Failed::ByTemplate(Error::io(&it, "template"));
+        let mut appliance =
+            self.spawn(config, Start::Restore(template.memory()), log).map_err(Failed::Finally)?;
+        progress(log, 9);
+        template::prepare(&mut appliance.qmp, patience.until)
+            .map_err(|why| appliance.early_death(&why))?;
+        template.load(&mut appliance.qmp, patience.until).map_err(by_template)?;
+        // The drives are locked only now, so this fails if another program has one.
+        let go_on = appliance.qmp.execute("cont", json!({}), patience.until);
+        go_on.map_err(|it| Failed::ForOnce(Error::io(&it, "qemu")))?;
+        say(log, format!("state loaded after {}", ms(started)));
+        appliance.resume(config.drives.len(), patience, log)?;
+        say(log, format!("restored from a template in {}", ms(started)));
         Ok(appliance)
     }
 
-    fn spawn(&self, config: &Config, memory: Memory<'_>, log: Log<'_>) -> Result<Appliance> {
+    fn spawn(&self, config: &Config, start: Start<'_>, log: Log<'_>) -> Result<Appliance> {
         let disks = Disks::prepare(&config.drives, &config.tmpdir)?;
         let sockets = |it: io::Error| Error::io(&it, "socketpair");
         let (channel, channel_of_qemu) = UnixStream::pair().map_err(sockets)?;
@@ -125,10 +186,21 @@ impl Machine {
             console: console_of_qemu.as_raw_fd(),
             qmp: qmp_of_qemu.as_raw_fd(),
         };
-        let args = qemu::arguments(&self.plan(config, &disks, sockets, memory));
-        log(LogKind::Library, &qemu::quoted(self.hv.as_os_str(), &args));
         let mut inherit: Vec<OwnedFd> =
             vec![channel_of_qemu.into(), console_of_qemu.into(), qmp_of_qemu.into()];
+        let mut lend = |file: &File| {
+            let file = file.try_clone().map_err(|it| Error::io(&it, "memory"))?;
+            let fd = file.as_raw_fd();
+            inherit.push(file.into());
+            Ok::<_, Error>(fd)
+        };
+        let memory = match start {
+            Start::Boot => Memory::Own,
+            Start::Save(file) => Memory::Saved(lend(file)?),
+            Start::Restore(file) => Memory::Restored(lend(file)?),
+        };
+        let args = qemu::arguments(&self.plan(config, &disks, sockets, memory));
+        say(log, qemu::quoted(self.hv.as_os_str(), &args).to_string());
         inherit.extend(disks.sets);
         inherit.extend(disks.others);
         let setup = Setup { inherit, own_group: config.pgroup, dies_with_us: config.recovery_proc };
@@ -146,7 +218,7 @@ impl Machine {
         config: &'a Config,
         disks: &'a Disks,
         sockets: Sockets,
-        memory: Memory<'a>,
+        memory: Memory,
     ) -> Plan<'a> {
         let Self { files, features, accel, .. } = self;
         Plan { config, files, features, accel: *accel, disks, sockets, memory }
@@ -155,48 +227,117 @@ impl Machine {
 
 /// Why such an appliance is booted each time.
 fn unfit(config: &Config) -> Option<&'static str> {
-    let set = |setting: &str| config.backend_settings.iter().any(|it| it == setting);
+    let set = |settings: &[&str]| {
+        config.backend_settings.iter().any(|it| settings.contains(&it.as_str()))
+    };
     match config {
-        _ if set("template=0") => Some("it is off"),
-        Config { verbose: true, .. } if !set("template=1") => {
+        _ if set(&["template=0"]) => Some("the backend setting template is 0"),
+        Config { verbose: true, .. } if !set(&["template", "template=1"]) => {
             Some("the messages of the kernel are wanted")
         }
         Config { network: true, .. } => Some("connections do not survive a restore"),
         _ if !config.hv_params.is_empty() => Some("qemu has parameters of the caller"),
-        _ if set("gdb") => Some("a debugger attaches"),
+        _ if set(&["gdb", "gdb=1"]) => Some("a debugger attaches"),
         _ => None,
     }
 }
 
-impl Appliance {
-    /// Tells a restored daemon what has changed since it was saved.
-    fn resume(&mut self, n_drives: usize, log: Log<'_>) -> Result<()> {
-        let fail = |it: &dyn std::fmt::Display| Error::new(0, format!("resume: {it}"));
-        let mut entropy = vec![0; ENTROPY_SIZE];
-        getrandom(&mut entropy[..], GetRandomFlags::empty()).map_err(|it| fail(&it))?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let args = InternalResumeArgs {
-            seconds: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
-            nanoseconds: now.subsec_nanos() as i32,
-            entropy,
-            ndrives: i32::try_from(n_drives).unwrap_or(i32::MAX),
-        };
-        let header = Header::call(Procedure::InternalResume as u32, 0, 0, 0);
-        let message = wire::encode_message(&header, &args).map_err(|it| fail(&it))?;
-        (&self.channel).write_all(&message).map_err(|it| fail(&it))?;
+/// What KVM shows of the host to a guest.
+fn processor() -> io::Result<String> {
+    const FIELDS: [&str; 6] =
+        ["vendor_id", "cpu family", "model", "stepping", "microcode", "flags"];
+    let host = rustix::system::uname();
+    let [release, version] = [host.release(), host.version()].map(|it| it.to_string_lossy());
+    let mut text = format!("\n{release} {version}");
+    let all = fs::read_to_string("/proc/cpuinfo")?;
+    for line in all.lines().take_while(|it| !it.is_empty()) {
+        if line.split_once(':').is_some_and(|(name, _)| FIELDS.contains(&name.trim())) {
+            text.push('\n');
+            text.push_str(line);
+        }
+    }
+    Ok(text)
+}
 
-        let word = self.read(4, RESUME_DEADLINE, log)?;
+fn ms(started: Instant) -> String {
+    format!("{} ms", started.elapsed().as_millis())
+}
+
+impl Appliance {
+    /// What to make of a qemu that was to be restored, and has not come to listen.
+    fn early_death(&mut self, why: &io::Error) -> Failed {
+        let ended = self.process.wait(Instant::now() + DEATH_DEADLINE);
+        if !matches!(ended, Ok(Some(_))) {
+            return Failed::ForOnce(Error::io(why, "qemu"));
+        }
+        let refused = report::refuses_a_drive(&self.process.stderr());
+        let report = Error::new(0, self.death_report());
+        if refused { Failed::Finally(report) } else { Failed::ForOnce(report) }
+    }
+
+    /// Tells a restored daemon what has changed since it was saved.
+    fn resume(
+        &mut self,
+        n_drives: usize,
+        patience: Patience,
+        log: Log<'_>,
+    ) -> std::result::Result<(), Failed> {
+        let message = resume_message(n_drives).map_err(Failed::ForOnce)?;
+        let unheard = |it: &dyn std::fmt::Display| {
+            Failed::ByTemplate(Error::new(0, format!("its daemon: {it}")))
+        };
+        (&self.channel).write_all(&message).map_err(|it| unheard(&it))?;
+        let word = self.read(4, patience, log).map_err(Failed::ByTemplate)?;
         let word = word.try_into().map(u32::from_be_bytes).unwrap_or(0);
         let Ok(Announced::Message(len)) = wire::announced(word) else {
-            return Err(fail(&"the answer is not a message"));
+            return Err(unheard(&"the answer is not a message"));
         };
-        let message = self.read(len, RESUME_DEADLINE, log)?;
-        let (answer, body) = wire::split_header(&message).map_err(|it| fail(&it))?;
+        let message = self.read(len, patience, log).map_err(Failed::ByTemplate)?;
+        let (answer, body) = wire::split_header(&message).map_err(|it| unheard(&it))?;
         if answer.status == Status::Error {
-            let error: MessageError = wire::decode(body).map_err(|it| fail(&it))?;
-            return Err(fail(&error.message));
+            let error: MessageError = wire::decode(body).map_err(|it| unheard(&it))?;
+            // It lives: what it didn't find is not the template's.
+            return Err(Failed::ForOnce(Error::new(0, error.message.to_string())));
         }
-        let Nothing = wire::decode(body).map_err(|it| fail(&it))?;
+        let Nothing = wire::decode(body).map_err(|it| unheard(&it))?;
         Ok(())
+    }
+}
+
+fn resume_message(n_drives: usize) -> Result<Vec<u8>> {
+    let mut entropy = vec![0; ENTROPY_SIZE];
+    // So few bytes are never cut short.
+    getrandom(&mut entropy[..], GetRandomFlags::empty())
+        .map_err(|it| Error::io(&it.into(), "getrandom"))?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let args = InternalResumeArgs {
+        seconds: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
+        nanoseconds: now.subsec_nanos() as i32,
+        entropy,
+        ndrives: i32::try_from(n_drives).unwrap_or(i32::MAX),
+    };
+    let header = Header::call(Procedure::InternalResume as u32, 0, 0, 0);
+    wire::encode_message(&header, &args).map_err(|it| Error::new(0, format!("resume: {it}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(settings: &[&str], config: Config, expected: Option<&str>) {
+        let backend_settings = settings.iter().map(ToString::to_string).collect();
+        assert_eq!(unfit(&Config { backend_settings, ..config }), expected);
+    }
+
+    #[test]
+    fn booted_each_time() {
+        let verbose = || Config { verbose: true, ..Config::default() };
+        check(&[], Config::default(), None);
+        check(&["template=0"], Config::default(), Some("the backend setting template is 0"));
+        check(&[], verbose(), Some("the messages of the kernel are wanted"));
+        check(&["template=1"], verbose(), None);
+        check(&["template"], verbose(), None);
+        check(&["gdb"], Config::default(), Some("a debugger attaches"));
     }
 }

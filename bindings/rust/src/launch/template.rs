@@ -5,13 +5,20 @@
 //! The guest's memory is a file which qemu maps: shared while the template is made, and private
 //! ever after, so that all appliances share what none of them has changed.  What migration calls
 //! the state of the devices is a second, small file.  Both depend on everything that the command
-//! line says and on the files it names; together that is the key.
+//! line says and on the files it names; together that is the key, which is the third file.
+//!
+//! Whoever can write these files owns the appliance, and whoever can read them knows its seeds of
+//! random numbers: they are their user's alone, and looked at before they are believed.
 
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::fs::{self, DirEntry, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::process::geteuid;
 use serde_json::json;
 
 use super::cache;
@@ -23,16 +30,21 @@ const KEPT: usize = 4;
 /// What must be free in the cache directory for another one, in bytes.
 const ROOM: u64 = 1 << 30;
 
-/// Writing or reading half a megabyte.
-const DEADLINE: Duration = Duration::from_secs(60);
+/// Names in the cache directory: templates, what becomes one, and what is locked meanwhile.
+const PREFIX: &str = "template";
+const NEW: &str = "template-new-";
+const LOCK: &str = "template-lock";
 
+/// Names in a template.
 const KEY: &str = "key";
 const MEMORY: &str = "memory";
 const STATE: &str = "state";
 
-/// A saved appliance.
+/// A saved appliance.  Its files are open: it may be forgotten meanwhile.
 pub(super) struct Template {
     directory: PathBuf,
+    memory: File,
+    state: File,
 }
 
 /// The right to make a template that is not there yet.
@@ -40,6 +52,8 @@ pub(super) struct Making {
     directory: tempfile::TempDir,
     target: PathBuf,
     key: String,
+    memory: File,
+    state: File,
     _lock: File,
 }
 
@@ -50,78 +64,154 @@ pub(super) enum Found {
     Missing(Making),
 }
 
-impl Template {
-    pub(super) fn memory(&self) -> PathBuf {
-        self.directory.join(MEMORY)
-    }
-
-    pub(super) fn state(&self) -> io::Result<File> {
-        File::open(self.directory.join(STATE))
-    }
-}
-
 /// The template for `key`.  An error is a reason to boot, never one to fail.
 pub(super) fn find(cachedir: &Path, key: String) -> io::Result<Found> {
     let cache = cache::private_directory(cachedir)?;
-    let target = cache.join(cache::file_name("template", &key));
-    if is_of(&target, &key) {
-        return Ok(Found::Template(Template { directory: target }));
+    let target = cache.join(cache::file_name(PREFIX, &key));
+    // One that is damaged is as good as none.
+    if let Ok(template) = Template::open(&target, &key) {
+        return Ok(Found::Template(template));
     }
-    let lock = File::create(target.with_extension("lock"))?;
+    // There is one lock for all, and it stays: a lock that is removed may be held by two.
+    let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(cache.join(LOCK))?;
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            return Err(io::Error::other("another program is making it"));
+            return Err(io::Error::other("another program is making one"));
         }
         Err(TryLockError::Error(error)) => return Err(error),
     }
     // It may have been made while we came to the lock.
-    if is_of(&target, &key) {
-        return Ok(Found::Template(Template { directory: target }));
+    if let Ok(template) = Template::open(&target, &key) {
+        return Ok(Found::Template(template));
+    }
+    for killed in entries(&cache, |name| name.starts_with(NEW)) {
+        let _ = fs::remove_dir_all(killed.path());
     }
     let room = rustix::fs::statvfs(&cache)?;
     if room.f_bavail.saturating_mul(room.f_frsize) < ROOM {
         return Err(io::Error::other(format!("{}: too little room", cache.display())));
     }
-    let directory = tempfile::Builder::new().prefix("template-new-").tempdir_in(&cache)?;
-    Ok(Found::Missing(Making { directory, target, key, _lock: lock }))
+    Making::new(&cache, target, key, lock).map(Found::Missing)
 }
 
-fn is_of(directory: &Path, key: &str) -> bool {
-    fs::read_to_string(directory.join(KEY)).is_ok_and(|it| it == key)
+impl Template {
+    fn open(directory: &Path, key: &str) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = openat(CWD, directory, flags, Mode::empty())?;
+        // qemu before version 9 opens the memory to write it even if it never does.
+        let memory = open(&opened, MEMORY, OFlags::RDWR)?;
+        let state = open(&opened, STATE, OFlags::RDONLY)?;
+        let mut known = String::new();
+        open(&opened, KEY, OFlags::RDONLY)?.read_to_string(&mut known)?;
+        if known != sealed(key, &memory, &state)? {
+            return Err(io::Error::other("not what it was made as"));
+        }
+        Ok(Self { directory: directory.to_owned(), memory, state })
+    }
+
+    pub(super) fn memory(&self) -> &File {
+        &self.memory
+    }
+
+    /// Reads the state of the devices into a machine that waits for it.
+    pub(super) fn load(&self, qmp: &mut Qmp, by: Instant) -> io::Result<()> {
+        qmp.give(STATE, &self.state, by)?;
+        qmp.execute("migrate-incoming", json!({"uri": format!("fd:{STATE}")}), by)?;
+        migrated(qmp, by)
+    }
+
+    /// Sees to it that nobody tries this one again.
+    pub(super) fn forget(self) {
+        let _ = fs::remove_dir_all(&self.directory);
+    }
 }
 
 impl Making {
+    fn new(cache: &Path, target: PathBuf, key: String, lock: File) -> io::Result<Self> {
+        let directory = tempfile::Builder::new()
+            .prefix(NEW)
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir_in(cache)?;
+        let create = |name| {
+            let mut options = OpenOptions::new();
+            let options = options.read(true).write(true).create_new(true).mode(0o600);
+            options.open(directory.path().join(name))
+        };
+        let (memory, state) = (create(MEMORY)?, create(STATE)?);
+        // On some filesystems everybody owns everything.
+        check_ours(&memory)?;
+        Ok(Self { directory, target, key, memory, state, _lock: lock })
+    }
+
     /// The file that becomes the guest's memory.
-    pub(super) fn memory(&self, size_bytes: u64) -> io::Result<PathBuf> {
-        let path = self.directory.path().join(MEMORY);
-        File::create_new(&path)?.set_len(size_bytes)?;
-        Ok(path)
+    pub(super) fn memory(&self, size_bytes: u64) -> io::Result<&File> {
+        self.memory.set_len(size_bytes)?;
+        Ok(&self.memory)
     }
 
-    /// The file that takes the state of the devices.
-    pub(super) fn state(&self) -> io::Result<File> {
-        File::create_new(self.directory.path().join(STATE))
+    /// Writes the state of the devices of a machine; memory is in its file already.
+    pub(super) fn save(&self, qmp: &mut Qmp, by: Instant) -> io::Result<()> {
+        qmp.execute("stop", json!({}), by)?;
+        prepare(qmp, by)?;
+        qmp.give(STATE, &self.state, by)?;
+        qmp.execute("migrate", json!({"uri": format!("fd:{STATE}")}), by)?;
+        migrated(qmp, by)
     }
 
-    /// Puts it where others find it, and forgets the oldest.
+    /// Puts it where others find it, and forgets the oldest.  The machine is gone by now.
     pub(super) fn finish(self) -> io::Result<Template> {
-        File::create_new(self.directory.path().join(KEY))?.write_all(self.key.as_bytes())?;
-        if self.target.exists() {
+        // The key vouches for the others, also after the host has lost its power.
+        self.memory.sync_all()?;
+        self.state.sync_all()?;
+        let sealed = sealed(&self.key, &self.memory, &self.state)?;
+        let mut options = OpenOptions::new();
+        let mut key = options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(self.directory.path().join(KEY))?;
+        key.write_all(sealed.as_bytes())?;
+        if fs::symlink_metadata(&self.target).is_ok() {
             fs::remove_dir_all(&self.target)?;
         }
         let path = self.directory.keep();
         fs::rename(&path, &self.target).inspect_err(|_| drop(fs::remove_dir_all(&path)))?;
         evict(&self.target);
-        Ok(Template { directory: self.target })
+        Template::open(&self.target, &self.key)
     }
 }
 
-/// Removes all but the youngest templates.  Appliances that run from one keep its file.
+fn open(directory: &OwnedFd, name: &str, access: OFlags) -> io::Result<File> {
+    let flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = File::from(openat(directory, name, flags, Mode::empty())?);
+    check_ours(&file)?;
+    Ok(file)
+}
+
+/// It is a file that nobody else has made, and nobody else can read.
+fn check_ours(file: &File) -> io::Result<()> {
+    let it = file.metadata()?;
+    if !it.is_file() || it.uid() != geteuid().as_raw() || it.mode() & 0o077 != 0 {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    Ok(())
+}
+
+/// The content of the key's file: whatever changes the other two changes it.
+fn sealed(key: &str, memory: &File, state: &File) -> io::Result<String> {
+    let mut text = key.to_owned();
+    for file in [memory, state] {
+        let it = file.metadata()?;
+        text.push_str(&format!("\n{} {}.{:09}", it.len(), it.mtime(), it.mtime_nsec()));
+    }
+    Ok(text)
+}
+
+/// Removes all but the youngest templates.
 fn evict(newest: &Path) {
-    let Some(entries) = newest.parent().and_then(|it| fs::read_dir(it).ok()) else { return };
-    let mut templates: Vec<_> = entries
-        .filter_map(Result::ok)
+    let Some(cache) = newest.parent() else { return };
+    let mut templates: Vec<_> = entries(cache, |name| name.starts_with(PREFIX))
         .filter(|it| it.path().join(KEY).exists() && it.path() != newest)
         .filter_map(|it| Some((it.metadata().ok()?.modified().ok()?, it.path())))
         .collect();
@@ -132,44 +222,27 @@ fn evict(newest: &Path) {
     }
 }
 
-/// Writes the state of the devices of a machine; memory is in its file already.
-pub(super) fn save(qmp: &mut Qmp, state: &File) -> io::Result<()> {
-    let deadline = Instant::now() + DEADLINE;
-    qmp.execute("stop", json!({}), deadline)?;
-    capabilities(qmp, deadline)?;
-    qmp.give(STATE, state, deadline)?;
-    let uri = format!("fd:{STATE}");
-    qmp.execute("migrate", json!({"uri": uri}), deadline)?;
-    migrated(qmp, deadline)
+fn entries(directory: &Path, chosen: fn(&str) -> bool) -> impl Iterator<Item = DirEntry> {
+    let all = fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
+    all.filter(move |it| it.file_name().to_str().is_some_and(chosen))
 }
 
-/// Reads the state of the devices into a machine that waits for it, and lets it go on.
-pub(super) fn load(qmp: &mut Qmp, state: &File) -> io::Result<()> {
-    let deadline = Instant::now() + DEADLINE;
-    capabilities(qmp, deadline)?;
-    qmp.give(STATE, state, deadline)?;
-    let uri = format!("fd:{STATE}");
-    qmp.execute("migrate-incoming", json!({"uri": uri}), deadline)?;
-    migrated(qmp, deadline)?;
-    qmp.execute("cont", json!({}), deadline)?;
-    Ok(())
-}
-
-/// Memory that is a shared file is not written again, and the end is announced.
-fn capabilities(qmp: &mut Qmp, deadline: Instant) -> io::Result<()> {
+/// Memory that is a file is not part of the state, and the end is announced.  qemu answers only
+/// after it has made sense of its whole command line.
+pub(super) fn prepare(qmp: &mut Qmp, by: Instant) -> io::Result<()> {
     let on = |name: &str| json!({"capability": name, "state": true});
     let list = json!({"capabilities": [on("x-ignore-shared"), on("events")]});
-    qmp.execute("migrate-set-capabilities", list, deadline)?;
+    qmp.execute("migrate-set-capabilities", list, by)?;
     Ok(())
 }
 
-fn migrated(qmp: &mut Qmp, deadline: Instant) -> io::Result<()> {
+fn migrated(qmp: &mut Qmp, by: Instant) -> io::Result<()> {
     loop {
-        let data = qmp.event("MIGRATION", deadline)?;
+        let data = qmp.event("MIGRATION", by)?;
         match data["status"].as_str() {
             Some("completed") => return Ok(()),
             Some("failed" | "cancelled") | None => {
-                return Err(io::Error::other(format!("migration: {data}")));
+                return Err(io::Error::new(io::ErrorKind::InvalidData, format!("state: {data}")));
             }
             Some(_) => {}
         }
@@ -180,12 +253,13 @@ fn migrated(qmp: &mut Qmp, deadline: Instant) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    const SIZE: u64 = 4096;
+
     fn make(cachedir: &Path, key: &str) -> Template {
         let Found::Missing(making) = find(cachedir, key.to_owned()).unwrap() else {
             panic!("{key} is there")
         };
-        making.memory(4096).unwrap();
-        making.state().unwrap();
+        making.memory(SIZE).unwrap();
         making.finish().unwrap()
     }
 
@@ -193,13 +267,22 @@ mod tests {
         matches!(find(cachedir, key.to_owned()).unwrap(), Found::Template(_))
     }
 
+    fn names(cachedir: &Path) -> Vec<String> {
+        let cache = cache::private_directory(cachedir).unwrap();
+        let mut names: Vec<_> =
+            entries(&cache, |_| true).map(|it| it.file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
     #[test]
     fn made_once_and_found_again() {
         let cachedir = tempfile::tempdir().unwrap();
         let template = make(cachedir.path(), "a");
-        assert_eq!(fs::metadata(template.memory()).unwrap().len(), 4096);
+        assert_eq!(template.memory().metadata().unwrap().len(), SIZE);
         assert!(is_there(cachedir.path(), "a"));
-        fs::remove_dir_all(template.directory).unwrap();
+        assert_eq!(names(cachedir.path()), [cache::file_name(PREFIX, "a"), LOCK.to_owned()]);
+        template.forget();
         assert!(!is_there(cachedir.path(), "a"));
     }
 
@@ -208,13 +291,44 @@ mod tests {
         let cachedir = tempfile::tempdir().unwrap();
         let making = find(cachedir.path(), "a".to_owned()).unwrap();
         let error = find(cachedir.path(), "a".to_owned()).err().unwrap();
-        assert_eq!(error.to_string(), "another program is making it");
-        // One that gives up leaves nothing in the way.
+        assert_eq!(error.to_string(), "another program is making one");
+        // One that gives up leaves nothing in the way, and of one that was killed all goes.
         drop(making);
-        make(cachedir.path(), "a");
+        assert_eq!(names(cachedir.path()), [LOCK]);
         let cache = cache::private_directory(cachedir.path()).unwrap();
-        let names = fs::read_dir(cache).unwrap().map(|it| it.unwrap().file_name());
-        assert!(!names.into_iter().any(|it| it.to_string_lossy().contains("new")));
+        fs::create_dir(cache.join("template-new-killed")).unwrap();
+        make(cachedir.path(), "a");
+        assert_eq!(names(cachedir.path()), [cache::file_name(PREFIX, "a"), LOCK.to_owned()]);
+    }
+
+    /// A template that something has happened to is made anew.
+    #[track_caller]
+    fn check_unbelieved(happens: impl FnOnce(&Path)) {
+        let cachedir = tempfile::tempdir().unwrap();
+        let template = make(cachedir.path(), "a");
+        happens(&template.directory);
+        assert!(!is_there(cachedir.path(), "a"));
+        make(cachedir.path(), "a");
+        assert!(is_there(cachedir.path(), "a"));
+    }
+
+    #[test]
+    fn unbelieved() {
+        let mode = |path: PathBuf, mode| {
+            fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        };
+        check_unbelieved(|it| fs::write(it.join(STATE), "x").unwrap());
+        check_unbelieved(|it| fs::write(it.join(MEMORY), [1; SIZE as usize]).unwrap());
+        check_unbelieved(|it| fs::remove_file(it.join(MEMORY)).unwrap());
+        check_unbelieved(|it| fs::write(it.join(KEY), "a").unwrap());
+        check_unbelieved(|it| drop(fs::remove_dir_all(it)));
+        check_unbelieved(move |it| mode(it.join(STATE), 0o644));
+        check_unbelieved(move |it| mode(it.join(MEMORY), 0o660));
+        check_unbelieved(|it| {
+            let (link, real) = (it.join(MEMORY), it.join("real"));
+            fs::rename(&link, &real).unwrap();
+            std::os::unix::fs::symlink(real, link).unwrap();
+        });
     }
 
     #[test]
