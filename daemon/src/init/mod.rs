@@ -3,6 +3,7 @@
 //! the machine.
 
 mod cmdline;
+mod devname;
 mod network;
 
 use std::fs::File;
@@ -14,6 +15,7 @@ use bstr::ByteSlice;
 use guestfs_protocol::wire::PORT_NAME;
 use nix::kmod::{ModuleInitFlags, finit_module};
 use nix::sys::reboot::{RebootMode, reboot};
+use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use rustix::fs::{CWD, Mode, OFlags, mkdirat, symlink, unlink};
 use rustix::mount::{MountFlags, mount, mount_move};
@@ -34,6 +36,9 @@ const NEW_ROOT: &str = "/root";
 
 /// What the initrd brings along.
 const MODULES: &str = "/modules";
+
+/// How many files this process may have open.
+const OPEN_FILES: u64 = 1 << 16;
 
 /// The types that the root image may have; it is never mounted writable.
 const ROOT_TYPES: &[&str] = &["erofs", "squashfs", "ext4", "ext3", "ext2"];
@@ -81,6 +86,8 @@ fn run() -> Result<()> {
     insert_modules()?;
     switch_root(&options, &mut uevents)?;
     set_up(&options)?;
+    // A tree that is copied or removed keeps a descriptor or two open for each of its levels.
+    setrlimit(Resource::RLIMIT_NOFILE, OPEN_FILES, OPEN_FILES).about("RLIMIT_NOFILE")?;
     let mut cx = Ctx::appliance(Path::new(SYSROOT), device_name::root_device()?)?;
     cx.set_verbose(options.verbose);
     volumes::activate(&cx);
@@ -168,6 +175,7 @@ fn set_up(options: &Options) -> Result<()> {
     for directory in ["/dev/pts", "/dev/shm"] {
         mkdirat(CWD, directory, Mode::from_raw_mode(0o755)).about(directory)?;
     }
+    devname::make_nodes(Path::new("/lib/modules"), Path::new("/dev"));
     mount_kernel("devpts", "/dev/pts", "devpts")?;
     mount_tmpfs("/dev/shm")?;
     let hostname = system::read_line("/etc/hostname").unwrap_or_else(|_| "guestfs".into());
