@@ -51,8 +51,12 @@ impl<'py> FromPyObject<'_, 'py> for Text {
         if let Ok(bytes) = object.cast::<PyBytes>() {
             return Ok(Self(bytes.as_bytes().to_vec()));
         }
-        if object.is_instance_of::<PyString>() || object.hasattr("__fspath__")? {
+        if object.is_instance_of::<PyString>() {
             return Ok(Self(object.extract::<OsString>()?.into_vec()));
+        }
+        if object.hasattr("__fspath__")? {
+            // A str or bytes.
+            return object.call_method0("__fspath__")?.extract();
         }
         let kind = object.get_type().name()?;
         Err(PyTypeError::new_err(format!("expected str, bytes or a path, not {kind}")))

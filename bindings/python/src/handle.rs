@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use guestfs::{CallbackId, CreateFlags, Events, Handle};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyAny;
 
@@ -69,7 +70,11 @@ impl GuestFS {
 
     /// Register a callback for the events of a mask; it is given the event, the number that this
     /// method returns, a text and a list of numbers.
-    fn set_event_callback(&self, cb: Py<PyAny>, event_bitmask: u64) -> PyResult<i32> {
+    fn set_event_callback(&self, cb: Bound<'_, PyAny>, event_bitmask: u64) -> PyResult<i32> {
+        if !cb.is_callable() {
+            return Err(PyTypeError::new_err("cb: is not callable"));
+        }
+        let cb = cb.unbind();
         let events = Events::from_bits(event_bitmask);
         let callback =
             move |_: &Handle, event: Events, id: CallbackId, payload: guestfs::Payload<'_>| {
