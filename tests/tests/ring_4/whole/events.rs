@@ -90,11 +90,10 @@ fn a_verbose_session() {
     assert!(steps.iter().any(|it| it.1 == "[0, 0, 12, 12]"), "{steps:?}");
 }
 
+/// Short calls say nothing; this one is long on any machine.
 #[test]
 fn a_long_call_tells_how_far_it_is() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let source = crate::support::sparse(dir.path().join("source"), 128 << 20);
-    let g = with_scratch(256 << 20);
+    let g = with_scratch(1 << 20);
     let steps = Arc::new(Mutex::new(Vec::new()));
     let ours = steps.clone();
     g.set_event_callback(Events::PROGRESS, move |_, _, _, payload| {
@@ -102,13 +101,12 @@ fn a_long_call_tells_how_far_it_is() {
             ours.lock().expect("the log").push((procedure, serial, position, total));
         }
     });
-    g.upload(&source, "/dev/sda").expect("upload");
+    g.debug("progress", &["5"]).expect("debug");
     let steps = steps.lock().expect("the log");
-    let (procedure, serial, _, total) = *steps.last().expect("a step");
-    assert_eq!(total, 128 << 20);
+    let (procedure, serial, position, total) = *steps.last().expect("a step");
+    assert_eq!((position, total), (50, 50));
     assert!(steps.iter().all(|it| (it.0, it.1, it.3) == (procedure, serial, total)), "{steps:?}");
     assert!(steps.is_sorted_by_key(|it| it.2), "{steps:?}");
-    assert_eq!(steps.last().map(|it| it.2), Some(total));
 }
 
 #[test]

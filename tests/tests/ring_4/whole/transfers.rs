@@ -222,16 +222,16 @@ fn the_host_has_something_else() {
     let g = with_ext4(64 << 20);
     g.write("/large", &vec![1; 10 * MIB]).expect("write");
     let check = |result, expected: &str| {
-        refused(result, &expected.replace("DIR", &dir.path().display().to_string()));
+        refused(result, &expected.replace("HERE", &dir.path().display().to_string()));
         works(&g, "/small");
     };
-    check(g.upload(&missing, "/x"), "ENOENT upload: DIR/no/such: No such file or directory");
-    check(g.upload(dir.path(), "/x"), "EISDIR upload: DIR: Is a directory");
+    check(g.upload(&missing, "/x"), "ENOENT upload: HERE/no/such: No such file or directory");
+    check(g.upload(dir.path(), "/x"), "EISDIR upload: HERE: Is a directory");
     // Opens, and then can't be read.
     check(g.upload("/proc/self/mem", "/x"), "EIO upload: /proc/self/mem: Input/output error");
-    let no_such = "ENOENT download: DIR/no/such: No such file or directory";
+    let no_such = "ENOENT download: HERE/no/such: No such file or directory";
     check(g.download("/large", &missing), no_such);
-    check(g.download("/large", dir.path()), "EISDIR download: DIR: Is a directory");
+    check(g.download("/large", dir.path()), "EISDIR download: HERE: Is a directory");
     check(g.download("/large", "/dev/full"), "ENOSPC download: /dev/full: No space left on device");
     // What can't be read in the guest does not cost a file of the host.
     let kept = dir.path().join("kept");
