@@ -38,6 +38,7 @@ pub(crate) fn default_path() -> String {
     let here = own_file().or_else(|| env::current_exe().ok());
     let here = here.as_deref().and_then(Path::parent);
     let nearby = NEARBY.iter().filter_map(|it| Some(resolve(here?, it)));
+    let nearby = nearby.chain(here.and_then(around_python));
     let mut directories = Vec::new();
     for directory in nearby.chain(SYSTEM.iter().map(PathBuf::from)) {
         let directory = directory.join(SUBDIRECTORY).to_string_lossy().into_owned();
@@ -127,6 +128,15 @@ fn resolve(from: &Path, relative: &str) -> PathBuf {
     })
 }
 
+/// The library directory that `lib/python3.13/dist-packages/guestfs` is below.
+fn around_python(module: &Path) -> Option<PathBuf> {
+    let packages = module.parent()?;
+    let python = packages.parent()?;
+    let is_module = packages.file_name()?.to_str()?.ends_with("-packages")
+        && python.file_name()?.to_str()?.starts_with("python3");
+    is_module.then(|| python.parent().map(Path::to_owned)).flatten()
+}
+
 /// The file this code was loaded from: the shared library, or the program itself.
 #[expect(unsafe_code, reason = "only the dynamic linker knows")]
 fn own_file() -> Option<PathBuf> {
@@ -199,6 +209,18 @@ mod tests {
         let own = env::current_exe().unwrap().parent().unwrap().join("guestfs");
         assert!(path.starts_with(&format!("{}:", own.display())), "{path}");
         assert!(path.contains("/usr/lib/guestfs") && !path.contains(".."), "{path}");
+    }
+
+    #[test]
+    fn python_modules() {
+        let check = |module, expected: Option<&str>| {
+            assert_eq!(around_python(Path::new(module)).as_deref(), expected.map(Path::new));
+        };
+        check("/opt/x/lib/python3.13/dist-packages/guestfs", Some("/opt/x/lib"));
+        check("/home/me/venv/lib/python3.9/site-packages/guestfs", Some("/home/me/venv/lib"));
+        check("/usr/lib/python3/dist-packages/guestfs", Some("/usr/lib"));
+        check("/tmp/a/b/guestfs", None);
+        check("/", None);
     }
 
     #[test]
