@@ -67,6 +67,24 @@ pub(crate) fn target() -> PathBuf {
     top().join("target")
 }
 
+/// Keeps `make` from replacing what a test is using, as long as the file is open.
+pub(crate) fn hold_build() -> File {
+    let file = build_lock();
+    file.lock_shared().expect("a lock");
+    file
+}
+
+/// For the test that runs `make`.
+pub(crate) fn replace_build() -> File {
+    let file = build_lock();
+    file.lock().expect("a lock");
+    file
+}
+
+fn build_lock() -> File {
+    File::create(target().join("ring-4.lock")).expect("a file to lock")
+}
+
 /// The top of the source tree.
 pub(crate) fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").to_owned()

@@ -4,9 +4,10 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{run, sparse, top};
+use crate::support::{replace_build, run, sparse, top};
 
 fn make_install(destdir: &Path, prefix: &str) {
+    let _held = replace_build();
     run(Command::new("make")
         .args(["--silent", "install"])
         .arg(format!("DESTDIR={}", destdir.display()))

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{appliance, run, target, tool, top};
+use crate::support::{appliance, hold_build, run, target, tool, top};
 
 fn scripts() -> PathBuf {
     top().join("tests/tests/ring_4/whole/python")
@@ -31,6 +31,7 @@ fn installed(directory: &Path) -> PathBuf {
 
 #[test]
 fn a_session() {
+    let _held = hold_build();
     let dir = tempfile::tempdir().expect("a directory");
     let python = installed(&dir.path().join("venv"));
     let work = dir.path().join("work");
@@ -47,6 +48,7 @@ fn a_session() {
 
 #[test]
 fn types() {
+    let _held = hold_build();
     let dir = tempfile::tempdir().expect("a directory");
     let mypy = |script: &str| {
         let mut command = Command::new(target().join("python-tools/bin/mypy"));
