@@ -93,7 +93,7 @@ WHOLE := tests guestfish guestfs-c
 rings-1-2: ## tests that need neither qemu nor root nor network
 ifneq ($(shell command -v cargo-nextest),)
 	$(CARGO) nextest run --workspace --no-fail-fast \
-	    -E 'not (($(foreach p,$(WHOLE),package($p) |) none()) & test(/(^|::)(appliance|whole)::/))'
+	    -E 'not (($(foreach p,$(WHOLE),package($p) |) none()) & test(/(^|::)(in_appliance|appliance|whole)::/))'
 else
 	$(CARGO) test --workspace $(WHOLE:%=--exclude %) --no-fail-fast
 	$(CARGO) test $(WHOLE:%=-p %) --no-fail-fast -- --skip appliance:: --skip whole::

@@ -91,7 +91,7 @@ impl GuestFS {
             cachemode: cachemode.map(Into::into),
             discard: discard.map(Into::into),
             copyonread: copyonread.map(|it| it.0),
-            blocksize: blocksize,
+            blocksize,
         };
         self.run(py, |g| g.add_drive(&filename, &options))
     }
@@ -134,7 +134,7 @@ impl GuestFS {
         let options = guestfs::AddDriveScratchOptions {
             name: name.map(Into::into),
             label: label.map(Into::into),
-            blocksize: blocksize,
+            blocksize,
         };
         self.run(py, |g| g.add_drive_scratch(size, &options))
     }

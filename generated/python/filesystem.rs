@@ -55,10 +55,10 @@ impl GuestFS {
         label: Option<Text>,
     ) -> PyResult<Py<PyAny>> {
         let options = guestfs::MkfsOptions {
-            blocksize: blocksize,
+            blocksize,
             features: features.map(Into::into),
-            inode: inode,
-            sectorsize: sectorsize,
+            inode,
+            sectorsize,
             label: label.map(Into::into),
         };
         self.run(py, |g| g.mkfs(&fstype, &device, &options))

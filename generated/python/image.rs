@@ -47,7 +47,7 @@ impl GuestFS {
             backingformat: backingformat.map(Into::into),
             preallocation: preallocation.map(Into::into),
             compat: compat.map(Into::into),
-            clustersize: clustersize,
+            clustersize,
         };
         self.run(py, |g| g.disk_create(&filename, &format, size, &options))
     }

@@ -8,7 +8,7 @@ mod host {
     mod properties;
 }
 /// Cases that are run in the appliance.
-mod appliance {
+mod in_appliance {
     mod appliance;
     mod archive;
     mod command;
@@ -36,7 +36,7 @@ impl ToValue for guestfs::LvmPv {
     fn to_value(&self) -> Value {
         fields([
             ("pv_name", bytes(&self.pv_name)),
-            ("pv_uuid", bytes(&self.pv_uuid)),
+            ("pv_uuid", bytes(self.pv_uuid)),
             ("pv_fmt", bytes(&self.pv_fmt)),
             ("pv_size", number(self.pv_size)),
             ("dev_size", number(self.dev_size)),
@@ -59,7 +59,7 @@ impl ToValue for guestfs::LvmVg {
     fn to_value(&self) -> Value {
         fields([
             ("vg_name", bytes(&self.vg_name)),
-            ("vg_uuid", bytes(&self.vg_uuid)),
+            ("vg_uuid", bytes(self.vg_uuid)),
             ("vg_fmt", bytes(&self.vg_fmt)),
             ("vg_attr", bytes(&self.vg_attr)),
             ("vg_size", number(self.vg_size)),
@@ -87,7 +87,7 @@ impl ToValue for guestfs::LvmLv {
     fn to_value(&self) -> Value {
         fields([
             ("lv_name", bytes(&self.lv_name)),
-            ("lv_uuid", bytes(&self.lv_uuid)),
+            ("lv_uuid", bytes(self.lv_uuid)),
             ("lv_attr", bytes(&self.lv_attr)),
             ("lv_major", number(self.lv_major)),
             ("lv_minor", number(self.lv_minor)),

@@ -13,7 +13,7 @@ impl Element for guestfs::{{ struct.name }} {}
 impl ToValue for guestfs::{{ struct.name }} {
     fn to_value(&self) -> Value {
         fields([
-{% for field in struct.fields %}            ("{{ field[0] }}", {{ field[2] }}({% if field[2] == "bytes" %}&{% endif %}self.{{ field[1] }})),
+{% for field in struct.fields %}            ("{{ field[0] }}", {{ field[1] }}),
 {% endfor %}        ])
     }
 }

@@ -73,7 +73,7 @@ fn copy_sparse(from: &mut File, to: &mut File) {
         match block[..n].iter().any(|byte| *byte != 0) {
             _ if n == 0 => break,
             true => to.write_all(&block[..n]).expect("write"),
-            false => drop(to.seek_relative(n as i64).expect("seek")),
+            false => to.seek_relative(n as i64).expect("seek"),
         }
     }
 }

@@ -145,7 +145,10 @@ fn method(function: &Function) -> Method {
             names.push(format!("{}=None", opt.name));
             parameters.push(format!("{ident}: Option<{ty}>"));
             stubs.push(format!("{}: {python} | None = None", opt.name));
-            fields.push(format!("{ident}: {convert}"));
+            fields.push(match convert == ident {
+                true => ident.clone(),
+                false => format!("{ident}: {convert}"),
+            });
         }
         let name = camel(&function.name);
         lines.push(format!("let options = guestfs::{name}Options {{ {} }};", fields.join(", ")));

@@ -12,6 +12,10 @@ use crate::names::{camel, rust};
 use crate::output::Files;
 use crate::schema::{Api, ArgType, Disk, FieldType, Function, OptType, Ret, Test};
 
+/// Modules, by what their cases need: the names of tests tell.
+const HOST: &str = "host";
+const IN_APPLIANCE: &str = "in_appliance";
+
 /// As many go into one file; a file of all would be too long to read.
 const CASES_MAX: usize = 100;
 
@@ -38,7 +42,7 @@ struct Case {
 #[derive(Serialize)]
 struct StructView {
     name: String,
-    fields: Vec<(String, String, &'static str)>,
+    fields: Vec<(String, String)>,
 }
 
 #[derive(Serialize)]
@@ -52,8 +56,8 @@ pub fn emit(tera: &Tera, api: &Api) -> Result<Files> {
     let mut files = Files::new();
     let mut rings = Vec::new();
     for (ring, docs) in [
-        ("host", "Cases that need no appliance."),
-        ("appliance", "Cases that are run in the appliance."),
+        (HOST, "Cases that need no appliance."),
+        (IN_APPLIANCE, "Cases that are run in the appliance."),
     ] {
         let mut modules = Vec::new();
         for (group, functions) in by_group(api, |it| !it.tests().is_empty()) {
@@ -86,28 +90,34 @@ pub fn emit(tera: &Tera, api: &Api) -> Result<Files> {
 
 fn ring_of(test: &Test) -> &'static str {
     match test.disk {
-        Disk::Config => "host",
+        Disk::Config => HOST,
         Disk::Unlaunched | Disk::Blank | Disk::Ext4 | Disk::Ext4Mounted | Disk::Readonly => {
-            "appliance"
+            IN_APPLIANCE
         }
     }
 }
 
 fn structure(structure: &crate::schema::Struct) -> StructView {
-    let value = |ty: FieldType| match ty {
-        FieldType::String | FieldType::Device | FieldType::Bytes | FieldType::Uuid => "bytes",
-        FieldType::Char => "character",
-        FieldType::Uint32
-        | FieldType::Int32
-        | FieldType::Uint64
-        | FieldType::Int64
-        | FieldType::Size => "number",
-        FieldType::Percent => "percent",
+    let value = |it: &crate::schema::Field| {
+        let ident = rust(&it.name);
+        match it.ty {
+            FieldType::String | FieldType::Device | FieldType::Bytes => {
+                format!("bytes(&self.{ident})")
+            }
+            FieldType::Uuid => format!("bytes(self.{ident})"),
+            FieldType::Char => format!("character(self.{ident})"),
+            FieldType::Uint32
+            | FieldType::Int32
+            | FieldType::Uint64
+            | FieldType::Int64
+            | FieldType::Size => format!("number(self.{ident})"),
+            FieldType::Percent => format!("percent(self.{ident})"),
+        }
     };
     let fields = structure.fields.iter();
     StructView {
         name: camel(&structure.name),
-        fields: fields.map(|it| (it.name.clone(), rust(&it.name), value(it.ty))).collect(),
+        fields: fields.map(|it| (it.name.clone(), value(it))).collect(),
     }
 }
 

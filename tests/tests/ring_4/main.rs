@@ -3,6 +3,8 @@
 //!
 //! What needs qemu and the appliance is in `whole`, so that its tests can be told by their names.
 
+#![cfg(test)]
+
 mod support;
 mod wrong_inputs;
 
@@ -13,6 +15,7 @@ mod whole {
     mod host_tools;
     mod install;
     mod python;
+    mod template;
     mod transfers;
     mod wrong_inputs;
 }
