@@ -36,6 +36,8 @@ pub fn sync(root: &Path, files: &Files, check: bool) -> Result<Vec<String>> {
             differences.push(format!("orphan: {}", target.display()));
             if !check {
                 fs::remove_file(&target).with_context(|| target.display().to_string())?;
+                // A folder goes with its last file; it fails while there are others.
+                let _ = target.parent().map(fs::remove_dir);
             }
         }
     }
