@@ -18,13 +18,13 @@ pub(super) fn copy(from: &File, to: &File, size: u64) -> io::Result<()> {
     if size == 0 || ioctl_ficlone(to, from).is_ok() {
         return Ok(());
     }
-    let mut at = 0;
-    while let Some((start, end)) = next_data(from, at, size)? {
+    let mut copied = 0;
+    while let Some((start, end)) = next_data(from, copied, size)? {
         copy_range(from, to, start, end)?;
-        at = end;
+        copied = end;
     }
-    // The file may end with a hole.
-    to.set_len(size)
+    // It ends with a hole.  That is rare, and costs a filesystem with a journal a transaction.
+    if copied < size { to.set_len(size) } else { Ok(()) }
 }
 
 /// The next bytes from `at` on which are not a hole.

@@ -8,8 +8,9 @@ use std::os::fd::OwnedFd;
 use bstr::{BStr, BString, ByteSlice};
 use rustix::fs::{
     AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags, chmod,
-    chownat, fstat, getxattr, linkat, listxattr, mkdirat, mknodat, openat, readlinkat, setxattr,
-    statat, symlinkat, unlinkat, utimensat,
+    chownat, fchmod, fgetxattr, flistxattr, fsetxattr, fstat, futimens, getxattr, linkat,
+    listxattr, mkdirat, mknodat, openat, readlinkat, setxattr, statat, symlinkat, unlinkat,
+    utimensat,
 };
 
 use super::{below, content, is_same, open_directory, same_file};
@@ -245,32 +246,58 @@ fn make_room(entry: &Entry<'_>, stat: &Stat) -> Result<()> {
     unlinkat(entry.to, new_name, AtFlags::empty()).about(&entry.dest)
 }
 
-/// The paths in `/proc` name the open files themselves, even if these are links.
 fn keep_everything(from: &OwnedFd, to: &OwnedFd, stat: &Stat) -> rustix::io::Result<()> {
-    let (source, target) = (proc_path(from), proc_path(to));
     let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
     // First, as a new owner takes set-user-id bits and capabilities away.
     chownat(to, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH)?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
-        chmod(&target, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
+    let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
+    let times = Timestamps {
+        last_access: Timespec { tv_sec: stat.st_atime, tv_nsec: stat.st_atime_nsec as _ },
+        last_modification: Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec as _ },
+    };
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    if matches!(kind, FileType::RegularFile | FileType::Directory) {
+        fchmod(to, mode)?;
+        keep_xattrs(
+            |list| flistxattr(from, list),
+            |name, value| fgetxattr(from, name, value),
+            |name, value| fsetxattr(to, name, value, XattrFlags::empty()),
+        )?;
+        return futimens(to, &times);
+    }
+    // The others are not open for any of this, but a path in `/proc` names the file itself, even
+    // if it is a link.
+    let (source, target) = (proc_path(from), proc_path(to));
+    if kind != FileType::Symlink {
+        chmod(&target, mode)?;
+    }
+    keep_xattrs(
+        |list| listxattr(&source, list),
+        |name, value| getxattr(&source, name, value),
+        |name, value| setxattr(&target, name, value, XattrFlags::empty()),
+    )?;
+    utimensat(CWD, &target, &times, AtFlags::empty())
+}
+
+fn keep_xattrs(
+    list: impl Fn(&mut [u8]) -> rustix::io::Result<usize>,
+    get: impl Fn(&[u8], &mut [u8]) -> rustix::io::Result<usize>,
+    set: impl Fn(&[u8], &[u8]) -> rustix::io::Result<()>,
+) -> rustix::io::Result<()> {
+    // Most files have none: asking for the size is cheaper than a buffer for the most.
+    if matches!(list(&mut []), Ok(0) | Err(Errno::OPNOTSUPP)) {
+        return Ok(());
     }
     let mut buffer = vec![0; XATTR_MAX];
-    let length = match listxattr(&source, buffer.as_mut_slice()) {
-        Err(Errno::OPNOTSUPP) => 0,
-        result => result?,
-    };
-    let list = buffer[..length].to_vec();
-    for name in list.split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
-        let length = getxattr(&source, name, buffer.as_mut_slice())?;
-        match setxattr(&target, name, &buffer[..length], XattrFlags::empty()) {
+    let length = list(&mut buffer)?;
+    let names = buffer[..length].to_vec();
+    for name in names.split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
+        let length = get(name, &mut buffer)?;
+        match set(name, &buffer[..length]) {
             // The other filesystem has no attributes of this kind.
             Ok(()) | Err(Errno::OPNOTSUPP) => {}
             Err(errno) => return Err(errno),
         }
     }
-    let times = Timestamps {
-        last_access: Timespec { tv_sec: stat.st_atime, tv_nsec: stat.st_atime_nsec as _ },
-        last_modification: Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec as _ },
-    };
-    utimensat(CWD, &target, &times, AtFlags::empty())
+    Ok(())
 }
