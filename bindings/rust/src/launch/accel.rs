@@ -55,6 +55,25 @@ impl Accel {
             Self::Tcg => "max,-erms,-fsrm",
         }
     }
+
+    /// How fast the time stamp counter runs, if the guest has no way to be told by KVM: emulation
+    /// hands out that of the host.
+    pub(super) fn tsc_mhz(self) -> Option<u32> {
+        match self {
+            Self::Kvm => None,
+            Self::Tcg if !cfg!(target_arch = "x86_64") => None,
+            Self::Tcg => tsc_mhz(&fs::read_to_string("/proc/cpuinfo").ok()?),
+        }
+    }
+}
+
+/// The kernel computes its "bogomips" from the counter's rate, which it doesn't tell.  It finds
+/// out a slightly different one each time it boots; what is lost here is refined by the guest.
+fn tsc_mhz(cpuinfo: &str) -> Option<u32> {
+    let line = cpuinfo.lines().find(|it| it.starts_with("bogomips"))?;
+    let bogomips: f64 = line.split_once(':')?.1.trim().parse().ok()?;
+    let mhz = (bogomips / 2.0).round() as u32;
+    (500..10_000).contains(&mhz).then_some(mhz)
 }
 
 /// KVM if it has been seen to work, else emulation; or what the backend settings demand.  The
@@ -150,6 +169,13 @@ fn last_line(text: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counters() {
+        assert_eq!(tsc_mhz("processor : 0\nbogomips\t: 5192.24\nTLB size\t: 192\n"), Some(2596));
+        assert_eq!(tsc_mhz("bogomips\t: 2.00\n"), None);
+        assert_eq!(tsc_mhz("processor : 0\n"), None);
+    }
 
     #[test]
     fn last_lines() {

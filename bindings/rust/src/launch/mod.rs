@@ -128,7 +128,8 @@ impl Appliance {
             Accel::Kvm => DEADLINE_KVM,
             Accel::Tcg => DEADLINE_TCG,
         });
-        let machine = Machine { hv, files, features, accel, patience };
+        let tsc_mhz = accel.tsc_mhz();
+        let machine = Machine { hv, files, features, accel, tsc_mhz, patience };
         let appliance = machine.start(config, log)?;
         progress(log, 12);
         say(log, format!("appliance is ready after {} ms", started.elapsed().as_millis()));

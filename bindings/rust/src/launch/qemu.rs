@@ -21,6 +21,8 @@ pub(super) struct Plan<'a> {
     pub files: &'a Files,
     pub features: &'a Features,
     pub accel: Accel,
+    /// How fast the time stamp counter of an emulated processor runs, if it is known.
+    pub tsc_mhz: Option<u32>,
     pub disks: &'a Disks,
     pub sockets: Sockets,
     pub memory: Memory,
@@ -52,7 +54,7 @@ const NETWORK: &str = "user,id=net,net=169.254.0.0/16";
 
 /// The arguments of qemu.
 pub(super) fn arguments(plan: &Plan<'_>) -> Vec<OsString> {
-    let Plan { config, files, features, accel, disks, sockets, memory } = plan;
+    let Plan { config, files, features, accel, tsc_mhz, disks, sockets, memory } = plan;
     let mut args = Args::default();
     args.flags(["-nodefaults", "-no-user-config", "-no-reboot"]);
     args.option("-display", "none");
@@ -78,7 +80,7 @@ pub(super) fn arguments(plan: &Plan<'_>) -> Vec<OsString> {
 
     args.option("-kernel", files.kernel.as_os_str());
     args.option("-initrd", files.initrd.as_os_str());
-    args.option("-append", kernel_command_line(config, *accel));
+    args.option("-append", kernel_command_line(config, *accel, *tsc_mhz));
 
     args.socket("qmp", sockets.qmp);
     args.option("-mon", "chardev=qmp,mode=control");
@@ -166,7 +168,7 @@ fn machine(features: &Features, accel: Accel) -> String {
     machine
 }
 
-fn kernel_command_line(config: &Config, accel: Accel) -> OsString {
+fn kernel_command_line(config: &Config, accel: Accel, tsc_mhz: Option<u32>) -> OsString {
     let mut words: Vec<BString> = [
         // With -no-reboot, a panic ends qemu.
         "panic=1",
@@ -189,6 +191,8 @@ fn kernel_command_line(config: &Config, accel: Accel) -> OsString {
         // takes a quarter of the boot for; the plain table of former times says the same.
         Accel::Tcg => words.push("acpi=noirq".into()),
     }
+    // A kernel that finds it out on a busy machine is wrong by so much that its clock runs away.
+    words.extend(tsc_mhz.map(|it| format!("tsc_early_khz={it}000").into()));
     words.push(if config.selinux { "selinux=1 enforcing=0" } else { "selinux=0" }.into());
     words.push(if config.verbose { "guestfs_verbose=1" } else { "quiet" }.into());
     words.push("guestfs_root=/dev/vda".into());
@@ -264,6 +268,7 @@ mod tests {
             files: &files,
             features: &features(),
             accel: Accel::Tcg,
+            tsc_mhz: config.verbose.then_some(2596),
             disks: &Disks { disks, ..Default::default() },
             sockets: Sockets { channel: 3, console: 4, qmp: 5 },
             memory: Memory::Own,
@@ -311,7 +316,7 @@ mod tests {
             &[
                 "append 'panic=1 console=ttyS0 edd=off no_timer_check printk.time=1 \
              cgroup_disable=memory usbcore.nousb cryptomgr.notests tsc=reliable 8250.nr_uarts=1 \
-             random.trust_cpu=on acpi=noirq selinux=1 enforcing=0 guestfs_verbose=1 guestfs_root=/dev/vda \
+             random.trust_cpu=on acpi=noirq tsc_early_khz=2596000 selinux=1 enforcing=0 guestfs_verbose=1 guestfs_root=/dev/vda \
              guestfs_network=1 TERM=xterm guestfs_identifier=id a=b c'",
                 "netdev user,id=net,net=169.254.0.0/16",
                 "device virtio-net-pci,netdev=net,romfile=",

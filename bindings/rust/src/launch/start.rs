@@ -36,6 +36,7 @@ pub(super) struct Machine {
     pub files: Files,
     pub features: Features,
     pub accel: Accel,
+    pub tsc_mhz: Option<u32>,
     /// For all attempts together.
     pub patience: Patience,
 }
@@ -220,8 +221,9 @@ impl Machine {
         sockets: Sockets,
         memory: Memory,
     ) -> Plan<'a> {
-        let Self { files, features, accel, .. } = self;
-        Plan { config, files, features, accel: *accel, disks, sockets, memory }
+        let Self { files, features, accel, tsc_mhz, .. } = self;
+        let (accel, tsc_mhz) = (*accel, *tsc_mhz);
+        Plan { config, files, features, accel, tsc_mhz, disks, sockets, memory }
     }
 }
 
