@@ -114,6 +114,8 @@ fn below(path: &BStr, name: &BStr) -> BString {
 mod tests {
     use std::os::unix::fs::MetadataExt;
 
+    use rustix::fs::{XattrFlags, getxattr, setxattr};
+
     use super::super::tests::{check, guest, path};
     use super::*;
     use crate::system;
@@ -173,6 +175,29 @@ mod tests {
         std::fs::create_dir(at("copy/abc")).unwrap();
         check(cp_a(cx, &path("/abc"), &path("/copy")), "/copy/abc: Is a directory [Some(21)]");
         holds(dir, "abc", "abc\n");
+    }
+
+    #[test]
+    fn extended_attributes() {
+        let (dir, cx) = &mut guest();
+        let at = |name: &str| dir.path().join(name);
+        let names = ["dir/sub", "dir/sub/deep"];
+        for (name, attribute) in names.iter().flat_map(|name| [(name, "one"), (name, "two")]) {
+            let attribute = format!("user.{attribute}");
+            match setxattr(at(name), &attribute, name.as_bytes(), XattrFlags::empty()) {
+                Ok(()) => {}
+                // The temporary directory is on a filesystem that has none.
+                Err(Errno::OPNOTSUPP) => return,
+                Err(errno) => panic!("{name}: {errno}"),
+            }
+        }
+        check(cp_a(cx, &path("/dir"), &path("/copy")), "()");
+        for (name, attribute) in names.iter().flat_map(|name| [(name, "one"), (name, "two")]) {
+            let mut value = [0; 100];
+            let copy = at(&name.replace("dir", "copy"));
+            let length = getxattr(copy, format!("user.{attribute}"), &mut value[..]).unwrap();
+            assert_eq!(value[..length].as_bstr(), *name);
+        }
     }
 
     #[test]

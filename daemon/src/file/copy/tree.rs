@@ -8,9 +8,9 @@ use std::os::fd::OwnedFd;
 use bstr::{BStr, BString, ByteSlice};
 use rustix::fs::{
     AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags, chmod,
-    chownat, fchmod, fgetxattr, flistxattr, fsetxattr, fstat, futimens, getxattr, linkat,
-    listxattr, mkdirat, mknodat, openat, readlinkat, setxattr, statat, symlinkat, unlinkat,
-    utimensat,
+    chownat, fchmod, fgetxattr, flistxattr, flistxattr_query, fsetxattr, fstat, futimens, getxattr,
+    linkat, listxattr, listxattr_query, mkdirat, mknodat, openat, readlinkat, setxattr, statat,
+    symlinkat, unlinkat, utimensat,
 };
 
 use super::{below, content, is_same, open_directory, same_file};
@@ -29,7 +29,7 @@ pub(super) enum Keep {
     Mode,
 }
 
-/// The kernel's limit for the value of an attribute, and for the list of their names.
+/// The kernel's limit for the value of an attribute.
 const XATTR_MAX: usize = 64 << 10;
 
 /// Copies `src` and everything below to `dest`, which is its new name.
@@ -259,6 +259,7 @@ fn keep_everything(from: &OwnedFd, to: &OwnedFd, stat: &Stat) -> rustix::io::Res
     if matches!(kind, FileType::RegularFile | FileType::Directory) {
         fchmod(to, mode)?;
         keep_xattrs(
+            flistxattr_query(from),
             |list| flistxattr(from, list),
             |name, value| fgetxattr(from, name, value),
             |name, value| fsetxattr(to, name, value, XattrFlags::empty()),
@@ -272,6 +273,7 @@ fn keep_everything(from: &OwnedFd, to: &OwnedFd, stat: &Stat) -> rustix::io::Res
         chmod(&target, mode)?;
     }
     keep_xattrs(
+        listxattr_query(&source),
         |list| listxattr(&source, list),
         |name, value| getxattr(&source, name, value),
         |name, value| setxattr(&target, name, value, XattrFlags::empty()),
@@ -280,17 +282,19 @@ fn keep_everything(from: &OwnedFd, to: &OwnedFd, stat: &Stat) -> rustix::io::Res
 }
 
 fn keep_xattrs(
+    // Most files have none: asking for the size is cheaper than a buffer for the most.
+    list_size: rustix::io::Result<usize>,
     list: impl Fn(&mut [u8]) -> rustix::io::Result<usize>,
     get: impl Fn(&[u8], &mut [u8]) -> rustix::io::Result<usize>,
     set: impl Fn(&[u8], &[u8]) -> rustix::io::Result<()>,
 ) -> rustix::io::Result<()> {
-    // Most files have none: asking for the size is cheaper than a buffer for the most.
-    if matches!(list(&mut []), Ok(0) | Err(Errno::OPNOTSUPP)) {
-        return Ok(());
-    }
+    let mut names = match list_size {
+        Ok(0) | Err(Errno::OPNOTSUPP) => return Ok(()),
+        size => vec![0; size?],
+    };
+    let length = list(&mut names)?;
+    names.truncate(length);
     let mut buffer = vec![0; XATTR_MAX];
-    let length = list(&mut buffer)?;
-    let names = buffer[..length].to_vec();
     for name in names.split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
         let length = get(name, &mut buffer)?;
         match set(name, &buffer[..length]) {
