@@ -65,7 +65,8 @@ fn partition_tables_made_here() {
             ("/label", json!("dos")),
             ("/partitions/0/bootable", json!(true)),
             ("/partitions/0/type", json!("83")),
-            ("/partitions/1/type", json!("5")),
+            // An extended partition that is addressed by sector numbers.
+            ("/partitions/1/type", json!("f")),
             ("/partitions/1/size", json!(64 * MIB / 512 - 34816)),
             ("/partitions/2/start", json!(36864)),
             ("/partitions/2/size", json!(67583 - 36864 + 1)),
