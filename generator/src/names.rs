@@ -3,14 +3,13 @@
 
 /// `lvm_pv` as `LvmPv`.
 pub fn camel(name: &str) -> String {
-    name.split('_')
-        .map(|word| {
-            let mut chars = word.chars();
-            chars.next().map_or(String::new(), |first| {
-                first.to_ascii_uppercase().to_string() + chars.as_str()
-            })
-        })
-        .collect()
+    name.split('_').map(capitalized).collect()
+}
+
+/// With a capital letter in front.
+pub fn capitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or(String::new(), |first| first.to_uppercase().to_string() + chars.as_str())
 }
 
 /// A name as an identifier of Rust.
@@ -42,6 +41,11 @@ pub fn markdown(pod: &str) -> String {
         'L' => format!("`{}`", text.trim_start_matches('/')),
         _ => text.to_owned(),
     })
+}
+
+/// POD markup as the Markdown of a list's item, whose further lines begin with `indent`.
+pub fn item(pod: &str, indent: &str) -> String {
+    markdown(pod).trim().replace('\n', &format!("\n{indent}"))
 }
 
 /// POD markup as plain text.

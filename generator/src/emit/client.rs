@@ -7,7 +7,7 @@ use tera::Tera;
 
 use crate::emit::rust::{Options, parameter, returns};
 use crate::emit::{by_group, comment, render};
-use crate::names::{camel, markdown, rust};
+use crate::names::{camel, capitalized, item, markdown, rust};
 use crate::output::Files;
 use crate::schema::{Api, ArgType, Function, OptType, Ret, Side};
 
@@ -129,7 +129,7 @@ fn docs(api: &Api, function: &Function) -> String {
     if !function.args.is_empty() {
         text += "\n# Arguments\n\n";
         for arg in &function.args {
-            text += &format!("* `{}`: {}\n", arg.name, hanging(&arg.doc));
+            text += &format!("* `{}`: {}\n", arg.name, item(&arg.doc, "  "));
         }
     }
     if let Some(result) = &function.result {
@@ -139,7 +139,7 @@ fn docs(api: &Api, function: &Function) -> String {
     if errors.peek().is_some() {
         text += "\n# Errors\n\n";
         for (errno, doc) in errors {
-            text += &format!("* `{errno}`: {}\n", hanging(doc));
+            text += &format!("* `{errno}`: {}\n", item(doc, "  "));
         }
     }
     let see: Vec<_> = function
@@ -152,16 +152,6 @@ fn docs(api: &Api, function: &Function) -> String {
         text += &format!("\nSee also {}.\n", see.join(", "));
     }
     text
-}
-
-/// Text of a list's item: lines after the first are indented.
-fn hanging(pod: &str) -> String {
-    markdown(pod).trim().replace('\n', "\n  ")
-}
-
-fn capitalized(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or(String::new(), |first| first.to_uppercase().to_string() + chars.as_str())
 }
 
 fn bind(ident: &str, ty: ArgType) -> Option<String> {

@@ -12,7 +12,7 @@ use tera::Tera;
 
 use crate::check::split_options;
 use crate::emit::{by_group, render, rust as rust_types};
-use crate::names::{camel, dashed, rust};
+use crate::names::{camel, capitalized, dashed, rust};
 use crate::output::Files;
 use crate::schema::{Api, ArgType, FieldType, Function, Opt, OptType, Ret, Unit};
 
@@ -146,7 +146,7 @@ fn structs(api: &Api) -> Structs {
     };
     let structs = api.structs.iter().filter(|it| !it.internal).map(|it| StructView {
         name: it.name.clone(),
-        doc: capitalized(&it.doc),
+        doc: capitalized(it.doc.trim()),
         fields: it.fields.iter().map(field).collect(),
     });
     Structs { structs: structs.collect() }
@@ -170,7 +170,7 @@ fn features(api: &Api) -> Features {
         let members: Vec<_> = members.map(|f| format!("L</guestfs_{}>", f.name)).collect();
         FeatureView {
             name: it.name.clone(),
-            doc: capitalized(&it.doc),
+            doc: capitalized(it.doc.trim()),
             functions: members.join(", "),
         }
     };
@@ -195,7 +195,7 @@ fn entry(api: &Api, page: &Page, function: &Function) -> Entry {
     Entry {
         heading: (page.name)(function),
         synopsis: (page.synopsis)(function),
-        summary: capitalized(&function.summary),
+        summary: capitalized(function.summary.trim()),
         docs: links(api, page, &function.docs),
         parameters: parameters.collect(),
         result: function.result.as_ref().map(|it| links(api, page, it)).unwrap_or_default(),
@@ -235,11 +235,6 @@ fn with_unit(doc: &str, unit: Option<Unit>) -> String {
         Some(Unit::KiB) => format!("{doc} (in KiB)"),
         Some(Unit::MiB) => format!("{doc} (in MiB)"),
     }
-}
-
-fn capitalized(text: &str) -> String {
-    let mut chars = text.trim().chars();
-    chars.next().map_or(String::new(), |first| first.to_uppercase().to_string() + chars.as_str())
 }
 
 fn notes(api: &Api, page: &Page, function: &Function) -> Vec<String> {

@@ -245,8 +245,8 @@ fn member(name: &str, doc: &str, wire: Wire) -> Member {
         ),
         Wire::Uuid => ("[u8; 32]".to_owned(), of("uuid")),
         Wire::TextList => ("Vec<BString>".to_owned(), of("text_list")),
-        Wire::Struct(name) => plain(name),
-        Wire::StructList(name) => (format!("Vec<{name}>"), of("list")),
+        Wire::Struct(name) => plain(&camel(name)),
+        Wire::StructList(name) => (format!("Vec<{}>", camel(name)), of("list")),
     };
     let xdr = match &wire {
         Wire::Bool => format!("bool {name}"),
@@ -262,28 +262,10 @@ fn member(name: &str, doc: &str, wire: Wire) -> Member {
         Wire::Opaque => format!("opaque {name}<>"),
         Wire::Uuid => format!("opaque {name}[32]"),
         Wire::TextList => format!("guestfs_text {name}<>"),
-        Wire::Struct(_) => format!("STRUCT {name}"),
-        Wire::StructList(_) => format!("STRUCT {name}<>"),
-    };
-    let xdr = match &wire {
-        Wire::Struct(ty) | Wire::StructList(ty) => {
-            xdr.replace("STRUCT", &format!("guestfs_int_{}", snake(ty)))
-        }
-        _ => xdr,
+        Wire::Struct(ty) => format!("guestfs_int_{ty} {name}"),
+        Wire::StructList(ty) => format!("guestfs_int_{ty} {name}<>"),
     };
     Member { doc: comment(&markdown(doc), "///"), name: ident, rust_type, pack, unpack, xdr }
-}
-
-/// `LvmPv` as `lvm_pv`.
-fn snake(camel: &str) -> String {
-    let mut out = String::new();
-    for c in camel.chars() {
-        if c.is_ascii_uppercase() && !out.is_empty() {
-            out.push('_');
-        }
-        out.push(c.to_ascii_lowercase());
-    }
-    out
 }
 
 fn field_wire(ty: FieldType) -> Wire {
@@ -344,7 +326,7 @@ fn ret_wire(ret: &Ret) -> Option<Wire> {
         Ret::ConstOptString => Wire::OptText,
         Ret::Bytes => Wire::Opaque,
         Ret::StringList | Ret::DeviceList | Ret::MountableList | Ret::Hash => Wire::TextList,
-        Ret::Struct(name) => Wire::Struct(camel(name)),
-        Ret::StructList(name) => Wire::StructList(camel(name)),
+        Ret::Struct(name) => Wire::Struct(name.clone()),
+        Ret::StructList(name) => Wire::StructList(name.clone()),
     })
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use tera::Tera;
 
 use crate::emit::{by_group, comment, render};
-use crate::names::{camel, markdown, rust, text};
+use crate::names::{camel, item, markdown, rust, text};
 use crate::output::Files;
 use crate::schema::{Api, ArgType, FieldType, Function, OptType, Payload, Ret};
 
@@ -175,13 +175,13 @@ fn docs(function: &Function) -> String {
     let mut out = markdown(&function.summary) + "\n\n" + markdown(&function.docs).trim() + "\n";
     let arguments = function.args.iter().map(|it| (&it.name, &it.doc));
     for (name, doc) in arguments.chain(function.options.iter().map(|it| (&it.name, &it.doc))) {
-        out += &format!("\n:param {name}: {}", hanging(doc));
+        out += &format!("\n:param {name}: {}", item(doc, "    "));
     }
     if let Some(result) = &function.result {
-        out += &format!("\n:returns: {}", hanging(result));
+        out += &format!("\n:returns: {}", item(result, "    "));
     }
     for (errno, doc) in function.errors() {
-        out += &format!("\n:raises Error: {errno}: {}", hanging(doc));
+        out += &format!("\n:raises Error: {errno}: {}", item(doc, "    "));
     }
     if let Some(deprecated) = &function.deprecated {
         out += "\n\nDeprecated";
@@ -191,10 +191,6 @@ fn docs(function: &Function) -> String {
         out += ".";
     }
     out
-}
-
-fn hanging(pod: &str) -> String {
-    markdown(pod).trim().replace('\n', "\n    ")
 }
 
 /// Type in Rust, type in Python, and what the library is given.
