@@ -20,7 +20,7 @@ export LIBGUESTFS_PATH ?= $(abspath $(APPLIANCE))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup appliance library python man demo check fmt generated clippy rings-1-2 ring-3 ring-4 bench install clean FORCE
+.PHONY: help setup appliance library python man demo check fmt generated coverage clippy rings-1-2 ring-3 ring-4 bench install clean FORCE
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -82,6 +82,9 @@ fmt: ## is the code formatted?
 
 generated: ## is generated/ what api.yaml says?
 	$(CARGO) run -q -p generator -- --check
+
+coverage: ## how much of the API is implemented?
+	@$(CARGO) run -q -p generator -- --coverage
 
 clippy: ## do the lints pass?
 	$(CARGO) clippy --workspace --all-targets -- -D warnings

@@ -58,6 +58,9 @@ pub(crate) enum Error {
     /// The program or kernel feature is not in this appliance.
     #[error("{0} is not supported by this appliance")]
     Unsupported(String),
+    /// The function has a number and a description, but no body yet.
+    #[error("this version of guestfs does not implement the function")]
+    NotImplemented,
     /// No filesystem is mounted on `/`.
     #[error("you must call 'mount' first to mount the root filesystem")]
     NeedsRoot,
@@ -104,7 +107,7 @@ impl Error {
         match self {
             Self::Sys { errno, .. } | Self::Refused { errno, .. } => Some(*errno),
             Self::Invalid { .. } | Self::NeedsRoot => Some(Errno::INVAL),
-            Self::Unsupported(_) => Some(Errno::NOTSUP),
+            Self::Unsupported(_) | Self::NotImplemented => Some(Errno::NOTSUP),
             Self::Cancelled => Some(Errno::INTR),
             Self::TooBig(_) => Some(Errno::FBIG),
             Self::Protocol(_) => Some(Errno::PROTO),

@@ -28,7 +28,8 @@ pub(crate) fn probe(name: &str) -> bool {
 }
 
 fn is_there(feature: &Feature) -> bool {
-    feature.programs.iter().all(|program| tool::exists(program))
+    feature.implemented
+        && feature.programs.iter().all(|program| tool::exists(program))
         && feature.filesystem.is_none_or(kernel_knows)
 }
 

@@ -468,6 +468,445 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_internal_mountable (struct guestfs_i
 extern GUESTFS_DLL_PUBLIC void guestfs_free_internal_mountable_list (struct guestfs_internal_mountable_list *it);
 #endif
 
+/* a number and a truth */
+#define GUESTFS_HAVE_STRUCT_INT_BOOL 1
+
+struct guestfs_int_bool {
+  int32_t i;
+  int32_t b;
+};
+
+struct guestfs_int_bool_list {
+  uint32_t len;
+  struct guestfs_int_bool *val;
+};
+
+extern GUESTFS_DLL_PUBLIC int guestfs_compare_int_bool (const struct guestfs_int_bool *a, const struct guestfs_int_bool *b);
+extern GUESTFS_DLL_PUBLIC int guestfs_compare_int_bool_list (const struct guestfs_int_bool_list *a, const struct guestfs_int_bool_list *b);
+extern GUESTFS_DLL_PUBLIC struct guestfs_int_bool *guestfs_copy_int_bool (const struct guestfs_int_bool *it);
+extern GUESTFS_DLL_PUBLIC struct guestfs_int_bool_list *guestfs_copy_int_bool_list (const struct guestfs_int_bool_list *it);
+extern GUESTFS_DLL_PUBLIC void guestfs_free_int_bool (struct guestfs_int_bool *it);
+extern GUESTFS_DLL_PUBLIC void guestfs_free_int_bool_list (struct guestfs_int_bool_list *it);
+
+/* an extended attribute */
+#define GUESTFS_HAVE_STRUCT_XATTR 1
+
+struct guestfs_xattr {
+  char *attrname;
+  uint32_t attrval_len;
+  char *attrval;
+};
+
+struct guestfs_xattr_list {
+  uint32_t len;
+  struct guestfs_xattr *val;
+};
+
+extern GUESTFS_DLL_PUBLIC int guestfs_compare_xattr (const struct guestfs_xattr *a, const struct guestfs_xattr *b);
+extern GUESTFS_DLL_PUBLIC int guestfs_compare_xattr_list (const struct guestfs_xattr_list *a, const struct guestfs_xattr_list *b);
+extern GUESTFS_DLL_PUBLIC struct guestfs_xattr *guestfs_copy_xattr (const struct guestfs_xattr *it);
+extern GUESTFS_DLL_PUBLIC struct guestfs_xattr_list *guestfs_copy_xattr_list (const struct guestfs_xattr_list *it);
+extern GUESTFS_DLL_PUBLIC void guestfs_free_xattr (struct guestfs_xattr *it);
+extern GUESTFS_DLL_PUBLIC void guestfs_free_xattr_list (struct guestfs_xattr_list *it);
+
+/* something that happened to a watched file */
+#define GUESTFS_HAVE_STRUCT_INOTIFY_EVENT 1
+
+struct guestfs_inotify_event {
+  int64_t in_wd;
+  uint32_t in_mask;
+  uint32_t in_cookie;
+  char *in_name;
+};
+
+struct guestfs_inotify_event_list {
+  uint32_t len;
+  struct guestfs_inotify_event *val;
+};
+
+extern GUESTFS_DLL_PUBLIC int guestfs_compare_inotify_event (const struct guestfs_inotify_event *a, const struct guestfs_inotify_event *b);
+extern GUESTFS_DLL_PUBLIC int guestfs_compare_inotify_event_list (const struct guestfs_inotify_event_list *a, const struct guestfs_inotify_event_list *b);
+extern GUESTFS_DLL_PUBLIC struct guestfs_inotify_event *guestfs_copy_inotify_event (const struct guestfs_inotify_event *it);
+extern GUESTFS_DLL_PUBLIC struct guestfs_inotify_event_list *guestfs_copy_inotify_event_list (const struct guestfs_inotify_event_list *it);
+extern GUESTFS_DLL_PUBLIC void guestfs_free_inotify_event (struct guestfs_inotify_event *it);
+extern GUESTFS_DLL_PUBLIC void guestfs_free_inotify_event_list (struct guestfs_inotify_event_list *it);
+
+/* an installed package, without its architecture */
+#define GUESTFS_HAVE_STRUCT_APPLICATION 1
+
+struct guestfs_application {
+  char *app_name;
+  char *app_display_name;
+  int32_t app_epoch;
+  char *app_version;
+  char *app_release;
+  char *app_install_path;
+  char *app_trans_path;
+  char *app_publisher;
+  char *app_url;
+  char *app_source_package;
+  char *app_summary;
+  char *app_description;
+};
+
+struct guestfs_application_list {
+  uint32_t len;
+  struct guestfs_application *val;
+};
+
+extern GUESTFS_DLL_PUBLIC int guestfs_compare_application (const struct guestfs_application *a, const struct guestfs_application *b);
+extern GUESTFS_DLL_PUBLIC int guestfs_compare_application_list (const struct guestfs_application_list *a, const struct guestfs_application_list *b);
+extern GUESTFS_DLL_PUBLIC struct guestfs_application *guestfs_copy_application (const struct guestfs_application *it);
+extern GUESTFS_DLL_PUBLIC struct guestfs_application_list *guestfs_copy_application_list (const struct guestfs_application_list *it);
+extern GUESTFS_DLL_PUBLIC void guestfs_free_application (struct guestfs_application *it);
+extern GUESTFS_DLL_PUBLIC void guestfs_free_application_list (struct guestfs_application_list *it);
+
+/* an installed package */
+#define GUESTFS_HAVE_STRUCT_APPLICATION2 1
+
+struct guestfs_application2 {
+  char *app2_name;
+  char *app2_display_name;
+  int32_t app2_epoch;
+  char *app2_version;
+  char *app2_release;
+  char *app2_arch;
+  char *app2_install_path;
+  char *app2_trans_path;
+  char *app2_publisher;
+  char *app2_url;
+  char *app2_source_package;
+  char *app2_summary;
+  char *app2_description;
+  char *app2_class;
+  char *app2_spare2;
+  char *app2_spare3;
+  char *app2_spare4;
+};
+
+struct guestfs_application2_list {
+  uint32_t len;
+  struct guestfs_application2 *val;
+};
+
+extern GUESTFS_DLL_PUBLIC int guestfs_compare_application2 (const struct guestfs_application2 *a, const struct guestfs_application2 *b);
+extern GUESTFS_DLL_PUBLIC int guestfs_compare_application2_list (const struct guestfs_application2_list *a, const struct guestfs_application2_list *b);
+extern GUESTFS_DLL_PUBLIC struct guestfs_application2 *guestfs_copy_application2 (const struct guestfs_application2 *it);
+extern GUESTFS_DLL_PUBLIC struct guestfs_application2_list *guestfs_copy_application2_list (const struct guestfs_application2_list *it);
+extern GUESTFS_DLL_PUBLIC void guestfs_free_application2 (struct guestfs_application2 *it);
+extern GUESTFS_DLL_PUBLIC void guestfs_free_application2_list (struct guestfs_application2_list *it);
+
+/* the primary volume descriptor of an ISO 9660 filesystem */
+#define GUESTFS_HAVE_STRUCT_ISOINFO 1
+
+struct guestfs_isoinfo {
+  char *iso_system_id;
+  char *iso_volume_id;
+  uint32_t iso_volume_space_size;
+  uint32_t iso_volume_set_size;
+  uint32_t iso_volume_sequence_number;
+  uint32_t iso_logical_block_size;
+  char *iso_volume_set_id;
+  char *iso_publisher_id;
+  char *iso_data_preparer_id;
+  char *iso_application_id;
+  char *iso_copyright_file_id;
+  char *iso_abstract_file_id;
+  char *iso_bibliographic_file_id;
+  int64_t iso_volume_creation_t;
+  int64_t iso_volume_modification_t;
+  int64_t iso_volume_expiration_t;
+  int64_t iso_volume_effective_t;
+};
+
+struct guestfs_isoinfo_list {
+  uint32_t len;
+  struct guestfs_isoinfo *val;
+};
+
+extern GUESTFS_DLL_PUBLIC int guestfs_compare_isoinfo (const struct guestfs_isoinfo *a, const struct guestfs_isoinfo *b);
+extern GUESTFS_DLL_PUBLIC int guestfs_compare_isoinfo_list (const struct guestfs_isoinfo_list *a, const struct guestfs_isoinfo_list *b);
+extern GUESTFS_DLL_PUBLIC struct guestfs_isoinfo *guestfs_copy_isoinfo (const struct guestfs_isoinfo *it);
+extern GUESTFS_DLL_PUBLIC struct guestfs_isoinfo_list *guestfs_copy_isoinfo_list (const struct guestfs_isoinfo_list *it);
+extern GUESTFS_DLL_PUBLIC void guestfs_free_isoinfo (struct guestfs_isoinfo *it);
+extern GUESTFS_DLL_PUBLIC void guestfs_free_isoinfo_list (struct guestfs_isoinfo_list *it);
+
+/* a device of an md array */
+#define GUESTFS_HAVE_STRUCT_MDSTAT 1
+
+struct guestfs_mdstat {
+  char *mdstat_device;
+  int32_t mdstat_index;
+  char *mdstat_flags;
+};
+
+struct guestfs_mdstat_list {
+  uint32_t len;
+  struct guestfs_mdstat *val;
+};
+
+extern GUESTFS_DLL_PUBLIC int guestfs_compare_mdstat (const struct guestfs_mdstat *a, const struct guestfs_mdstat *b);
+extern GUESTFS_DLL_PUBLIC int guestfs_compare_mdstat_list (const struct guestfs_mdstat_list *a, const struct guestfs_mdstat_list *b);
+extern GUESTFS_DLL_PUBLIC struct guestfs_mdstat *guestfs_copy_mdstat (const struct guestfs_mdstat *it);
+extern GUESTFS_DLL_PUBLIC struct guestfs_mdstat_list *guestfs_copy_mdstat_list (const struct guestfs_mdstat_list *it);
+extern GUESTFS_DLL_PUBLIC void guestfs_free_mdstat (struct guestfs_mdstat *it);
+extern GUESTFS_DLL_PUBLIC void guestfs_free_mdstat_list (struct guestfs_mdstat_list *it);
+
+/* a btrfs subvolume */
+#define GUESTFS_HAVE_STRUCT_BTRFSSUBVOLUME 1
+
+struct guestfs_btrfssubvolume {
+  uint64_t btrfssubvolume_id;
+  uint64_t btrfssubvolume_top_level_id;
+  char *btrfssubvolume_path;
+};
+
+struct guestfs_btrfssubvolume_list {
+  uint32_t len;
+  struct guestfs_btrfssubvolume *val;
+};
+
+extern GUESTFS_DLL_PUBLIC int guestfs_compare_btrfssubvolume (const struct guestfs_btrfssubvolume *a, const struct guestfs_btrfssubvolume *b);
+extern GUESTFS_DLL_PUBLIC int guestfs_compare_btrfssubvolume_list (const struct guestfs_btrfssubvolume_list *a, const struct guestfs_btrfssubvolume_list *b);
+extern GUESTFS_DLL_PUBLIC struct guestfs_btrfssubvolume *guestfs_copy_btrfssubvolume (const struct guestfs_btrfssubvolume *it);
+extern GUESTFS_DLL_PUBLIC struct guestfs_btrfssubvolume_list *guestfs_copy_btrfssubvolume_list (const struct guestfs_btrfssubvolume_list *it);
+extern GUESTFS_DLL_PUBLIC void guestfs_free_btrfssubvolume (struct guestfs_btrfssubvolume *it);
+extern GUESTFS_DLL_PUBLIC void guestfs_free_btrfssubvolume_list (struct guestfs_btrfssubvolume_list *it);
+
+/* a btrfs quota group */
+#define GUESTFS_HAVE_STRUCT_BTRFSQGROUP 1
+
+struct guestfs_btrfsqgroup {
+  char *btrfsqgroup_id;
+  uint64_t btrfsqgroup_rfer;
+  uint64_t btrfsqgroup_excl;
+};
+
+struct guestfs_btrfsqgroup_list {
+  uint32_t len;
+  struct guestfs_btrfsqgroup *val;
+};
+
+extern GUESTFS_DLL_PUBLIC int guestfs_compare_btrfsqgroup (const struct guestfs_btrfsqgroup *a, const struct guestfs_btrfsqgroup *b);
+extern GUESTFS_DLL_PUBLIC int guestfs_compare_btrfsqgroup_list (const struct guestfs_btrfsqgroup_list *a, const struct guestfs_btrfsqgroup_list *b);
+extern GUESTFS_DLL_PUBLIC struct guestfs_btrfsqgroup *guestfs_copy_btrfsqgroup (const struct guestfs_btrfsqgroup *it);
+extern GUESTFS_DLL_PUBLIC struct guestfs_btrfsqgroup_list *guestfs_copy_btrfsqgroup_list (const struct guestfs_btrfsqgroup_list *it);
+extern GUESTFS_DLL_PUBLIC void guestfs_free_btrfsqgroup (struct guestfs_btrfsqgroup *it);
+extern GUESTFS_DLL_PUBLIC void guestfs_free_btrfsqgroup_list (struct guestfs_btrfsqgroup_list *it);
+
+/* how far a btrfs balance has come */
+#define GUESTFS_HAVE_STRUCT_BTRFSBALANCE 1
+
+struct guestfs_btrfsbalance {
+  char *btrfsbalance_status;
+  uint64_t btrfsbalance_total;
+  uint64_t btrfsbalance_balanced;
+  uint64_t btrfsbalance_considered;
+  uint64_t btrfsbalance_left;
+};
+
+struct guestfs_btrfsbalance_list {
+  uint32_t len;
+  struct guestfs_btrfsbalance *val;
+};
+
+extern GUESTFS_DLL_PUBLIC int guestfs_compare_btrfsbalance (const struct guestfs_btrfsbalance *a, const struct guestfs_btrfsbalance *b);
+extern GUESTFS_DLL_PUBLIC int guestfs_compare_btrfsbalance_list (const struct guestfs_btrfsbalance_list *a, const struct guestfs_btrfsbalance_list *b);
+extern GUESTFS_DLL_PUBLIC struct guestfs_btrfsbalance *guestfs_copy_btrfsbalance (const struct guestfs_btrfsbalance *it);
+extern GUESTFS_DLL_PUBLIC struct guestfs_btrfsbalance_list *guestfs_copy_btrfsbalance_list (const struct guestfs_btrfsbalance_list *it);
+extern GUESTFS_DLL_PUBLIC void guestfs_free_btrfsbalance (struct guestfs_btrfsbalance *it);
+extern GUESTFS_DLL_PUBLIC void guestfs_free_btrfsbalance_list (struct guestfs_btrfsbalance_list *it);
+
+/* what a btrfs scrub has found */
+#define GUESTFS_HAVE_STRUCT_BTRFSSCRUB 1
+
+struct guestfs_btrfsscrub {
+  uint64_t btrfsscrub_data_extents_scrubbed;
+  uint64_t btrfsscrub_tree_extents_scrubbed;
+  uint64_t btrfsscrub_data_bytes_scrubbed;
+  uint64_t btrfsscrub_tree_bytes_scrubbed;
+  uint64_t btrfsscrub_read_errors;
+  uint64_t btrfsscrub_csum_errors;
+  uint64_t btrfsscrub_verify_errors;
+  uint64_t btrfsscrub_no_csum;
+  uint64_t btrfsscrub_csum_discards;
+  uint64_t btrfsscrub_super_errors;
+  uint64_t btrfsscrub_malloc_errors;
+  uint64_t btrfsscrub_uncorrectable_errors;
+  uint64_t btrfsscrub_unverified_errors;
+  uint64_t btrfsscrub_corrected_errors;
+  uint64_t btrfsscrub_last_physical;
+};
+
+struct guestfs_btrfsscrub_list {
+  uint32_t len;
+  struct guestfs_btrfsscrub *val;
+};
+
+extern GUESTFS_DLL_PUBLIC int guestfs_compare_btrfsscrub (const struct guestfs_btrfsscrub *a, const struct guestfs_btrfsscrub *b);
+extern GUESTFS_DLL_PUBLIC int guestfs_compare_btrfsscrub_list (const struct guestfs_btrfsscrub_list *a, const struct guestfs_btrfsscrub_list *b);
+extern GUESTFS_DLL_PUBLIC struct guestfs_btrfsscrub *guestfs_copy_btrfsscrub (const struct guestfs_btrfsscrub *it);
+extern GUESTFS_DLL_PUBLIC struct guestfs_btrfsscrub_list *guestfs_copy_btrfsscrub_list (const struct guestfs_btrfsscrub_list *it);
+extern GUESTFS_DLL_PUBLIC void guestfs_free_btrfsscrub (struct guestfs_btrfsscrub *it);
+extern GUESTFS_DLL_PUBLIC void guestfs_free_btrfsscrub_list (struct guestfs_btrfsscrub_list *it);
+
+/* the geometry of an XFS filesystem */
+#define GUESTFS_HAVE_STRUCT_XFSINFO 1
+
+struct guestfs_xfsinfo {
+  char *xfs_mntpoint;
+  uint32_t xfs_inodesize;
+  uint32_t xfs_agcount;
+  uint32_t xfs_agsize;
+  uint32_t xfs_sectsize;
+  uint32_t xfs_attr;
+  uint32_t xfs_blocksize;
+  uint64_t xfs_datablocks;
+  uint32_t xfs_imaxpct;
+  uint32_t xfs_sunit;
+  uint32_t xfs_swidth;
+  uint32_t xfs_dirversion;
+  uint32_t xfs_dirblocksize;
+  uint32_t xfs_cimode;
+  char *xfs_logname;
+  uint32_t xfs_logblocksize;
+  uint32_t xfs_logblocks;
+  uint32_t xfs_logversion;
+  uint32_t xfs_logsectsize;
+  uint32_t xfs_logsunit;
+  uint32_t xfs_lazycount;
+  char *xfs_rtname;
+  uint32_t xfs_rtextsize;
+  uint64_t xfs_rtblocks;
+  uint64_t xfs_rtextents;
+};
+
+struct guestfs_xfsinfo_list {
+  uint32_t len;
+  struct guestfs_xfsinfo *val;
+};
+
+extern GUESTFS_DLL_PUBLIC int guestfs_compare_xfsinfo (const struct guestfs_xfsinfo *a, const struct guestfs_xfsinfo *b);
+extern GUESTFS_DLL_PUBLIC int guestfs_compare_xfsinfo_list (const struct guestfs_xfsinfo_list *a, const struct guestfs_xfsinfo_list *b);
+extern GUESTFS_DLL_PUBLIC struct guestfs_xfsinfo *guestfs_copy_xfsinfo (const struct guestfs_xfsinfo *it);
+extern GUESTFS_DLL_PUBLIC struct guestfs_xfsinfo_list *guestfs_copy_xfsinfo_list (const struct guestfs_xfsinfo_list *it);
+extern GUESTFS_DLL_PUBLIC void guestfs_free_xfsinfo (struct guestfs_xfsinfo *it);
+extern GUESTFS_DLL_PUBLIC void guestfs_free_xfsinfo_list (struct guestfs_xfsinfo_list *it);
+
+/* what the kernel of the appliance calls itself */
+#define GUESTFS_HAVE_STRUCT_UTSNAME 1
+
+struct guestfs_utsname {
+  char *uts_sysname;
+  char *uts_release;
+  char *uts_version;
+  char *uts_machine;
+};
+
+struct guestfs_utsname_list {
+  uint32_t len;
+  struct guestfs_utsname *val;
+};
+
+extern GUESTFS_DLL_PUBLIC int guestfs_compare_utsname (const struct guestfs_utsname *a, const struct guestfs_utsname *b);
+extern GUESTFS_DLL_PUBLIC int guestfs_compare_utsname_list (const struct guestfs_utsname_list *a, const struct guestfs_utsname_list *b);
+extern GUESTFS_DLL_PUBLIC struct guestfs_utsname *guestfs_copy_utsname (const struct guestfs_utsname *it);
+extern GUESTFS_DLL_PUBLIC struct guestfs_utsname_list *guestfs_copy_utsname_list (const struct guestfs_utsname_list *it);
+extern GUESTFS_DLL_PUBLIC void guestfs_free_utsname (struct guestfs_utsname *it);
+extern GUESTFS_DLL_PUBLIC void guestfs_free_utsname_list (struct guestfs_utsname_list *it);
+
+/* a node of a hive */
+#define GUESTFS_HAVE_STRUCT_HIVEX_NODE 1
+
+struct guestfs_hivex_node {
+  int64_t hivex_node_h;
+};
+
+struct guestfs_hivex_node_list {
+  uint32_t len;
+  struct guestfs_hivex_node *val;
+};
+
+extern GUESTFS_DLL_PUBLIC int guestfs_compare_hivex_node (const struct guestfs_hivex_node *a, const struct guestfs_hivex_node *b);
+extern GUESTFS_DLL_PUBLIC int guestfs_compare_hivex_node_list (const struct guestfs_hivex_node_list *a, const struct guestfs_hivex_node_list *b);
+extern GUESTFS_DLL_PUBLIC struct guestfs_hivex_node *guestfs_copy_hivex_node (const struct guestfs_hivex_node *it);
+extern GUESTFS_DLL_PUBLIC struct guestfs_hivex_node_list *guestfs_copy_hivex_node_list (const struct guestfs_hivex_node_list *it);
+extern GUESTFS_DLL_PUBLIC void guestfs_free_hivex_node (struct guestfs_hivex_node *it);
+extern GUESTFS_DLL_PUBLIC void guestfs_free_hivex_node_list (struct guestfs_hivex_node_list *it);
+
+/* a value of a hive */
+#define GUESTFS_HAVE_STRUCT_HIVEX_VALUE 1
+
+struct guestfs_hivex_value {
+  int64_t hivex_value_h;
+};
+
+struct guestfs_hivex_value_list {
+  uint32_t len;
+  struct guestfs_hivex_value *val;
+};
+
+extern GUESTFS_DLL_PUBLIC int guestfs_compare_hivex_value (const struct guestfs_hivex_value *a, const struct guestfs_hivex_value *b);
+extern GUESTFS_DLL_PUBLIC int guestfs_compare_hivex_value_list (const struct guestfs_hivex_value_list *a, const struct guestfs_hivex_value_list *b);
+extern GUESTFS_DLL_PUBLIC struct guestfs_hivex_value *guestfs_copy_hivex_value (const struct guestfs_hivex_value *it);
+extern GUESTFS_DLL_PUBLIC struct guestfs_hivex_value_list *guestfs_copy_hivex_value_list (const struct guestfs_hivex_value_list *it);
+extern GUESTFS_DLL_PUBLIC void guestfs_free_hivex_value (struct guestfs_hivex_value *it);
+extern GUESTFS_DLL_PUBLIC void guestfs_free_hivex_value_list (struct guestfs_hivex_value_list *it);
+
+/* a file, deleted or not, as found in the filesystem's own structures */
+#define GUESTFS_HAVE_STRUCT_TSK_DIRENT 1
+
+struct guestfs_tsk_dirent {
+  uint64_t tsk_inode;
+  char tsk_type;
+  int64_t tsk_size;
+  char *tsk_name;
+  uint32_t tsk_flags;
+  int64_t tsk_atime_sec;
+  int64_t tsk_atime_nsec;
+  int64_t tsk_mtime_sec;
+  int64_t tsk_mtime_nsec;
+  int64_t tsk_ctime_sec;
+  int64_t tsk_ctime_nsec;
+  int64_t tsk_crtime_sec;
+  int64_t tsk_crtime_nsec;
+  int64_t tsk_nlink;
+  char *tsk_link;
+  int64_t tsk_spare1;
+};
+
+struct guestfs_tsk_dirent_list {
+  uint32_t len;
+  struct guestfs_tsk_dirent *val;
+};
+
+extern GUESTFS_DLL_PUBLIC int guestfs_compare_tsk_dirent (const struct guestfs_tsk_dirent *a, const struct guestfs_tsk_dirent *b);
+extern GUESTFS_DLL_PUBLIC int guestfs_compare_tsk_dirent_list (const struct guestfs_tsk_dirent_list *a, const struct guestfs_tsk_dirent_list *b);
+extern GUESTFS_DLL_PUBLIC struct guestfs_tsk_dirent *guestfs_copy_tsk_dirent (const struct guestfs_tsk_dirent *it);
+extern GUESTFS_DLL_PUBLIC struct guestfs_tsk_dirent_list *guestfs_copy_tsk_dirent_list (const struct guestfs_tsk_dirent_list *it);
+extern GUESTFS_DLL_PUBLIC void guestfs_free_tsk_dirent (struct guestfs_tsk_dirent *it);
+extern GUESTFS_DLL_PUBLIC void guestfs_free_tsk_dirent_list (struct guestfs_tsk_dirent_list *it);
+
+/* a file that a YARA rule matches */
+#define GUESTFS_HAVE_STRUCT_YARA_DETECTION 1
+
+struct guestfs_yara_detection {
+  char *yara_name;
+  char *yara_rule;
+};
+
+struct guestfs_yara_detection_list {
+  uint32_t len;
+  struct guestfs_yara_detection *val;
+};
+
+extern GUESTFS_DLL_PUBLIC int guestfs_compare_yara_detection (const struct guestfs_yara_detection *a, const struct guestfs_yara_detection *b);
+extern GUESTFS_DLL_PUBLIC int guestfs_compare_yara_detection_list (const struct guestfs_yara_detection_list *a, const struct guestfs_yara_detection_list *b);
+extern GUESTFS_DLL_PUBLIC struct guestfs_yara_detection *guestfs_copy_yara_detection (const struct guestfs_yara_detection *it);
+extern GUESTFS_DLL_PUBLIC struct guestfs_yara_detection_list *guestfs_copy_yara_detection_list (const struct guestfs_yara_detection_list *it);
+extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection (struct guestfs_yara_detection *it);
+extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_yara_detection_list *it);
+
 /* Each of these macros says that the library has the function. */
 
 #define GUESTFS_HAVE_LAUNCH 1

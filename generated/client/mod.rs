@@ -64,3 +64,71 @@ impl ApiStruct for guestfs_protocol::structs::Partition {
 impl ApiStruct for guestfs_protocol::structs::InternalMountable {
     const NAME: &'static str = "internal_mountable";
 }
+
+impl ApiStruct for guestfs_protocol::structs::IntBool {
+    const NAME: &'static str = "int_bool";
+}
+
+impl ApiStruct for guestfs_protocol::structs::Xattr {
+    const NAME: &'static str = "xattr";
+}
+
+impl ApiStruct for guestfs_protocol::structs::InotifyEvent {
+    const NAME: &'static str = "inotify_event";
+}
+
+impl ApiStruct for guestfs_protocol::structs::Application {
+    const NAME: &'static str = "application";
+}
+
+impl ApiStruct for guestfs_protocol::structs::Application2 {
+    const NAME: &'static str = "application2";
+}
+
+impl ApiStruct for guestfs_protocol::structs::Isoinfo {
+    const NAME: &'static str = "isoinfo";
+}
+
+impl ApiStruct for guestfs_protocol::structs::Mdstat {
+    const NAME: &'static str = "mdstat";
+}
+
+impl ApiStruct for guestfs_protocol::structs::Btrfssubvolume {
+    const NAME: &'static str = "btrfssubvolume";
+}
+
+impl ApiStruct for guestfs_protocol::structs::Btrfsqgroup {
+    const NAME: &'static str = "btrfsqgroup";
+}
+
+impl ApiStruct for guestfs_protocol::structs::Btrfsbalance {
+    const NAME: &'static str = "btrfsbalance";
+}
+
+impl ApiStruct for guestfs_protocol::structs::Btrfsscrub {
+    const NAME: &'static str = "btrfsscrub";
+}
+
+impl ApiStruct for guestfs_protocol::structs::Xfsinfo {
+    const NAME: &'static str = "xfsinfo";
+}
+
+impl ApiStruct for guestfs_protocol::structs::Utsname {
+    const NAME: &'static str = "utsname";
+}
+
+impl ApiStruct for guestfs_protocol::structs::HivexNode {
+    const NAME: &'static str = "hivex_node";
+}
+
+impl ApiStruct for guestfs_protocol::structs::HivexValue {
+    const NAME: &'static str = "hivex_value";
+}
+
+impl ApiStruct for guestfs_protocol::structs::TskDirent {
+    const NAME: &'static str = "tsk_dirent";
+}
+
+impl ApiStruct for guestfs_protocol::structs::YaraDetection {
+    const NAME: &'static str = "yara_detection";
+}

@@ -160,6 +160,172 @@ class InternalMountable(TypedDict):
     im_device: str
     im_volume: str
 
+class IntBool(TypedDict):
+    i: int
+    b: int
+
+class Xattr(TypedDict):
+    attrname: str
+    attrval: bytes
+
+class InotifyEvent(TypedDict):
+    in_wd: int
+    in_mask: int
+    in_cookie: int
+    in_name: str
+
+class Application(TypedDict):
+    app_name: str
+    app_display_name: str
+    app_epoch: int
+    app_version: str
+    app_release: str
+    app_install_path: str
+    app_trans_path: str
+    app_publisher: str
+    app_url: str
+    app_source_package: str
+    app_summary: str
+    app_description: str
+
+class Application2(TypedDict):
+    app2_name: str
+    app2_display_name: str
+    app2_epoch: int
+    app2_version: str
+    app2_release: str
+    app2_arch: str
+    app2_install_path: str
+    app2_trans_path: str
+    app2_publisher: str
+    app2_url: str
+    app2_source_package: str
+    app2_summary: str
+    app2_description: str
+    app2_class: str
+    app2_spare2: str
+    app2_spare3: str
+    app2_spare4: str
+
+class Isoinfo(TypedDict):
+    iso_system_id: str
+    iso_volume_id: str
+    iso_volume_space_size: int
+    iso_volume_set_size: int
+    iso_volume_sequence_number: int
+    iso_logical_block_size: int
+    iso_volume_set_id: str
+    iso_publisher_id: str
+    iso_data_preparer_id: str
+    iso_application_id: str
+    iso_copyright_file_id: str
+    iso_abstract_file_id: str
+    iso_bibliographic_file_id: str
+    iso_volume_creation_t: int
+    iso_volume_modification_t: int
+    iso_volume_expiration_t: int
+    iso_volume_effective_t: int
+
+class Mdstat(TypedDict):
+    mdstat_device: str
+    mdstat_index: int
+    mdstat_flags: str
+
+class Btrfssubvolume(TypedDict):
+    btrfssubvolume_id: int
+    btrfssubvolume_top_level_id: int
+    btrfssubvolume_path: str
+
+class Btrfsqgroup(TypedDict):
+    btrfsqgroup_id: str
+    btrfsqgroup_rfer: int
+    btrfsqgroup_excl: int
+
+class Btrfsbalance(TypedDict):
+    btrfsbalance_status: str
+    btrfsbalance_total: int
+    btrfsbalance_balanced: int
+    btrfsbalance_considered: int
+    btrfsbalance_left: int
+
+class Btrfsscrub(TypedDict):
+    btrfsscrub_data_extents_scrubbed: int
+    btrfsscrub_tree_extents_scrubbed: int
+    btrfsscrub_data_bytes_scrubbed: int
+    btrfsscrub_tree_bytes_scrubbed: int
+    btrfsscrub_read_errors: int
+    btrfsscrub_csum_errors: int
+    btrfsscrub_verify_errors: int
+    btrfsscrub_no_csum: int
+    btrfsscrub_csum_discards: int
+    btrfsscrub_super_errors: int
+    btrfsscrub_malloc_errors: int
+    btrfsscrub_uncorrectable_errors: int
+    btrfsscrub_unverified_errors: int
+    btrfsscrub_corrected_errors: int
+    btrfsscrub_last_physical: int
+
+class Xfsinfo(TypedDict):
+    xfs_mntpoint: str
+    xfs_inodesize: int
+    xfs_agcount: int
+    xfs_agsize: int
+    xfs_sectsize: int
+    xfs_attr: int
+    xfs_blocksize: int
+    xfs_datablocks: int
+    xfs_imaxpct: int
+    xfs_sunit: int
+    xfs_swidth: int
+    xfs_dirversion: int
+    xfs_dirblocksize: int
+    xfs_cimode: int
+    xfs_logname: str
+    xfs_logblocksize: int
+    xfs_logblocks: int
+    xfs_logversion: int
+    xfs_logsectsize: int
+    xfs_logsunit: int
+    xfs_lazycount: int
+    xfs_rtname: str
+    xfs_rtextsize: int
+    xfs_rtblocks: int
+    xfs_rtextents: int
+
+class Utsname(TypedDict):
+    uts_sysname: str
+    uts_release: str
+    uts_version: str
+    uts_machine: str
+
+class HivexNode(TypedDict):
+    hivex_node_h: int
+
+class HivexValue(TypedDict):
+    hivex_value_h: int
+
+class TskDirent(TypedDict):
+    tsk_inode: int
+    tsk_type: str
+    tsk_size: int
+    tsk_name: str
+    tsk_flags: int
+    tsk_atime_sec: int
+    tsk_atime_nsec: int
+    tsk_mtime_sec: int
+    tsk_mtime_nsec: int
+    tsk_ctime_sec: int
+    tsk_ctime_nsec: int
+    tsk_crtime_sec: int
+    tsk_crtime_nsec: int
+    tsk_nlink: int
+    tsk_link: str
+    tsk_spare1: int
+
+class YaraDetection(TypedDict):
+    yara_name: str
+    yara_rule: str
+
 class GuestFS:
     def __init__(
         self,

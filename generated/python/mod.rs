@@ -233,3 +233,312 @@ impl ToPython for guestfs::InternalMountable {
         Ok(dict.into_any().unbind())
     }
 }
+
+impl Element for guestfs::IntBool {}
+
+impl ToPython for guestfs::IntBool {
+    fn to_python(self, py: Python<'_>, _: Style) -> PyResult<Py<PyAny>> {
+        let dict = PyDict::new(py);
+        dict.set_item("i", plain(py, &self.i)?)?;
+        dict.set_item("b", plain(py, &self.b)?)?;
+        Ok(dict.into_any().unbind())
+    }
+}
+
+impl Element for guestfs::Xattr {}
+
+impl ToPython for guestfs::Xattr {
+    fn to_python(self, py: Python<'_>, _: Style) -> PyResult<Py<PyAny>> {
+        let dict = PyDict::new(py);
+        dict.set_item("attrname", string(py, &self.attrname)?)?;
+        dict.set_item("attrval", octets(py, &self.attrval)?)?;
+        Ok(dict.into_any().unbind())
+    }
+}
+
+impl Element for guestfs::InotifyEvent {}
+
+impl ToPython for guestfs::InotifyEvent {
+    fn to_python(self, py: Python<'_>, _: Style) -> PyResult<Py<PyAny>> {
+        let dict = PyDict::new(py);
+        dict.set_item("in_wd", plain(py, &self.in_wd)?)?;
+        dict.set_item("in_mask", plain(py, &self.in_mask)?)?;
+        dict.set_item("in_cookie", plain(py, &self.in_cookie)?)?;
+        dict.set_item("in_name", string(py, &self.in_name)?)?;
+        Ok(dict.into_any().unbind())
+    }
+}
+
+impl Element for guestfs::Application {}
+
+impl ToPython for guestfs::Application {
+    fn to_python(self, py: Python<'_>, _: Style) -> PyResult<Py<PyAny>> {
+        let dict = PyDict::new(py);
+        dict.set_item("app_name", string(py, &self.app_name)?)?;
+        dict.set_item("app_display_name", string(py, &self.app_display_name)?)?;
+        dict.set_item("app_epoch", plain(py, &self.app_epoch)?)?;
+        dict.set_item("app_version", string(py, &self.app_version)?)?;
+        dict.set_item("app_release", string(py, &self.app_release)?)?;
+        dict.set_item("app_install_path", string(py, &self.app_install_path)?)?;
+        dict.set_item("app_trans_path", string(py, &self.app_trans_path)?)?;
+        dict.set_item("app_publisher", string(py, &self.app_publisher)?)?;
+        dict.set_item("app_url", string(py, &self.app_url)?)?;
+        dict.set_item("app_source_package", string(py, &self.app_source_package)?)?;
+        dict.set_item("app_summary", string(py, &self.app_summary)?)?;
+        dict.set_item("app_description", string(py, &self.app_description)?)?;
+        Ok(dict.into_any().unbind())
+    }
+}
+
+impl Element for guestfs::Application2 {}
+
+impl ToPython for guestfs::Application2 {
+    fn to_python(self, py: Python<'_>, _: Style) -> PyResult<Py<PyAny>> {
+        let dict = PyDict::new(py);
+        dict.set_item("app2_name", string(py, &self.app2_name)?)?;
+        dict.set_item("app2_display_name", string(py, &self.app2_display_name)?)?;
+        dict.set_item("app2_epoch", plain(py, &self.app2_epoch)?)?;
+        dict.set_item("app2_version", string(py, &self.app2_version)?)?;
+        dict.set_item("app2_release", string(py, &self.app2_release)?)?;
+        dict.set_item("app2_arch", string(py, &self.app2_arch)?)?;
+        dict.set_item("app2_install_path", string(py, &self.app2_install_path)?)?;
+        dict.set_item("app2_trans_path", string(py, &self.app2_trans_path)?)?;
+        dict.set_item("app2_publisher", string(py, &self.app2_publisher)?)?;
+        dict.set_item("app2_url", string(py, &self.app2_url)?)?;
+        dict.set_item("app2_source_package", string(py, &self.app2_source_package)?)?;
+        dict.set_item("app2_summary", string(py, &self.app2_summary)?)?;
+        dict.set_item("app2_description", string(py, &self.app2_description)?)?;
+        dict.set_item("app2_class", string(py, &self.app2_class)?)?;
+        dict.set_item("app2_spare2", string(py, &self.app2_spare2)?)?;
+        dict.set_item("app2_spare3", string(py, &self.app2_spare3)?)?;
+        dict.set_item("app2_spare4", string(py, &self.app2_spare4)?)?;
+        Ok(dict.into_any().unbind())
+    }
+}
+
+impl Element for guestfs::Isoinfo {}
+
+impl ToPython for guestfs::Isoinfo {
+    fn to_python(self, py: Python<'_>, _: Style) -> PyResult<Py<PyAny>> {
+        let dict = PyDict::new(py);
+        dict.set_item("iso_system_id", string(py, &self.iso_system_id)?)?;
+        dict.set_item("iso_volume_id", string(py, &self.iso_volume_id)?)?;
+        dict.set_item("iso_volume_space_size", plain(py, &self.iso_volume_space_size)?)?;
+        dict.set_item("iso_volume_set_size", plain(py, &self.iso_volume_set_size)?)?;
+        dict.set_item("iso_volume_sequence_number", plain(py, &self.iso_volume_sequence_number)?)?;
+        dict.set_item("iso_logical_block_size", plain(py, &self.iso_logical_block_size)?)?;
+        dict.set_item("iso_volume_set_id", string(py, &self.iso_volume_set_id)?)?;
+        dict.set_item("iso_publisher_id", string(py, &self.iso_publisher_id)?)?;
+        dict.set_item("iso_data_preparer_id", string(py, &self.iso_data_preparer_id)?)?;
+        dict.set_item("iso_application_id", string(py, &self.iso_application_id)?)?;
+        dict.set_item("iso_copyright_file_id", string(py, &self.iso_copyright_file_id)?)?;
+        dict.set_item("iso_abstract_file_id", string(py, &self.iso_abstract_file_id)?)?;
+        dict.set_item("iso_bibliographic_file_id", string(py, &self.iso_bibliographic_file_id)?)?;
+        dict.set_item("iso_volume_creation_t", plain(py, &self.iso_volume_creation_t)?)?;
+        dict.set_item("iso_volume_modification_t", plain(py, &self.iso_volume_modification_t)?)?;
+        dict.set_item("iso_volume_expiration_t", plain(py, &self.iso_volume_expiration_t)?)?;
+        dict.set_item("iso_volume_effective_t", plain(py, &self.iso_volume_effective_t)?)?;
+        Ok(dict.into_any().unbind())
+    }
+}
+
+impl Element for guestfs::Mdstat {}
+
+impl ToPython for guestfs::Mdstat {
+    fn to_python(self, py: Python<'_>, _: Style) -> PyResult<Py<PyAny>> {
+        let dict = PyDict::new(py);
+        dict.set_item("mdstat_device", string(py, &self.mdstat_device)?)?;
+        dict.set_item("mdstat_index", plain(py, &self.mdstat_index)?)?;
+        dict.set_item("mdstat_flags", string(py, &self.mdstat_flags)?)?;
+        Ok(dict.into_any().unbind())
+    }
+}
+
+impl Element for guestfs::Btrfssubvolume {}
+
+impl ToPython for guestfs::Btrfssubvolume {
+    fn to_python(self, py: Python<'_>, _: Style) -> PyResult<Py<PyAny>> {
+        let dict = PyDict::new(py);
+        dict.set_item("btrfssubvolume_id", plain(py, &self.btrfssubvolume_id)?)?;
+        dict.set_item(
+            "btrfssubvolume_top_level_id",
+            plain(py, &self.btrfssubvolume_top_level_id)?,
+        )?;
+        dict.set_item("btrfssubvolume_path", string(py, &self.btrfssubvolume_path)?)?;
+        Ok(dict.into_any().unbind())
+    }
+}
+
+impl Element for guestfs::Btrfsqgroup {}
+
+impl ToPython for guestfs::Btrfsqgroup {
+    fn to_python(self, py: Python<'_>, _: Style) -> PyResult<Py<PyAny>> {
+        let dict = PyDict::new(py);
+        dict.set_item("btrfsqgroup_id", string(py, &self.btrfsqgroup_id)?)?;
+        dict.set_item("btrfsqgroup_rfer", plain(py, &self.btrfsqgroup_rfer)?)?;
+        dict.set_item("btrfsqgroup_excl", plain(py, &self.btrfsqgroup_excl)?)?;
+        Ok(dict.into_any().unbind())
+    }
+}
+
+impl Element for guestfs::Btrfsbalance {}
+
+impl ToPython for guestfs::Btrfsbalance {
+    fn to_python(self, py: Python<'_>, _: Style) -> PyResult<Py<PyAny>> {
+        let dict = PyDict::new(py);
+        dict.set_item("btrfsbalance_status", string(py, &self.btrfsbalance_status)?)?;
+        dict.set_item("btrfsbalance_total", plain(py, &self.btrfsbalance_total)?)?;
+        dict.set_item("btrfsbalance_balanced", plain(py, &self.btrfsbalance_balanced)?)?;
+        dict.set_item("btrfsbalance_considered", plain(py, &self.btrfsbalance_considered)?)?;
+        dict.set_item("btrfsbalance_left", plain(py, &self.btrfsbalance_left)?)?;
+        Ok(dict.into_any().unbind())
+    }
+}
+
+impl Element for guestfs::Btrfsscrub {}
+
+impl ToPython for guestfs::Btrfsscrub {
+    fn to_python(self, py: Python<'_>, _: Style) -> PyResult<Py<PyAny>> {
+        let dict = PyDict::new(py);
+        dict.set_item(
+            "btrfsscrub_data_extents_scrubbed",
+            plain(py, &self.btrfsscrub_data_extents_scrubbed)?,
+        )?;
+        dict.set_item(
+            "btrfsscrub_tree_extents_scrubbed",
+            plain(py, &self.btrfsscrub_tree_extents_scrubbed)?,
+        )?;
+        dict.set_item(
+            "btrfsscrub_data_bytes_scrubbed",
+            plain(py, &self.btrfsscrub_data_bytes_scrubbed)?,
+        )?;
+        dict.set_item(
+            "btrfsscrub_tree_bytes_scrubbed",
+            plain(py, &self.btrfsscrub_tree_bytes_scrubbed)?,
+        )?;
+        dict.set_item("btrfsscrub_read_errors", plain(py, &self.btrfsscrub_read_errors)?)?;
+        dict.set_item("btrfsscrub_csum_errors", plain(py, &self.btrfsscrub_csum_errors)?)?;
+        dict.set_item("btrfsscrub_verify_errors", plain(py, &self.btrfsscrub_verify_errors)?)?;
+        dict.set_item("btrfsscrub_no_csum", plain(py, &self.btrfsscrub_no_csum)?)?;
+        dict.set_item("btrfsscrub_csum_discards", plain(py, &self.btrfsscrub_csum_discards)?)?;
+        dict.set_item("btrfsscrub_super_errors", plain(py, &self.btrfsscrub_super_errors)?)?;
+        dict.set_item("btrfsscrub_malloc_errors", plain(py, &self.btrfsscrub_malloc_errors)?)?;
+        dict.set_item(
+            "btrfsscrub_uncorrectable_errors",
+            plain(py, &self.btrfsscrub_uncorrectable_errors)?,
+        )?;
+        dict.set_item(
+            "btrfsscrub_unverified_errors",
+            plain(py, &self.btrfsscrub_unverified_errors)?,
+        )?;
+        dict.set_item(
+            "btrfsscrub_corrected_errors",
+            plain(py, &self.btrfsscrub_corrected_errors)?,
+        )?;
+        dict.set_item("btrfsscrub_last_physical", plain(py, &self.btrfsscrub_last_physical)?)?;
+        Ok(dict.into_any().unbind())
+    }
+}
+
+impl Element for guestfs::Xfsinfo {}
+
+impl ToPython for guestfs::Xfsinfo {
+    fn to_python(self, py: Python<'_>, _: Style) -> PyResult<Py<PyAny>> {
+        let dict = PyDict::new(py);
+        dict.set_item("xfs_mntpoint", string(py, &self.xfs_mntpoint)?)?;
+        dict.set_item("xfs_inodesize", plain(py, &self.xfs_inodesize)?)?;
+        dict.set_item("xfs_agcount", plain(py, &self.xfs_agcount)?)?;
+        dict.set_item("xfs_agsize", plain(py, &self.xfs_agsize)?)?;
+        dict.set_item("xfs_sectsize", plain(py, &self.xfs_sectsize)?)?;
+        dict.set_item("xfs_attr", plain(py, &self.xfs_attr)?)?;
+        dict.set_item("xfs_blocksize", plain(py, &self.xfs_blocksize)?)?;
+        dict.set_item("xfs_datablocks", plain(py, &self.xfs_datablocks)?)?;
+        dict.set_item("xfs_imaxpct", plain(py, &self.xfs_imaxpct)?)?;
+        dict.set_item("xfs_sunit", plain(py, &self.xfs_sunit)?)?;
+        dict.set_item("xfs_swidth", plain(py, &self.xfs_swidth)?)?;
+        dict.set_item("xfs_dirversion", plain(py, &self.xfs_dirversion)?)?;
+        dict.set_item("xfs_dirblocksize", plain(py, &self.xfs_dirblocksize)?)?;
+        dict.set_item("xfs_cimode", plain(py, &self.xfs_cimode)?)?;
+        dict.set_item("xfs_logname", string(py, &self.xfs_logname)?)?;
+        dict.set_item("xfs_logblocksize", plain(py, &self.xfs_logblocksize)?)?;
+        dict.set_item("xfs_logblocks", plain(py, &self.xfs_logblocks)?)?;
+        dict.set_item("xfs_logversion", plain(py, &self.xfs_logversion)?)?;
+        dict.set_item("xfs_logsectsize", plain(py, &self.xfs_logsectsize)?)?;
+        dict.set_item("xfs_logsunit", plain(py, &self.xfs_logsunit)?)?;
+        dict.set_item("xfs_lazycount", plain(py, &self.xfs_lazycount)?)?;
+        dict.set_item("xfs_rtname", string(py, &self.xfs_rtname)?)?;
+        dict.set_item("xfs_rtextsize", plain(py, &self.xfs_rtextsize)?)?;
+        dict.set_item("xfs_rtblocks", plain(py, &self.xfs_rtblocks)?)?;
+        dict.set_item("xfs_rtextents", plain(py, &self.xfs_rtextents)?)?;
+        Ok(dict.into_any().unbind())
+    }
+}
+
+impl Element for guestfs::Utsname {}
+
+impl ToPython for guestfs::Utsname {
+    fn to_python(self, py: Python<'_>, _: Style) -> PyResult<Py<PyAny>> {
+        let dict = PyDict::new(py);
+        dict.set_item("uts_sysname", string(py, &self.uts_sysname)?)?;
+        dict.set_item("uts_release", string(py, &self.uts_release)?)?;
+        dict.set_item("uts_version", string(py, &self.uts_version)?)?;
+        dict.set_item("uts_machine", string(py, &self.uts_machine)?)?;
+        Ok(dict.into_any().unbind())
+    }
+}
+
+impl Element for guestfs::HivexNode {}
+
+impl ToPython for guestfs::HivexNode {
+    fn to_python(self, py: Python<'_>, _: Style) -> PyResult<Py<PyAny>> {
+        let dict = PyDict::new(py);
+        dict.set_item("hivex_node_h", plain(py, &self.hivex_node_h)?)?;
+        Ok(dict.into_any().unbind())
+    }
+}
+
+impl Element for guestfs::HivexValue {}
+
+impl ToPython for guestfs::HivexValue {
+    fn to_python(self, py: Python<'_>, _: Style) -> PyResult<Py<PyAny>> {
+        let dict = PyDict::new(py);
+        dict.set_item("hivex_value_h", plain(py, &self.hivex_value_h)?)?;
+        Ok(dict.into_any().unbind())
+    }
+}
+
+impl Element for guestfs::TskDirent {}
+
+impl ToPython for guestfs::TskDirent {
+    fn to_python(self, py: Python<'_>, _: Style) -> PyResult<Py<PyAny>> {
+        let dict = PyDict::new(py);
+        dict.set_item("tsk_inode", plain(py, &self.tsk_inode)?)?;
+        dict.set_item("tsk_type", character(py, &self.tsk_type)?)?;
+        dict.set_item("tsk_size", plain(py, &self.tsk_size)?)?;
+        dict.set_item("tsk_name", string(py, &self.tsk_name)?)?;
+        dict.set_item("tsk_flags", plain(py, &self.tsk_flags)?)?;
+        dict.set_item("tsk_atime_sec", plain(py, &self.tsk_atime_sec)?)?;
+        dict.set_item("tsk_atime_nsec", plain(py, &self.tsk_atime_nsec)?)?;
+        dict.set_item("tsk_mtime_sec", plain(py, &self.tsk_mtime_sec)?)?;
+        dict.set_item("tsk_mtime_nsec", plain(py, &self.tsk_mtime_nsec)?)?;
+        dict.set_item("tsk_ctime_sec", plain(py, &self.tsk_ctime_sec)?)?;
+        dict.set_item("tsk_ctime_nsec", plain(py, &self.tsk_ctime_nsec)?)?;
+        dict.set_item("tsk_crtime_sec", plain(py, &self.tsk_crtime_sec)?)?;
+        dict.set_item("tsk_crtime_nsec", plain(py, &self.tsk_crtime_nsec)?)?;
+        dict.set_item("tsk_nlink", plain(py, &self.tsk_nlink)?)?;
+        dict.set_item("tsk_link", string(py, &self.tsk_link)?)?;
+        dict.set_item("tsk_spare1", plain(py, &self.tsk_spare1)?)?;
+        Ok(dict.into_any().unbind())
+    }
+}
+
+impl Element for guestfs::YaraDetection {}
+
+impl ToPython for guestfs::YaraDetection {
+    fn to_python(self, py: Python<'_>, _: Style) -> PyResult<Py<PyAny>> {
+        let dict = PyDict::new(py);
+        dict.set_item("yara_name", string(py, &self.yara_name)?)?;
+        dict.set_item("yara_rule", string(py, &self.yara_rule)?)?;
+        Ok(dict.into_any().unbind())
+    }
+}

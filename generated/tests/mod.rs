@@ -228,3 +228,275 @@ impl ToValue for guestfs::InternalMountable {
         ])
     }
 }
+
+impl Element for guestfs::IntBool {}
+
+impl ToValue for guestfs::IntBool {
+    fn to_value(&self) -> Value {
+        fields([("i", number(self.i)), ("b", number(self.b))])
+    }
+}
+
+impl Element for guestfs::Xattr {}
+
+impl ToValue for guestfs::Xattr {
+    fn to_value(&self) -> Value {
+        fields([("attrname", bytes(&self.attrname)), ("attrval", bytes(&self.attrval))])
+    }
+}
+
+impl Element for guestfs::InotifyEvent {}
+
+impl ToValue for guestfs::InotifyEvent {
+    fn to_value(&self) -> Value {
+        fields([
+            ("in_wd", number(self.in_wd)),
+            ("in_mask", number(self.in_mask)),
+            ("in_cookie", number(self.in_cookie)),
+            ("in_name", bytes(&self.in_name)),
+        ])
+    }
+}
+
+impl Element for guestfs::Application {}
+
+impl ToValue for guestfs::Application {
+    fn to_value(&self) -> Value {
+        fields([
+            ("app_name", bytes(&self.app_name)),
+            ("app_display_name", bytes(&self.app_display_name)),
+            ("app_epoch", number(self.app_epoch)),
+            ("app_version", bytes(&self.app_version)),
+            ("app_release", bytes(&self.app_release)),
+            ("app_install_path", bytes(&self.app_install_path)),
+            ("app_trans_path", bytes(&self.app_trans_path)),
+            ("app_publisher", bytes(&self.app_publisher)),
+            ("app_url", bytes(&self.app_url)),
+            ("app_source_package", bytes(&self.app_source_package)),
+            ("app_summary", bytes(&self.app_summary)),
+            ("app_description", bytes(&self.app_description)),
+        ])
+    }
+}
+
+impl Element for guestfs::Application2 {}
+
+impl ToValue for guestfs::Application2 {
+    fn to_value(&self) -> Value {
+        fields([
+            ("app2_name", bytes(&self.app2_name)),
+            ("app2_display_name", bytes(&self.app2_display_name)),
+            ("app2_epoch", number(self.app2_epoch)),
+            ("app2_version", bytes(&self.app2_version)),
+            ("app2_release", bytes(&self.app2_release)),
+            ("app2_arch", bytes(&self.app2_arch)),
+            ("app2_install_path", bytes(&self.app2_install_path)),
+            ("app2_trans_path", bytes(&self.app2_trans_path)),
+            ("app2_publisher", bytes(&self.app2_publisher)),
+            ("app2_url", bytes(&self.app2_url)),
+            ("app2_source_package", bytes(&self.app2_source_package)),
+            ("app2_summary", bytes(&self.app2_summary)),
+            ("app2_description", bytes(&self.app2_description)),
+            ("app2_class", bytes(&self.app2_class)),
+            ("app2_spare2", bytes(&self.app2_spare2)),
+            ("app2_spare3", bytes(&self.app2_spare3)),
+            ("app2_spare4", bytes(&self.app2_spare4)),
+        ])
+    }
+}
+
+impl Element for guestfs::Isoinfo {}
+
+impl ToValue for guestfs::Isoinfo {
+    fn to_value(&self) -> Value {
+        fields([
+            ("iso_system_id", bytes(&self.iso_system_id)),
+            ("iso_volume_id", bytes(&self.iso_volume_id)),
+            ("iso_volume_space_size", number(self.iso_volume_space_size)),
+            ("iso_volume_set_size", number(self.iso_volume_set_size)),
+            ("iso_volume_sequence_number", number(self.iso_volume_sequence_number)),
+            ("iso_logical_block_size", number(self.iso_logical_block_size)),
+            ("iso_volume_set_id", bytes(&self.iso_volume_set_id)),
+            ("iso_publisher_id", bytes(&self.iso_publisher_id)),
+            ("iso_data_preparer_id", bytes(&self.iso_data_preparer_id)),
+            ("iso_application_id", bytes(&self.iso_application_id)),
+            ("iso_copyright_file_id", bytes(&self.iso_copyright_file_id)),
+            ("iso_abstract_file_id", bytes(&self.iso_abstract_file_id)),
+            ("iso_bibliographic_file_id", bytes(&self.iso_bibliographic_file_id)),
+            ("iso_volume_creation_t", number(self.iso_volume_creation_t)),
+            ("iso_volume_modification_t", number(self.iso_volume_modification_t)),
+            ("iso_volume_expiration_t", number(self.iso_volume_expiration_t)),
+            ("iso_volume_effective_t", number(self.iso_volume_effective_t)),
+        ])
+    }
+}
+
+impl Element for guestfs::Mdstat {}
+
+impl ToValue for guestfs::Mdstat {
+    fn to_value(&self) -> Value {
+        fields([
+            ("mdstat_device", bytes(&self.mdstat_device)),
+            ("mdstat_index", number(self.mdstat_index)),
+            ("mdstat_flags", bytes(&self.mdstat_flags)),
+        ])
+    }
+}
+
+impl Element for guestfs::Btrfssubvolume {}
+
+impl ToValue for guestfs::Btrfssubvolume {
+    fn to_value(&self) -> Value {
+        fields([
+            ("btrfssubvolume_id", number(self.btrfssubvolume_id)),
+            ("btrfssubvolume_top_level_id", number(self.btrfssubvolume_top_level_id)),
+            ("btrfssubvolume_path", bytes(&self.btrfssubvolume_path)),
+        ])
+    }
+}
+
+impl Element for guestfs::Btrfsqgroup {}
+
+impl ToValue for guestfs::Btrfsqgroup {
+    fn to_value(&self) -> Value {
+        fields([
+            ("btrfsqgroup_id", bytes(&self.btrfsqgroup_id)),
+            ("btrfsqgroup_rfer", number(self.btrfsqgroup_rfer)),
+            ("btrfsqgroup_excl", number(self.btrfsqgroup_excl)),
+        ])
+    }
+}
+
+impl Element for guestfs::Btrfsbalance {}
+
+impl ToValue for guestfs::Btrfsbalance {
+    fn to_value(&self) -> Value {
+        fields([
+            ("btrfsbalance_status", bytes(&self.btrfsbalance_status)),
+            ("btrfsbalance_total", number(self.btrfsbalance_total)),
+            ("btrfsbalance_balanced", number(self.btrfsbalance_balanced)),
+            ("btrfsbalance_considered", number(self.btrfsbalance_considered)),
+            ("btrfsbalance_left", number(self.btrfsbalance_left)),
+        ])
+    }
+}
+
+impl Element for guestfs::Btrfsscrub {}
+
+impl ToValue for guestfs::Btrfsscrub {
+    fn to_value(&self) -> Value {
+        fields([
+            ("btrfsscrub_data_extents_scrubbed", number(self.btrfsscrub_data_extents_scrubbed)),
+            ("btrfsscrub_tree_extents_scrubbed", number(self.btrfsscrub_tree_extents_scrubbed)),
+            ("btrfsscrub_data_bytes_scrubbed", number(self.btrfsscrub_data_bytes_scrubbed)),
+            ("btrfsscrub_tree_bytes_scrubbed", number(self.btrfsscrub_tree_bytes_scrubbed)),
+            ("btrfsscrub_read_errors", number(self.btrfsscrub_read_errors)),
+            ("btrfsscrub_csum_errors", number(self.btrfsscrub_csum_errors)),
+            ("btrfsscrub_verify_errors", number(self.btrfsscrub_verify_errors)),
+            ("btrfsscrub_no_csum", number(self.btrfsscrub_no_csum)),
+            ("btrfsscrub_csum_discards", number(self.btrfsscrub_csum_discards)),
+            ("btrfsscrub_super_errors", number(self.btrfsscrub_super_errors)),
+            ("btrfsscrub_malloc_errors", number(self.btrfsscrub_malloc_errors)),
+            ("btrfsscrub_uncorrectable_errors", number(self.btrfsscrub_uncorrectable_errors)),
+            ("btrfsscrub_unverified_errors", number(self.btrfsscrub_unverified_errors)),
+            ("btrfsscrub_corrected_errors", number(self.btrfsscrub_corrected_errors)),
+            ("btrfsscrub_last_physical", number(self.btrfsscrub_last_physical)),
+        ])
+    }
+}
+
+impl Element for guestfs::Xfsinfo {}
+
+impl ToValue for guestfs::Xfsinfo {
+    fn to_value(&self) -> Value {
+        fields([
+            ("xfs_mntpoint", bytes(&self.xfs_mntpoint)),
+            ("xfs_inodesize", number(self.xfs_inodesize)),
+            ("xfs_agcount", number(self.xfs_agcount)),
+            ("xfs_agsize", number(self.xfs_agsize)),
+            ("xfs_sectsize", number(self.xfs_sectsize)),
+            ("xfs_attr", number(self.xfs_attr)),
+            ("xfs_blocksize", number(self.xfs_blocksize)),
+            ("xfs_datablocks", number(self.xfs_datablocks)),
+            ("xfs_imaxpct", number(self.xfs_imaxpct)),
+            ("xfs_sunit", number(self.xfs_sunit)),
+            ("xfs_swidth", number(self.xfs_swidth)),
+            ("xfs_dirversion", number(self.xfs_dirversion)),
+            ("xfs_dirblocksize", number(self.xfs_dirblocksize)),
+            ("xfs_cimode", number(self.xfs_cimode)),
+            ("xfs_logname", bytes(&self.xfs_logname)),
+            ("xfs_logblocksize", number(self.xfs_logblocksize)),
+            ("xfs_logblocks", number(self.xfs_logblocks)),
+            ("xfs_logversion", number(self.xfs_logversion)),
+            ("xfs_logsectsize", number(self.xfs_logsectsize)),
+            ("xfs_logsunit", number(self.xfs_logsunit)),
+            ("xfs_lazycount", number(self.xfs_lazycount)),
+            ("xfs_rtname", bytes(&self.xfs_rtname)),
+            ("xfs_rtextsize", number(self.xfs_rtextsize)),
+            ("xfs_rtblocks", number(self.xfs_rtblocks)),
+            ("xfs_rtextents", number(self.xfs_rtextents)),
+        ])
+    }
+}
+
+impl Element for guestfs::Utsname {}
+
+impl ToValue for guestfs::Utsname {
+    fn to_value(&self) -> Value {
+        fields([
+            ("uts_sysname", bytes(&self.uts_sysname)),
+            ("uts_release", bytes(&self.uts_release)),
+            ("uts_version", bytes(&self.uts_version)),
+            ("uts_machine", bytes(&self.uts_machine)),
+        ])
+    }
+}
+
+impl Element for guestfs::HivexNode {}
+
+impl ToValue for guestfs::HivexNode {
+    fn to_value(&self) -> Value {
+        fields([("hivex_node_h", number(self.hivex_node_h))])
+    }
+}
+
+impl Element for guestfs::HivexValue {}
+
+impl ToValue for guestfs::HivexValue {
+    fn to_value(&self) -> Value {
+        fields([("hivex_value_h", number(self.hivex_value_h))])
+    }
+}
+
+impl Element for guestfs::TskDirent {}
+
+impl ToValue for guestfs::TskDirent {
+    fn to_value(&self) -> Value {
+        fields([
+            ("tsk_inode", number(self.tsk_inode)),
+            ("tsk_type", character(self.tsk_type)),
+            ("tsk_size", number(self.tsk_size)),
+            ("tsk_name", bytes(&self.tsk_name)),
+            ("tsk_flags", number(self.tsk_flags)),
+            ("tsk_atime_sec", number(self.tsk_atime_sec)),
+            ("tsk_atime_nsec", number(self.tsk_atime_nsec)),
+            ("tsk_mtime_sec", number(self.tsk_mtime_sec)),
+            ("tsk_mtime_nsec", number(self.tsk_mtime_nsec)),
+            ("tsk_ctime_sec", number(self.tsk_ctime_sec)),
+            ("tsk_ctime_nsec", number(self.tsk_ctime_nsec)),
+            ("tsk_crtime_sec", number(self.tsk_crtime_sec)),
+            ("tsk_crtime_nsec", number(self.tsk_crtime_nsec)),
+            ("tsk_nlink", number(self.tsk_nlink)),
+            ("tsk_link", bytes(&self.tsk_link)),
+            ("tsk_spare1", number(self.tsk_spare1)),
+        ])
+    }
+}
+
+impl Element for guestfs::YaraDetection {}
+
+impl ToValue for guestfs::YaraDetection {
+    fn to_value(&self) -> Value {
+        fields([("yara_name", bytes(&self.yara_name)), ("yara_rule", bytes(&self.yara_rule))])
+    }
+}

@@ -6,6 +6,7 @@
 //! disk.
 
 pub mod check;
+pub mod coverage;
 pub mod emit;
 pub mod lock;
 pub mod names;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! `cargo run -p generator` writes `generated/`; `-- --check` says what is not as it should be.
+//! `cargo run -p generator` writes `generated/`; `-- --check` says what is not as it should be,
+//! `-- --coverage` what is described but not implemented.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use generator::{generate, load, lock, output};
+use generator::{coverage, generate, load, lock, output};
 
 /// Turns api.yaml into everything that is generated.
 #[derive(Parser)]
@@ -15,6 +16,9 @@ struct Args {
     /// Change nothing: list what is stale or orphaned, and fail if there is any.
     #[arg(long)]
     check: bool,
+    /// Change nothing: print how much of the API is implemented, and what is not.
+    #[arg(long, conflicts_with = "check")]
+    coverage: bool,
 }
 
 fn main() -> ExitCode {
@@ -31,6 +35,10 @@ fn run(args: &Args) -> Result<ExitCode> {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let text = fs::read_to_string(root.join("api.yaml")).context("api.yaml")?;
     let api = load(&text, "api.yaml")?;
+    if args.coverage {
+        print!("{}", coverage::report(&api));
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut differences = lock::sync(&root.join("tests/wire.lock"), &api, args.check)?;
     differences.extend(output::sync(&root.join("generated"), &generate(&api)?, args.check)?);
     if args.check && !differences.is_empty() {

@@ -165,6 +165,10 @@ pub struct Function {
     /// Who does it.
     #[serde(default)]
     pub side: Side,
+    /// Whether there is a body.  Without one the function is described, and has its place in every
+    /// binding and on the wire, but all that calling it gives is an error.
+    #[serde(default = "yes")]
+    pub implemented: bool,
     /// Who may call it.
     #[serde(default)]
     pub visibility: Visibility,
@@ -216,6 +220,10 @@ pub struct Function {
     /// Proof.
     #[serde(default)]
     pub tests: Option<Vec<Test>>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Who does it.

@@ -22,9 +22,11 @@ pub(crate) struct Feature {
     pub(crate) programs: &'static [&'static str],
     /// Filesystem that the kernel must know.
     pub(crate) filesystem: Option<&'static str>,
+    /// One of its functions, at least, has a body.
+    pub(crate) implemented: bool,
 }
 
 /// Every feature, in the order of the names.
 pub(crate) const FEATURES: &[Feature] = &[
-{% for feature in features %}    Feature { name: "{{ feature.name }}", programs: &[{% for program in feature.programs %}"{{ program }}", {% endfor %}], filesystem: {{ feature.filesystem }} },
+{% for feature in features %}    Feature { name: "{{ feature.name }}", programs: &[{% for program in feature.programs %}"{{ program }}", {% endfor %}], filesystem: {{ feature.filesystem }}, implemented: {{ feature.implemented }} },
 {% endfor %}];

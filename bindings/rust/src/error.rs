@@ -51,6 +51,12 @@ impl Error {
         Self::new(Errno::EINVAL as i32, format!("{argument}: {why}"))
     }
 
+    /// What a function says that is described but has no body.
+    pub(crate) fn not_implemented() -> Self {
+        let message = "this version of guestfs does not implement the function";
+        Self::new(Errno::ENOTSUP as i32, message)
+    }
+
     /// The function that failed, if the error left one.
     pub fn function(&self) -> Option<&'static str> {
         self.function

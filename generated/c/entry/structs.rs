@@ -1033,3 +1033,1571 @@ extern "C" fn guestfs_free_internal_mountable(it: Owned<InternalMountable>) {
 extern "C" fn guestfs_free_internal_mountable_list(it: Owned<List<InternalMountable>>) {
     it.free();
 }
+
+/// `struct guestfs_int_bool`
+#[repr(C)]
+pub(crate) struct IntBool {
+    i: i32,
+    b: i32,
+}
+
+impl Mirrored for guestfs::IntBool {
+    type C = IntBool;
+
+    fn mirror(&self) -> IntBool {
+        IntBool { i: self.i, b: self.b }
+    }
+}
+
+impl Clone for IntBool {
+    fn clone(&self) -> Self {
+        Self { i: self.i, b: self.b }
+    }
+}
+
+impl Compare for IntBool {
+    fn compare(&self, other: &Self) -> Ordering {
+        Ordering::Equal.then_with(|| self.i.cmp(&other.i)).then_with(|| self.b.cmp(&other.b))
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_compare_int_bool(a: Shared<IntBool>, b: Shared<IntBool>) -> c_int {
+    a.compare(&b)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_compare_int_bool_list(
+    a: Shared<List<IntBool>>,
+    b: Shared<List<IntBool>>,
+) -> c_int {
+    a.compare(&b)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_int_bool(it: Shared<IntBool>) -> *mut IntBool {
+    it.copy()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_int_bool_list(it: Shared<List<IntBool>>) -> *mut List<IntBool> {
+    it.copy()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_free_int_bool(it: Owned<IntBool>) {
+    it.free();
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_free_int_bool_list(it: Owned<List<IntBool>>) {
+    it.free();
+}
+
+/// `struct guestfs_xattr`
+#[repr(C)]
+pub(crate) struct Xattr {
+    attrname: OwnedText,
+    attrval_len: u32,
+    attrval: OwnedBytes,
+}
+
+impl Mirrored for guestfs::Xattr {
+    type C = Xattr;
+
+    fn mirror(&self) -> Xattr {
+        Xattr {
+            attrname: OwnedText::new(&self.attrname),
+            attrval_len: length(&self.attrval),
+            attrval: OwnedBytes::new(&self.attrval),
+        }
+    }
+}
+
+impl Clone for Xattr {
+    fn clone(&self) -> Self {
+        Self {
+            attrname: self.attrname.clone(),
+            attrval_len: self.attrval_len,
+            attrval: self.attrval.copy(self.attrval_len),
+        }
+    }
+}
+
+impl Compare for Xattr {
+    fn compare(&self, other: &Self) -> Ordering {
+        Ordering::Equal
+            .then_with(|| self.attrname.cmp(&other.attrname))
+            .then_with(|| self.attrval.compare(self.attrval_len, &other.attrval, other.attrval_len))
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_compare_xattr(a: Shared<Xattr>, b: Shared<Xattr>) -> c_int {
+    a.compare(&b)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_compare_xattr_list(a: Shared<List<Xattr>>, b: Shared<List<Xattr>>) -> c_int {
+    a.compare(&b)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_xattr(it: Shared<Xattr>) -> *mut Xattr {
+    it.copy()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_xattr_list(it: Shared<List<Xattr>>) -> *mut List<Xattr> {
+    it.copy()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_free_xattr(it: Owned<Xattr>) {
+    it.free();
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_free_xattr_list(it: Owned<List<Xattr>>) {
+    it.free();
+}
+
+/// `struct guestfs_inotify_event`
+#[repr(C)]
+pub(crate) struct InotifyEvent {
+    in_wd: i64,
+    in_mask: u32,
+    in_cookie: u32,
+    in_name: OwnedText,
+}
+
+impl Mirrored for guestfs::InotifyEvent {
+    type C = InotifyEvent;
+
+    fn mirror(&self) -> InotifyEvent {
+        InotifyEvent {
+            in_wd: self.in_wd,
+            in_mask: self.in_mask,
+            in_cookie: self.in_cookie,
+            in_name: OwnedText::new(&self.in_name),
+        }
+    }
+}
+
+impl Clone for InotifyEvent {
+    fn clone(&self) -> Self {
+        Self {
+            in_wd: self.in_wd,
+            in_mask: self.in_mask,
+            in_cookie: self.in_cookie,
+            in_name: self.in_name.clone(),
+        }
+    }
+}
+
+impl Compare for InotifyEvent {
+    fn compare(&self, other: &Self) -> Ordering {
+        Ordering::Equal
+            .then_with(|| self.in_wd.cmp(&other.in_wd))
+            .then_with(|| self.in_mask.cmp(&other.in_mask))
+            .then_with(|| self.in_cookie.cmp(&other.in_cookie))
+            .then_with(|| self.in_name.cmp(&other.in_name))
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_compare_inotify_event(
+    a: Shared<InotifyEvent>,
+    b: Shared<InotifyEvent>,
+) -> c_int {
+    a.compare(&b)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_compare_inotify_event_list(
+    a: Shared<List<InotifyEvent>>,
+    b: Shared<List<InotifyEvent>>,
+) -> c_int {
+    a.compare(&b)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_inotify_event(it: Shared<InotifyEvent>) -> *mut InotifyEvent {
+    it.copy()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_inotify_event_list(
+    it: Shared<List<InotifyEvent>>,
+) -> *mut List<InotifyEvent> {
+    it.copy()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_free_inotify_event(it: Owned<InotifyEvent>) {
+    it.free();
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_free_inotify_event_list(it: Owned<List<InotifyEvent>>) {
+    it.free();
+}
+
+/// `struct guestfs_application`
+#[repr(C)]
+pub(crate) struct Application {
+    app_name: OwnedText,
+    app_display_name: OwnedText,
+    app_epoch: i32,
+    app_version: OwnedText,
+    app_release: OwnedText,
+    app_install_path: OwnedText,
+    app_trans_path: OwnedText,
+    app_publisher: OwnedText,
+    app_url: OwnedText,
+    app_source_package: OwnedText,
+    app_summary: OwnedText,
+    app_description: OwnedText,
+}
+
+impl Mirrored for guestfs::Application {
+    type C = Application;
+
+    fn mirror(&self) -> Application {
+        Application {
+            app_name: OwnedText::new(&self.app_name),
+            app_display_name: OwnedText::new(&self.app_display_name),
+            app_epoch: self.app_epoch,
+            app_version: OwnedText::new(&self.app_version),
+            app_release: OwnedText::new(&self.app_release),
+            app_install_path: OwnedText::new(&self.app_install_path),
+            app_trans_path: OwnedText::new(&self.app_trans_path),
+            app_publisher: OwnedText::new(&self.app_publisher),
+            app_url: OwnedText::new(&self.app_url),
+            app_source_package: OwnedText::new(&self.app_source_package),
+            app_summary: OwnedText::new(&self.app_summary),
+            app_description: OwnedText::new(&self.app_description),
+        }
+    }
+}
+
+impl Clone for Application {
+    fn clone(&self) -> Self {
+        Self {
+            app_name: self.app_name.clone(),
+            app_display_name: self.app_display_name.clone(),
+            app_epoch: self.app_epoch,
+            app_version: self.app_version.clone(),
+            app_release: self.app_release.clone(),
+            app_install_path: self.app_install_path.clone(),
+            app_trans_path: self.app_trans_path.clone(),
+            app_publisher: self.app_publisher.clone(),
+            app_url: self.app_url.clone(),
+            app_source_package: self.app_source_package.clone(),
+            app_summary: self.app_summary.clone(),
+            app_description: self.app_description.clone(),
+        }
+    }
+}
+
+impl Compare for Application {
+    fn compare(&self, other: &Self) -> Ordering {
+        Ordering::Equal
+            .then_with(|| self.app_name.cmp(&other.app_name))
+            .then_with(|| self.app_display_name.cmp(&other.app_display_name))
+            .then_with(|| self.app_epoch.cmp(&other.app_epoch))
+            .then_with(|| self.app_version.cmp(&other.app_version))
+            .then_with(|| self.app_release.cmp(&other.app_release))
+            .then_with(|| self.app_install_path.cmp(&other.app_install_path))
+            .then_with(|| self.app_trans_path.cmp(&other.app_trans_path))
+            .then_with(|| self.app_publisher.cmp(&other.app_publisher))
+            .then_with(|| self.app_url.cmp(&other.app_url))
+            .then_with(|| self.app_source_package.cmp(&other.app_source_package))
+            .then_with(|| self.app_summary.cmp(&other.app_summary))
+            .then_with(|| self.app_description.cmp(&other.app_description))
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_compare_application(a: Shared<Application>, b: Shared<Application>) -> c_int {
+    a.compare(&b)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_compare_application_list(
+    a: Shared<List<Application>>,
+    b: Shared<List<Application>>,
+) -> c_int {
+    a.compare(&b)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_application(it: Shared<Application>) -> *mut Application {
+    it.copy()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_application_list(
+    it: Shared<List<Application>>,
+) -> *mut List<Application> {
+    it.copy()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_free_application(it: Owned<Application>) {
+    it.free();
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_free_application_list(it: Owned<List<Application>>) {
+    it.free();
+}
+
+/// `struct guestfs_application2`
+#[repr(C)]
+pub(crate) struct Application2 {
+    app2_name: OwnedText,
+    app2_display_name: OwnedText,
+    app2_epoch: i32,
+    app2_version: OwnedText,
+    app2_release: OwnedText,
+    app2_arch: OwnedText,
+    app2_install_path: OwnedText,
+    app2_trans_path: OwnedText,
+    app2_publisher: OwnedText,
+    app2_url: OwnedText,
+    app2_source_package: OwnedText,
+    app2_summary: OwnedText,
+    app2_description: OwnedText,
+    app2_class: OwnedText,
+    app2_spare2: OwnedText,
+    app2_spare3: OwnedText,
+    app2_spare4: OwnedText,
+}
+
+impl Mirrored for guestfs::Application2 {
+    type C = Application2;
+
+    fn mirror(&self) -> Application2 {
+        Application2 {
+            app2_name: OwnedText::new(&self.app2_name),
+            app2_display_name: OwnedText::new(&self.app2_display_name),
+            app2_epoch: self.app2_epoch,
+            app2_version: OwnedText::new(&self.app2_version),
+            app2_release: OwnedText::new(&self.app2_release),
+            app2_arch: OwnedText::new(&self.app2_arch),
+            app2_install_path: OwnedText::new(&self.app2_install_path),
+            app2_trans_path: OwnedText::new(&self.app2_trans_path),
+            app2_publisher: OwnedText::new(&self.app2_publisher),
+            app2_url: OwnedText::new(&self.app2_url),
+            app2_source_package: OwnedText::new(&self.app2_source_package),
+            app2_summary: OwnedText::new(&self.app2_summary),
+            app2_description: OwnedText::new(&self.app2_description),
+            app2_class: OwnedText::new(&self.app2_class),
+            app2_spare2: OwnedText::new(&self.app2_spare2),
+            app2_spare3: OwnedText::new(&self.app2_spare3),
+            app2_spare4: OwnedText::new(&self.app2_spare4),
+        }
+    }
+}
+
+impl Clone for Application2 {
+    fn clone(&self) -> Self {
+        Self {
+            app2_name: self.app2_name.clone(),
+            app2_display_name: self.app2_display_name.clone(),
+            app2_epoch: self.app2_epoch,
+            app2_version: self.app2_version.clone(),
+            app2_release: self.app2_release.clone(),
+            app2_arch: self.app2_arch.clone(),
+            app2_install_path: self.app2_install_path.clone(),
+            app2_trans_path: self.app2_trans_path.clone(),
+            app2_publisher: self.app2_publisher.clone(),
+            app2_url: self.app2_url.clone(),
+            app2_source_package: self.app2_source_package.clone(),
+            app2_summary: self.app2_summary.clone(),
+            app2_description: self.app2_description.clone(),
+            app2_class: self.app2_class.clone(),
+            app2_spare2: self.app2_spare2.clone(),
+            app2_spare3: self.app2_spare3.clone(),
+            app2_spare4: self.app2_spare4.clone(),
+        }
+    }
+}
+
+impl Compare for Application2 {
+    fn compare(&self, other: &Self) -> Ordering {
+        Ordering::Equal
+            .then_with(|| self.app2_name.cmp(&other.app2_name))
+            .then_with(|| self.app2_display_name.cmp(&other.app2_display_name))
+            .then_with(|| self.app2_epoch.cmp(&other.app2_epoch))
+            .then_with(|| self.app2_version.cmp(&other.app2_version))
+            .then_with(|| self.app2_release.cmp(&other.app2_release))
+            .then_with(|| self.app2_arch.cmp(&other.app2_arch))
+            .then_with(|| self.app2_install_path.cmp(&other.app2_install_path))
+            .then_with(|| self.app2_trans_path.cmp(&other.app2_trans_path))
+            .then_with(|| self.app2_publisher.cmp(&other.app2_publisher))
+            .then_with(|| self.app2_url.cmp(&other.app2_url))
+            .then_with(|| self.app2_source_package.cmp(&other.app2_source_package))
+            .then_with(|| self.app2_summary.cmp(&other.app2_summary))
+            .then_with(|| self.app2_description.cmp(&other.app2_description))
+            .then_with(|| self.app2_class.cmp(&other.app2_class))
+            .then_with(|| self.app2_spare2.cmp(&other.app2_spare2))
+            .then_with(|| self.app2_spare3.cmp(&other.app2_spare3))
+            .then_with(|| self.app2_spare4.cmp(&other.app2_spare4))
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_compare_application2(
+    a: Shared<Application2>,
+    b: Shared<Application2>,
+) -> c_int {
+    a.compare(&b)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_compare_application2_list(
+    a: Shared<List<Application2>>,
+    b: Shared<List<Application2>>,
+) -> c_int {
+    a.compare(&b)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_application2(it: Shared<Application2>) -> *mut Application2 {
+    it.copy()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_application2_list(
+    it: Shared<List<Application2>>,
+) -> *mut List<Application2> {
+    it.copy()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_free_application2(it: Owned<Application2>) {
+    it.free();
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_free_application2_list(it: Owned<List<Application2>>) {
+    it.free();
+}
+
+/// `struct guestfs_isoinfo`
+#[repr(C)]
+pub(crate) struct Isoinfo {
+    iso_system_id: OwnedText,
+    iso_volume_id: OwnedText,
+    iso_volume_space_size: u32,
+    iso_volume_set_size: u32,
+    iso_volume_sequence_number: u32,
+    iso_logical_block_size: u32,
+    iso_volume_set_id: OwnedText,
+    iso_publisher_id: OwnedText,
+    iso_data_preparer_id: OwnedText,
+    iso_application_id: OwnedText,
+    iso_copyright_file_id: OwnedText,
+    iso_abstract_file_id: OwnedText,
+    iso_bibliographic_file_id: OwnedText,
+    iso_volume_creation_t: i64,
+    iso_volume_modification_t: i64,
+    iso_volume_expiration_t: i64,
+    iso_volume_effective_t: i64,
+}
+
+impl Mirrored for guestfs::Isoinfo {
+    type C = Isoinfo;
+
+    fn mirror(&self) -> Isoinfo {
+        Isoinfo {
+            iso_system_id: OwnedText::new(&self.iso_system_id),
+            iso_volume_id: OwnedText::new(&self.iso_volume_id),
+            iso_volume_space_size: self.iso_volume_space_size,
+            iso_volume_set_size: self.iso_volume_set_size,
+            iso_volume_sequence_number: self.iso_volume_sequence_number,
+            iso_logical_block_size: self.iso_logical_block_size,
+            iso_volume_set_id: OwnedText::new(&self.iso_volume_set_id),
+            iso_publisher_id: OwnedText::new(&self.iso_publisher_id),
+            iso_data_preparer_id: OwnedText::new(&self.iso_data_preparer_id),
+            iso_application_id: OwnedText::new(&self.iso_application_id),
+            iso_copyright_file_id: OwnedText::new(&self.iso_copyright_file_id),
+            iso_abstract_file_id: OwnedText::new(&self.iso_abstract_file_id),
+            iso_bibliographic_file_id: OwnedText::new(&self.iso_bibliographic_file_id),
+            iso_volume_creation_t: self.iso_volume_creation_t,
+            iso_volume_modification_t: self.iso_volume_modification_t,
+            iso_volume_expiration_t: self.iso_volume_expiration_t,
+            iso_volume_effective_t: self.iso_volume_effective_t,
+        }
+    }
+}
+
+impl Clone for Isoinfo {
+    fn clone(&self) -> Self {
+        Self {
+            iso_system_id: self.iso_system_id.clone(),
+            iso_volume_id: self.iso_volume_id.clone(),
+            iso_volume_space_size: self.iso_volume_space_size,
+            iso_volume_set_size: self.iso_volume_set_size,
+            iso_volume_sequence_number: self.iso_volume_sequence_number,
+            iso_logical_block_size: self.iso_logical_block_size,
+            iso_volume_set_id: self.iso_volume_set_id.clone(),
+            iso_publisher_id: self.iso_publisher_id.clone(),
+            iso_data_preparer_id: self.iso_data_preparer_id.clone(),
+            iso_application_id: self.iso_application_id.clone(),
+            iso_copyright_file_id: self.iso_copyright_file_id.clone(),
+            iso_abstract_file_id: self.iso_abstract_file_id.clone(),
+            iso_bibliographic_file_id: self.iso_bibliographic_file_id.clone(),
+            iso_volume_creation_t: self.iso_volume_creation_t,
+            iso_volume_modification_t: self.iso_volume_modification_t,
+            iso_volume_expiration_t: self.iso_volume_expiration_t,
+            iso_volume_effective_t: self.iso_volume_effective_t,
+        }
+    }
+}
+
+impl Compare for Isoinfo {
+    fn compare(&self, other: &Self) -> Ordering {
+        Ordering::Equal
+            .then_with(|| self.iso_system_id.cmp(&other.iso_system_id))
+            .then_with(|| self.iso_volume_id.cmp(&other.iso_volume_id))
+            .then_with(|| self.iso_volume_space_size.cmp(&other.iso_volume_space_size))
+            .then_with(|| self.iso_volume_set_size.cmp(&other.iso_volume_set_size))
+            .then_with(|| self.iso_volume_sequence_number.cmp(&other.iso_volume_sequence_number))
+            .then_with(|| self.iso_logical_block_size.cmp(&other.iso_logical_block_size))
+            .then_with(|| self.iso_volume_set_id.cmp(&other.iso_volume_set_id))
+            .then_with(|| self.iso_publisher_id.cmp(&other.iso_publisher_id))
+            .then_with(|| self.iso_data_preparer_id.cmp(&other.iso_data_preparer_id))
+            .then_with(|| self.iso_application_id.cmp(&other.iso_application_id))
+            .then_with(|| self.iso_copyright_file_id.cmp(&other.iso_copyright_file_id))
+            .then_with(|| self.iso_abstract_file_id.cmp(&other.iso_abstract_file_id))
+            .then_with(|| self.iso_bibliographic_file_id.cmp(&other.iso_bibliographic_file_id))
+            .then_with(|| self.iso_volume_creation_t.cmp(&other.iso_volume_creation_t))
+            .then_with(|| self.iso_volume_modification_t.cmp(&other.iso_volume_modification_t))
+            .then_with(|| self.iso_volume_expiration_t.cmp(&other.iso_volume_expiration_t))
+            .then_with(|| self.iso_volume_effective_t.cmp(&other.iso_volume_effective_t))
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_compare_isoinfo(a: Shared<Isoinfo>, b: Shared<Isoinfo>) -> c_int {
+    a.compare(&b)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_compare_isoinfo_list(
+    a: Shared<List<Isoinfo>>,
+    b: Shared<List<Isoinfo>>,
+) -> c_int {
+    a.compare(&b)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_isoinfo(it: Shared<Isoinfo>) -> *mut Isoinfo {
+    it.copy()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_isoinfo_list(it: Shared<List<Isoinfo>>) -> *mut List<Isoinfo> {
+    it.copy()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_free_isoinfo(it: Owned<Isoinfo>) {
+    it.free();
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_free_isoinfo_list(it: Owned<List<Isoinfo>>) {
+    it.free();
+}
+
+/// `struct guestfs_mdstat`
+#[repr(C)]
+pub(crate) struct Mdstat {
+    mdstat_device: OwnedText,
+    mdstat_index: i32,
+    mdstat_flags: OwnedText,
+}
+
+impl Mirrored for guestfs::Mdstat {
+    type C = Mdstat;
+
+    fn mirror(&self) -> Mdstat {
+        Mdstat {
+            mdstat_device: OwnedText::new(&self.mdstat_device),
+            mdstat_index: self.mdstat_index,
+            mdstat_flags: OwnedText::new(&self.mdstat_flags),
+        }
+    }
+}
+
+impl Clone for Mdstat {
+    fn clone(&self) -> Self {
+        Self {
+            mdstat_device: self.mdstat_device.clone(),
+            mdstat_index: self.mdstat_index,
+            mdstat_flags: self.mdstat_flags.clone(),
+        }
+    }
+}
+
+impl Compare for Mdstat {
+    fn compare(&self, other: &Self) -> Ordering {
+        Ordering::Equal
+            .then_with(|| self.mdstat_device.cmp(&other.mdstat_device))
+            .then_with(|| self.mdstat_index.cmp(&other.mdstat_index))
+            .then_with(|| self.mdstat_flags.cmp(&other.mdstat_flags))
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_compare_mdstat(a: Shared<Mdstat>, b: Shared<Mdstat>) -> c_int {
+    a.compare(&b)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_compare_mdstat_list(
+    a: Shared<List<Mdstat>>,
+    b: Shared<List<Mdstat>>,
+) -> c_int {
+    a.compare(&b)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_mdstat(it: Shared<Mdstat>) -> *mut Mdstat {
+    it.copy()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_mdstat_list(it: Shared<List<Mdstat>>) -> *mut List<Mdstat> {
+    it.copy()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_free_mdstat(it: Owned<Mdstat>) {
+    it.free();
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_free_mdstat_list(it: Owned<List<Mdstat>>) {
+    it.free();
+}
+
+/// `struct guestfs_btrfssubvolume`
+#[repr(C)]
+pub(crate) struct Btrfssubvolume {
+    btrfssubvolume_id: u64,
+    btrfssubvolume_top_level_id: u64,
+    btrfssubvolume_path: OwnedText,
+}
+
+impl Mirrored for guestfs::Btrfssubvolume {
+    type C = Btrfssubvolume;
+
+    fn mirror(&self) -> Btrfssubvolume {
+        Btrfssubvolume {
+            btrfssubvolume_id: self.btrfssubvolume_id,
+            btrfssubvolume_top_level_id: self.btrfssubvolume_top_level_id,
+            btrfssubvolume_path: OwnedText::new(&self.btrfssubvolume_path),
+        }
+    }
+}
+
+impl Clone for Btrfssubvolume {
+    fn clone(&self) -> Self {
+        Self {
+            btrfssubvolume_id: self.btrfssubvolume_id,
+            btrfssubvolume_top_level_id: self.btrfssubvolume_top_level_id,
+            btrfssubvolume_path: self.btrfssubvolume_path.clone(),
+        }
+    }
+}
+
+impl Compare for Btrfssubvolume {
+    fn compare(&self, other: &Self) -> Ordering {
+        Ordering::Equal
+            .then_with(|| self.btrfssubvolume_id.cmp(&other.btrfssubvolume_id))
+            .then_with(|| self.btrfssubvolume_top_level_id.cmp(&other.btrfssubvolume_top_level_id))
+            .then_with(|| self.btrfssubvolume_path.cmp(&other.btrfssubvolume_path))
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_compare_btrfssubvolume(
+    a: Shared<Btrfssubvolume>,
+    b: Shared<Btrfssubvolume>,
+) -> c_int {
+    a.compare(&b)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_compare_btrfssubvolume_list(
+    a: Shared<List<Btrfssubvolume>>,
+    b: Shared<List<Btrfssubvolume>>,
+) -> c_int {
+    a.compare(&b)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_btrfssubvolume(it: Shared<Btrfssubvolume>) -> *mut Btrfssubvolume {
+    it.copy()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_btrfssubvolume_list(
+    it: Shared<List<Btrfssubvolume>>,
+) -> *mut List<Btrfssubvolume> {
+    it.copy()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_free_btrfssubvolume(it: Owned<Btrfssubvolume>) {
+    it.free();
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_free_btrfssubvolume_list(it: Owned<List<Btrfssubvolume>>) {
+    it.free();
+}
+
+/// `struct guestfs_btrfsqgroup`
+#[repr(C)]
+pub(crate) struct Btrfsqgroup {
+    btrfsqgroup_id: OwnedText,
+    btrfsqgroup_rfer: u64,
+    btrfsqgroup_excl: u64,
+}
+
+impl Mirrored for guestfs::Btrfsqgroup {
+    type C = Btrfsqgroup;
+
+    fn mirror(&self) -> Btrfsqgroup {
+        Btrfsqgroup {
+            btrfsqgroup_id: OwnedText::new(&self.btrfsqgroup_id),
+            btrfsqgroup_rfer: self.btrfsqgroup_rfer,
+            btrfsqgroup_excl: self.btrfsqgroup_excl,
+        }
+    }
+}
+
+impl Clone for Btrfsqgroup {
+    fn clone(&self) -> Self {
+        Self {
+            btrfsqgroup_id: self.btrfsqgroup_id.clone(),
+            btrfsqgroup_rfer: self.btrfsqgroup_rfer,
+            btrfsqgroup_excl: self.btrfsqgroup_excl,
+        }
+    }
+}
+
+impl Compare for Btrfsqgroup {
+    fn compare(&self, other: &Self) -> Ordering {
+        Ordering::Equal
+            .then_with(|| self.btrfsqgroup_id.cmp(&other.btrfsqgroup_id))
+            .then_with(|| self.btrfsqgroup_rfer.cmp(&other.btrfsqgroup_rfer))
+            .then_with(|| self.btrfsqgroup_excl.cmp(&other.btrfsqgroup_excl))
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_compare_btrfsqgroup(a: Shared<Btrfsqgroup>, b: Shared<Btrfsqgroup>) -> c_int {
+    a.compare(&b)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_compare_btrfsqgroup_list(
+    a: Shared<List<Btrfsqgroup>>,
+    b: Shared<List<Btrfsqgroup>>,
+) -> c_int {
+    a.compare(&b)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_btrfsqgroup(it: Shared<Btrfsqgroup>) -> *mut Btrfsqgroup {
+    it.copy()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_btrfsqgroup_list(
+    it: Shared<List<Btrfsqgroup>>,
+) -> *mut List<Btrfsqgroup> {
+    it.copy()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_free_btrfsqgroup(it: Owned<Btrfsqgroup>) {
+    it.free();
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_free_btrfsqgroup_list(it: Owned<List<Btrfsqgroup>>) {
+    it.free();
+}
+
+/// `struct guestfs_btrfsbalance`
+#[repr(C)]
+pub(crate) struct Btrfsbalance {
+    btrfsbalance_status: OwnedText,
+    btrfsbalance_total: u64,
+    btrfsbalance_balanced: u64,
+    btrfsbalance_considered: u64,
+    btrfsbalance_left: u64,
+}
+
+impl Mirrored for guestfs::Btrfsbalance {
+    type C = Btrfsbalance;
+
+    fn mirror(&self) -> Btrfsbalance {
+        Btrfsbalance {
+            btrfsbalance_status: OwnedText::new(&self.btrfsbalance_status),
+            btrfsbalance_total: self.btrfsbalance_total,
+            btrfsbalance_balanced: self.btrfsbalance_balanced,
+            btrfsbalance_considered: self.btrfsbalance_considered,
+            btrfsbalance_left: self.btrfsbalance_left,
+        }
+    }
+}
+
+impl Clone for Btrfsbalance {
+    fn clone(&self) -> Self {
+        Self {
+            btrfsbalance_status: self.btrfsbalance_status.clone(),
+            btrfsbalance_total: self.btrfsbalance_total,
+            btrfsbalance_balanced: self.btrfsbalance_balanced,
+            btrfsbalance_considered: self.btrfsbalance_considered,
+            btrfsbalance_left: self.btrfsbalance_left,
+        }
+    }
+}
+
+impl Compare for Btrfsbalance {
+    fn compare(&self, other: &Self) -> Ordering {
+        Ordering::Equal
+            .then_with(|| self.btrfsbalance_status.cmp(&other.btrfsbalance_status))
+            .then_with(|| self.btrfsbalance_total.cmp(&other.btrfsbalance_total))
+            .then_with(|| self.btrfsbalance_balanced.cmp(&other.btrfsbalance_balanced))
+            .then_with(|| self.btrfsbalance_considered.cmp(&other.btrfsbalance_considered))
+            .then_with(|| self.btrfsbalance_left.cmp(&other.btrfsbalance_left))
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_compare_btrfsbalance(
+    a: Shared<Btrfsbalance>,
+    b: Shared<Btrfsbalance>,
+) -> c_int {
+    a.compare(&b)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_compare_btrfsbalance_list(
+    a: Shared<List<Btrfsbalance>>,
+    b: Shared<List<Btrfsbalance>>,
+) -> c_int {
+    a.compare(&b)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_btrfsbalance(it: Shared<Btrfsbalance>) -> *mut Btrfsbalance {
+    it.copy()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_btrfsbalance_list(
+    it: Shared<List<Btrfsbalance>>,
+) -> *mut List<Btrfsbalance> {
+    it.copy()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_free_btrfsbalance(it: Owned<Btrfsbalance>) {
+    it.free();
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_free_btrfsbalance_list(it: Owned<List<Btrfsbalance>>) {
+    it.free();
+}
+
+/// `struct guestfs_btrfsscrub`
+#[repr(C)]
+pub(crate) struct Btrfsscrub {
+    btrfsscrub_data_extents_scrubbed: u64,
+    btrfsscrub_tree_extents_scrubbed: u64,
+    btrfsscrub_data_bytes_scrubbed: u64,
+    btrfsscrub_tree_bytes_scrubbed: u64,
+    btrfsscrub_read_errors: u64,
+    btrfsscrub_csum_errors: u64,
+    btrfsscrub_verify_errors: u64,
+    btrfsscrub_no_csum: u64,
+    btrfsscrub_csum_discards: u64,
+    btrfsscrub_super_errors: u64,
+    btrfsscrub_malloc_errors: u64,
+    btrfsscrub_uncorrectable_errors: u64,
+    btrfsscrub_unverified_errors: u64,
+    btrfsscrub_corrected_errors: u64,
+    btrfsscrub_last_physical: u64,
+}
+
+impl Mirrored for guestfs::Btrfsscrub {
+    type C = Btrfsscrub;
+
+    fn mirror(&self) -> Btrfsscrub {
+        Btrfsscrub {
+            btrfsscrub_data_extents_scrubbed: self.btrfsscrub_data_extents_scrubbed,
+            btrfsscrub_tree_extents_scrubbed: self.btrfsscrub_tree_extents_scrubbed,
+            btrfsscrub_data_bytes_scrubbed: self.btrfsscrub_data_bytes_scrubbed,
+            btrfsscrub_tree_bytes_scrubbed: self.btrfsscrub_tree_bytes_scrubbed,
+            btrfsscrub_read_errors: self.btrfsscrub_read_errors,
+            btrfsscrub_csum_errors: self.btrfsscrub_csum_errors,
+            btrfsscrub_verify_errors: self.btrfsscrub_verify_errors,
+            btrfsscrub_no_csum: self.btrfsscrub_no_csum,
+            btrfsscrub_csum_discards: self.btrfsscrub_csum_discards,
+            btrfsscrub_super_errors: self.btrfsscrub_super_errors,
+            btrfsscrub_malloc_errors: self.btrfsscrub_malloc_errors,
+            btrfsscrub_uncorrectable_errors: self.btrfsscrub_uncorrectable_errors,
+            btrfsscrub_unverified_errors: self.btrfsscrub_unverified_errors,
+            btrfsscrub_corrected_errors: self.btrfsscrub_corrected_errors,
+            btrfsscrub_last_physical: self.btrfsscrub_last_physical,
+        }
+    }
+}
+
+impl Clone for Btrfsscrub {
+    fn clone(&self) -> Self {
+        Self {
+            btrfsscrub_data_extents_scrubbed: self.btrfsscrub_data_extents_scrubbed,
+            btrfsscrub_tree_extents_scrubbed: self.btrfsscrub_tree_extents_scrubbed,
+            btrfsscrub_data_bytes_scrubbed: self.btrfsscrub_data_bytes_scrubbed,
+            btrfsscrub_tree_bytes_scrubbed: self.btrfsscrub_tree_bytes_scrubbed,
+            btrfsscrub_read_errors: self.btrfsscrub_read_errors,
+            btrfsscrub_csum_errors: self.btrfsscrub_csum_errors,
+            btrfsscrub_verify_errors: self.btrfsscrub_verify_errors,
+            btrfsscrub_no_csum: self.btrfsscrub_no_csum,
+            btrfsscrub_csum_discards: self.btrfsscrub_csum_discards,
+            btrfsscrub_super_errors: self.btrfsscrub_super_errors,
+            btrfsscrub_malloc_errors: self.btrfsscrub_malloc_errors,
+            btrfsscrub_uncorrectable_errors: self.btrfsscrub_uncorrectable_errors,
+            btrfsscrub_unverified_errors: self.btrfsscrub_unverified_errors,
+            btrfsscrub_corrected_errors: self.btrfsscrub_corrected_errors,
+            btrfsscrub_last_physical: self.btrfsscrub_last_physical,
+        }
+    }
+}
+
+impl Compare for Btrfsscrub {
+    fn compare(&self, other: &Self) -> Ordering {
+        Ordering::Equal
+            .then_with(|| {
+                self.btrfsscrub_data_extents_scrubbed.cmp(&other.btrfsscrub_data_extents_scrubbed)
+            })
+            .then_with(|| {
+                self.btrfsscrub_tree_extents_scrubbed.cmp(&other.btrfsscrub_tree_extents_scrubbed)
+            })
+            .then_with(|| {
+                self.btrfsscrub_data_bytes_scrubbed.cmp(&other.btrfsscrub_data_bytes_scrubbed)
+            })
+            .then_with(|| {
+                self.btrfsscrub_tree_bytes_scrubbed.cmp(&other.btrfsscrub_tree_bytes_scrubbed)
+            })
+            .then_with(|| self.btrfsscrub_read_errors.cmp(&other.btrfsscrub_read_errors))
+            .then_with(|| self.btrfsscrub_csum_errors.cmp(&other.btrfsscrub_csum_errors))
+            .then_with(|| self.btrfsscrub_verify_errors.cmp(&other.btrfsscrub_verify_errors))
+            .then_with(|| self.btrfsscrub_no_csum.cmp(&other.btrfsscrub_no_csum))
+            .then_with(|| self.btrfsscrub_csum_discards.cmp(&other.btrfsscrub_csum_discards))
+            .then_with(|| self.btrfsscrub_super_errors.cmp(&other.btrfsscrub_super_errors))
+            .then_with(|| self.btrfsscrub_malloc_errors.cmp(&other.btrfsscrub_malloc_errors))
+            .then_with(|| {
+                self.btrfsscrub_uncorrectable_errors.cmp(&other.btrfsscrub_uncorrectable_errors)
+            })
+            .then_with(|| {
+                self.btrfsscrub_unverified_errors.cmp(&other.btrfsscrub_unverified_errors)
+            })
+            .then_with(|| self.btrfsscrub_corrected_errors.cmp(&other.btrfsscrub_corrected_errors))
+            .then_with(|| self.btrfsscrub_last_physical.cmp(&other.btrfsscrub_last_physical))
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_compare_btrfsscrub(a: Shared<Btrfsscrub>, b: Shared<Btrfsscrub>) -> c_int {
+    a.compare(&b)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_compare_btrfsscrub_list(
+    a: Shared<List<Btrfsscrub>>,
+    b: Shared<List<Btrfsscrub>>,
+) -> c_int {
+    a.compare(&b)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_btrfsscrub(it: Shared<Btrfsscrub>) -> *mut Btrfsscrub {
+    it.copy()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_btrfsscrub_list(it: Shared<List<Btrfsscrub>>) -> *mut List<Btrfsscrub> {
+    it.copy()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_free_btrfsscrub(it: Owned<Btrfsscrub>) {
+    it.free();
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_free_btrfsscrub_list(it: Owned<List<Btrfsscrub>>) {
+    it.free();
+}
+
+/// `struct guestfs_xfsinfo`
+#[repr(C)]
+pub(crate) struct Xfsinfo {
+    xfs_mntpoint: OwnedText,
+    xfs_inodesize: u32,
+    xfs_agcount: u32,
+    xfs_agsize: u32,
+    xfs_sectsize: u32,
+    xfs_attr: u32,
+    xfs_blocksize: u32,
+    xfs_datablocks: u64,
+    xfs_imaxpct: u32,
+    xfs_sunit: u32,
+    xfs_swidth: u32,
+    xfs_dirversion: u32,
+    xfs_dirblocksize: u32,
+    xfs_cimode: u32,
+    xfs_logname: OwnedText,
+    xfs_logblocksize: u32,
+    xfs_logblocks: u32,
+    xfs_logversion: u32,
+    xfs_logsectsize: u32,
+    xfs_logsunit: u32,
+    xfs_lazycount: u32,
+    xfs_rtname: OwnedText,
+    xfs_rtextsize: u32,
+    xfs_rtblocks: u64,
+    xfs_rtextents: u64,
+}
+
+impl Mirrored for guestfs::Xfsinfo {
+    type C = Xfsinfo;
+
+    fn mirror(&self) -> Xfsinfo {
+        Xfsinfo {
+            xfs_mntpoint: OwnedText::new(&self.xfs_mntpoint),
+            xfs_inodesize: self.xfs_inodesize,
+            xfs_agcount: self.xfs_agcount,
+            xfs_agsize: self.xfs_agsize,
+            xfs_sectsize: self.xfs_sectsize,
+            xfs_attr: self.xfs_attr,
+            xfs_blocksize: self.xfs_blocksize,
+            xfs_datablocks: self.xfs_datablocks,
+            xfs_imaxpct: self.xfs_imaxpct,
+            xfs_sunit: self.xfs_sunit,
+            xfs_swidth: self.xfs_swidth,
+            xfs_dirversion: self.xfs_dirversion,
+            xfs_dirblocksize: self.xfs_dirblocksize,
+            xfs_cimode: self.xfs_cimode,
+            xfs_logname: OwnedText::new(&self.xfs_logname),
+            xfs_logblocksize: self.xfs_logblocksize,
+            xfs_logblocks: self.xfs_logblocks,
+            xfs_logversion: self.xfs_logversion,
+            xfs_logsectsize: self.xfs_logsectsize,
+            xfs_logsunit: self.xfs_logsunit,
+            xfs_lazycount: self.xfs_lazycount,
+            xfs_rtname: OwnedText::new(&self.xfs_rtname),
+            xfs_rtextsize: self.xfs_rtextsize,
+            xfs_rtblocks: self.xfs_rtblocks,
+            xfs_rtextents: self.xfs_rtextents,
+        }
+    }
+}
+
+impl Clone for Xfsinfo {
+    fn clone(&self) -> Self {
+        Self {
+            xfs_mntpoint: self.xfs_mntpoint.clone(),
+            xfs_inodesize: self.xfs_inodesize,
+            xfs_agcount: self.xfs_agcount,
+            xfs_agsize: self.xfs_agsize,
+            xfs_sectsize: self.xfs_sectsize,
+            xfs_attr: self.xfs_attr,
+            xfs_blocksize: self.xfs_blocksize,
+            xfs_datablocks: self.xfs_datablocks,
+            xfs_imaxpct: self.xfs_imaxpct,
+            xfs_sunit: self.xfs_sunit,
+            xfs_swidth: self.xfs_swidth,
+            xfs_dirversion: self.xfs_dirversion,
+            xfs_dirblocksize: self.xfs_dirblocksize,
+            xfs_cimode: self.xfs_cimode,
+            xfs_logname: self.xfs_logname.clone(),
+            xfs_logblocksize: self.xfs_logblocksize,
+            xfs_logblocks: self.xfs_logblocks,
+            xfs_logversion: self.xfs_logversion,
+            xfs_logsectsize: self.xfs_logsectsize,
+            xfs_logsunit: self.xfs_logsunit,
+            xfs_lazycount: self.xfs_lazycount,
+            xfs_rtname: self.xfs_rtname.clone(),
+            xfs_rtextsize: self.xfs_rtextsize,
+            xfs_rtblocks: self.xfs_rtblocks,
+            xfs_rtextents: self.xfs_rtextents,
+        }
+    }
+}
+
+impl Compare for Xfsinfo {
+    fn compare(&self, other: &Self) -> Ordering {
+        Ordering::Equal
+            .then_with(|| self.xfs_mntpoint.cmp(&other.xfs_mntpoint))
+            .then_with(|| self.xfs_inodesize.cmp(&other.xfs_inodesize))
+            .then_with(|| self.xfs_agcount.cmp(&other.xfs_agcount))
+            .then_with(|| self.xfs_agsize.cmp(&other.xfs_agsize))
+            .then_with(|| self.xfs_sectsize.cmp(&other.xfs_sectsize))
+            .then_with(|| self.xfs_attr.cmp(&other.xfs_attr))
+            .then_with(|| self.xfs_blocksize.cmp(&other.xfs_blocksize))
+            .then_with(|| self.xfs_datablocks.cmp(&other.xfs_datablocks))
+            .then_with(|| self.xfs_imaxpct.cmp(&other.xfs_imaxpct))
+            .then_with(|| self.xfs_sunit.cmp(&other.xfs_sunit))
+            .then_with(|| self.xfs_swidth.cmp(&other.xfs_swidth))
+            .then_with(|| self.xfs_dirversion.cmp(&other.xfs_dirversion))
+            .then_with(|| self.xfs_dirblocksize.cmp(&other.xfs_dirblocksize))
+            .then_with(|| self.xfs_cimode.cmp(&other.xfs_cimode))
+            .then_with(|| self.xfs_logname.cmp(&other.xfs_logname))
+            .then_with(|| self.xfs_logblocksize.cmp(&other.xfs_logblocksize))
+            .then_with(|| self.xfs_logblocks.cmp(&other.xfs_logblocks))
+            .then_with(|| self.xfs_logversion.cmp(&other.xfs_logversion))
+            .then_with(|| self.xfs_logsectsize.cmp(&other.xfs_logsectsize))
+            .then_with(|| self.xfs_logsunit.cmp(&other.xfs_logsunit))
+            .then_with(|| self.xfs_lazycount.cmp(&other.xfs_lazycount))
+            .then_with(|| self.xfs_rtname.cmp(&other.xfs_rtname))
+            .then_with(|| self.xfs_rtextsize.cmp(&other.xfs_rtextsize))
+            .then_with(|| self.xfs_rtblocks.cmp(&other.xfs_rtblocks))
+            .then_with(|| self.xfs_rtextents.cmp(&other.xfs_rtextents))
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_compare_xfsinfo(a: Shared<Xfsinfo>, b: Shared<Xfsinfo>) -> c_int {
+    a.compare(&b)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_compare_xfsinfo_list(
+    a: Shared<List<Xfsinfo>>,
+    b: Shared<List<Xfsinfo>>,
+) -> c_int {
+    a.compare(&b)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_xfsinfo(it: Shared<Xfsinfo>) -> *mut Xfsinfo {
+    it.copy()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_xfsinfo_list(it: Shared<List<Xfsinfo>>) -> *mut List<Xfsinfo> {
+    it.copy()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_free_xfsinfo(it: Owned<Xfsinfo>) {
+    it.free();
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_free_xfsinfo_list(it: Owned<List<Xfsinfo>>) {
+    it.free();
+}
+
+/// `struct guestfs_utsname`
+#[repr(C)]
+pub(crate) struct Utsname {
+    uts_sysname: OwnedText,
+    uts_release: OwnedText,
+    uts_version: OwnedText,
+    uts_machine: OwnedText,
+}
+
+impl Mirrored for guestfs::Utsname {
+    type C = Utsname;
+
+    fn mirror(&self) -> Utsname {
+        Utsname {
+            uts_sysname: OwnedText::new(&self.uts_sysname),
+            uts_release: OwnedText::new(&self.uts_release),
+            uts_version: OwnedText::new(&self.uts_version),
+            uts_machine: OwnedText::new(&self.uts_machine),
+        }
+    }
+}
+
+impl Clone for Utsname {
+    fn clone(&self) -> Self {
+        Self {
+            uts_sysname: self.uts_sysname.clone(),
+            uts_release: self.uts_release.clone(),
+            uts_version: self.uts_version.clone(),
+            uts_machine: self.uts_machine.clone(),
+        }
+    }
+}
+
+impl Compare for Utsname {
+    fn compare(&self, other: &Self) -> Ordering {
+        Ordering::Equal
+            .then_with(|| self.uts_sysname.cmp(&other.uts_sysname))
+            .then_with(|| self.uts_release.cmp(&other.uts_release))
+            .then_with(|| self.uts_version.cmp(&other.uts_version))
+            .then_with(|| self.uts_machine.cmp(&other.uts_machine))
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_compare_utsname(a: Shared<Utsname>, b: Shared<Utsname>) -> c_int {
+    a.compare(&b)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_compare_utsname_list(
+    a: Shared<List<Utsname>>,
+    b: Shared<List<Utsname>>,
+) -> c_int {
+    a.compare(&b)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_utsname(it: Shared<Utsname>) -> *mut Utsname {
+    it.copy()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_utsname_list(it: Shared<List<Utsname>>) -> *mut List<Utsname> {
+    it.copy()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_free_utsname(it: Owned<Utsname>) {
+    it.free();
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_free_utsname_list(it: Owned<List<Utsname>>) {
+    it.free();
+}
+
+/// `struct guestfs_hivex_node`
+#[repr(C)]
+pub(crate) struct HivexNode {
+    hivex_node_h: i64,
+}
+
+impl Mirrored for guestfs::HivexNode {
+    type C = HivexNode;
+
+    fn mirror(&self) -> HivexNode {
+        HivexNode { hivex_node_h: self.hivex_node_h }
+    }
+}
+
+impl Clone for HivexNode {
+    fn clone(&self) -> Self {
+        Self { hivex_node_h: self.hivex_node_h }
+    }
+}
+
+impl Compare for HivexNode {
+    fn compare(&self, other: &Self) -> Ordering {
+        Ordering::Equal.then_with(|| self.hivex_node_h.cmp(&other.hivex_node_h))
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_compare_hivex_node(a: Shared<HivexNode>, b: Shared<HivexNode>) -> c_int {
+    a.compare(&b)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_compare_hivex_node_list(
+    a: Shared<List<HivexNode>>,
+    b: Shared<List<HivexNode>>,
+) -> c_int {
+    a.compare(&b)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_hivex_node(it: Shared<HivexNode>) -> *mut HivexNode {
+    it.copy()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_hivex_node_list(it: Shared<List<HivexNode>>) -> *mut List<HivexNode> {
+    it.copy()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_free_hivex_node(it: Owned<HivexNode>) {
+    it.free();
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_free_hivex_node_list(it: Owned<List<HivexNode>>) {
+    it.free();
+}
+
+/// `struct guestfs_hivex_value`
+#[repr(C)]
+pub(crate) struct HivexValue {
+    hivex_value_h: i64,
+}
+
+impl Mirrored for guestfs::HivexValue {
+    type C = HivexValue;
+
+    fn mirror(&self) -> HivexValue {
+        HivexValue { hivex_value_h: self.hivex_value_h }
+    }
+}
+
+impl Clone for HivexValue {
+    fn clone(&self) -> Self {
+        Self { hivex_value_h: self.hivex_value_h }
+    }
+}
+
+impl Compare for HivexValue {
+    fn compare(&self, other: &Self) -> Ordering {
+        Ordering::Equal.then_with(|| self.hivex_value_h.cmp(&other.hivex_value_h))
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_compare_hivex_value(a: Shared<HivexValue>, b: Shared<HivexValue>) -> c_int {
+    a.compare(&b)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_compare_hivex_value_list(
+    a: Shared<List<HivexValue>>,
+    b: Shared<List<HivexValue>>,
+) -> c_int {
+    a.compare(&b)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_hivex_value(it: Shared<HivexValue>) -> *mut HivexValue {
+    it.copy()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_hivex_value_list(it: Shared<List<HivexValue>>) -> *mut List<HivexValue> {
+    it.copy()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_free_hivex_value(it: Owned<HivexValue>) {
+    it.free();
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_free_hivex_value_list(it: Owned<List<HivexValue>>) {
+    it.free();
+}
+
+/// `struct guestfs_tsk_dirent`
+#[repr(C)]
+pub(crate) struct TskDirent {
+    tsk_inode: u64,
+    tsk_type: c_char,
+    tsk_size: i64,
+    tsk_name: OwnedText,
+    tsk_flags: u32,
+    tsk_atime_sec: i64,
+    tsk_atime_nsec: i64,
+    tsk_mtime_sec: i64,
+    tsk_mtime_nsec: i64,
+    tsk_ctime_sec: i64,
+    tsk_ctime_nsec: i64,
+    tsk_crtime_sec: i64,
+    tsk_crtime_nsec: i64,
+    tsk_nlink: i64,
+    tsk_link: OwnedText,
+    tsk_spare1: i64,
+}
+
+impl Mirrored for guestfs::TskDirent {
+    type C = TskDirent;
+
+    fn mirror(&self) -> TskDirent {
+        TskDirent {
+            tsk_inode: self.tsk_inode,
+            tsk_type: c_char::from_ne_bytes([self.tsk_type]),
+            tsk_size: self.tsk_size,
+            tsk_name: OwnedText::new(&self.tsk_name),
+            tsk_flags: self.tsk_flags,
+            tsk_atime_sec: self.tsk_atime_sec,
+            tsk_atime_nsec: self.tsk_atime_nsec,
+            tsk_mtime_sec: self.tsk_mtime_sec,
+            tsk_mtime_nsec: self.tsk_mtime_nsec,
+            tsk_ctime_sec: self.tsk_ctime_sec,
+            tsk_ctime_nsec: self.tsk_ctime_nsec,
+            tsk_crtime_sec: self.tsk_crtime_sec,
+            tsk_crtime_nsec: self.tsk_crtime_nsec,
+            tsk_nlink: self.tsk_nlink,
+            tsk_link: OwnedText::new(&self.tsk_link),
+            tsk_spare1: self.tsk_spare1,
+        }
+    }
+}
+
+impl Clone for TskDirent {
+    fn clone(&self) -> Self {
+        Self {
+            tsk_inode: self.tsk_inode,
+            tsk_type: self.tsk_type,
+            tsk_size: self.tsk_size,
+            tsk_name: self.tsk_name.clone(),
+            tsk_flags: self.tsk_flags,
+            tsk_atime_sec: self.tsk_atime_sec,
+            tsk_atime_nsec: self.tsk_atime_nsec,
+            tsk_mtime_sec: self.tsk_mtime_sec,
+            tsk_mtime_nsec: self.tsk_mtime_nsec,
+            tsk_ctime_sec: self.tsk_ctime_sec,
+            tsk_ctime_nsec: self.tsk_ctime_nsec,
+            tsk_crtime_sec: self.tsk_crtime_sec,
+            tsk_crtime_nsec: self.tsk_crtime_nsec,
+            tsk_nlink: self.tsk_nlink,
+            tsk_link: self.tsk_link.clone(),
+            tsk_spare1: self.tsk_spare1,
+        }
+    }
+}
+
+impl Compare for TskDirent {
+    fn compare(&self, other: &Self) -> Ordering {
+        Ordering::Equal
+            .then_with(|| self.tsk_inode.cmp(&other.tsk_inode))
+            .then_with(|| self.tsk_type.cmp(&other.tsk_type))
+            .then_with(|| self.tsk_size.cmp(&other.tsk_size))
+            .then_with(|| self.tsk_name.cmp(&other.tsk_name))
+            .then_with(|| self.tsk_flags.cmp(&other.tsk_flags))
+            .then_with(|| self.tsk_atime_sec.cmp(&other.tsk_atime_sec))
+            .then_with(|| self.tsk_atime_nsec.cmp(&other.tsk_atime_nsec))
+            .then_with(|| self.tsk_mtime_sec.cmp(&other.tsk_mtime_sec))
+            .then_with(|| self.tsk_mtime_nsec.cmp(&other.tsk_mtime_nsec))
+            .then_with(|| self.tsk_ctime_sec.cmp(&other.tsk_ctime_sec))
+            .then_with(|| self.tsk_ctime_nsec.cmp(&other.tsk_ctime_nsec))
+            .then_with(|| self.tsk_crtime_sec.cmp(&other.tsk_crtime_sec))
+            .then_with(|| self.tsk_crtime_nsec.cmp(&other.tsk_crtime_nsec))
+            .then_with(|| self.tsk_nlink.cmp(&other.tsk_nlink))
+            .then_with(|| self.tsk_link.cmp(&other.tsk_link))
+            .then_with(|| self.tsk_spare1.cmp(&other.tsk_spare1))
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_compare_tsk_dirent(a: Shared<TskDirent>, b: Shared<TskDirent>) -> c_int {
+    a.compare(&b)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_compare_tsk_dirent_list(
+    a: Shared<List<TskDirent>>,
+    b: Shared<List<TskDirent>>,
+) -> c_int {
+    a.compare(&b)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_tsk_dirent(it: Shared<TskDirent>) -> *mut TskDirent {
+    it.copy()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_tsk_dirent_list(it: Shared<List<TskDirent>>) -> *mut List<TskDirent> {
+    it.copy()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_free_tsk_dirent(it: Owned<TskDirent>) {
+    it.free();
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_free_tsk_dirent_list(it: Owned<List<TskDirent>>) {
+    it.free();
+}
+
+/// `struct guestfs_yara_detection`
+#[repr(C)]
+pub(crate) struct YaraDetection {
+    yara_name: OwnedText,
+    yara_rule: OwnedText,
+}
+
+impl Mirrored for guestfs::YaraDetection {
+    type C = YaraDetection;
+
+    fn mirror(&self) -> YaraDetection {
+        YaraDetection {
+            yara_name: OwnedText::new(&self.yara_name),
+            yara_rule: OwnedText::new(&self.yara_rule),
+        }
+    }
+}
+
+impl Clone for YaraDetection {
+    fn clone(&self) -> Self {
+        Self { yara_name: self.yara_name.clone(), yara_rule: self.yara_rule.clone() }
+    }
+}
+
+impl Compare for YaraDetection {
+    fn compare(&self, other: &Self) -> Ordering {
+        Ordering::Equal
+            .then_with(|| self.yara_name.cmp(&other.yara_name))
+            .then_with(|| self.yara_rule.cmp(&other.yara_rule))
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_compare_yara_detection(
+    a: Shared<YaraDetection>,
+    b: Shared<YaraDetection>,
+) -> c_int {
+    a.compare(&b)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_compare_yara_detection_list(
+    a: Shared<List<YaraDetection>>,
+    b: Shared<List<YaraDetection>>,
+) -> c_int {
+    a.compare(&b)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_yara_detection(it: Shared<YaraDetection>) -> *mut YaraDetection {
+    it.copy()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_yara_detection_list(
+    it: Shared<List<YaraDetection>>,
+) -> *mut List<YaraDetection> {
+    it.copy()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_free_yara_detection(it: Owned<YaraDetection>) {
+    it.free();
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_free_yara_detection_list(it: Owned<List<YaraDetection>>) {
+    it.free();
+}

@@ -306,6 +306,9 @@ fn notes(api: &Api, function: &Function, aliases: &[String]) -> Vec<String> {
             None => "Deprecated.".to_owned(),
         });
     }
+    if !function.implemented {
+        notes.push("Not implemented yet: it only says so.".to_owned());
+    }
     if function.config_only {
         notes.push("It can only be used before the appliance is launched.".to_owned());
     }

@@ -78,6 +78,7 @@ fn imports(methods: &[Method], wire: bool) -> Vec<&'static str> {
         ("use guestfs_protocol::*;", wire),
         ("use crate::action::Action;", true),
         ("use crate::call::*;", text.contains("self.call")),
+        ("use crate::Error;", text.contains("Error::")),
         ("use crate::{Handle, Result};", true),
     ]
     .into_iter()
@@ -99,6 +100,7 @@ fn method(api: &Api, function: &Function) -> Method {
         function.args.iter().map(|arg| trace(&rust(&arg.name), arg.ty)).collect();
     traces.extend(function.options.iter().map(|opt| trace_option(&opt.name, opt.ty)));
     let body = match function.side {
+        Side::Host if !function.implemented => vec!["Err(Error::not_implemented())".to_owned()],
         Side::Host => host_body(function),
         Side::Daemon => daemon_body(function),
     };
@@ -126,6 +128,9 @@ fn docs(api: &Api, function: &Function) -> String {
         + ".\n\n"
         + markdown(&function.docs).trim()
         + "\n";
+    if !function.implemented {
+        text += "\n**Not implemented yet**: calling it fails with `ENOTSUP`.\n";
+    }
     if !function.args.is_empty() {
         text += "\n# Arguments\n\n";
         for arg in &function.args {

@@ -21,6 +21,8 @@ struct View {
 #[derive(Serialize)]
 struct Stub {
     ident: String,
+    /// The name of the context, if the stub uses it.
+    cx: &'static str,
     /// The name of the call, if anything is asked of it.
     call: &'static str,
     options: Option<Options>,
@@ -47,6 +49,8 @@ struct FeatureView {
     name: String,
     programs: Vec<String>,
     filesystem: String,
+    /// One of its functions, at least, has a body.
+    implemented: bool,
 }
 
 /// Emits `daemon/`.
@@ -70,8 +74,8 @@ pub fn emit(tera: &Tera, api: &Api) -> Result<Files> {
         })
         .collect();
     entries.sort_by_key(|entry| entry.number);
-    let has_options = |it: &Function| is_daemon(it) && !it.options.is_empty();
-    let features: Vec<FeatureView> = api.features.iter().map(feature).collect();
+    let has_options = |it: &Function| is_daemon(it) && it.implemented && !it.options.is_empty();
+    let features: Vec<FeatureView> = api.features.iter().map(|it| feature(api, it)).collect();
     let view = Table {
         modules,
         exports: by_group(api, has_options).iter().map(|(name, _)| *name).collect(),
@@ -82,7 +86,9 @@ pub fn emit(tera: &Tera, api: &Api) -> Result<Files> {
     Ok(files)
 }
 
-fn feature(feature: &Feature) -> FeatureView {
+fn feature(api: &Api, feature: &Feature) -> FeatureView {
+    let belongs = |it: &&Function| it.feature.as_deref() == Some(feature.name.as_str());
+    let mut functions = api.functions.iter().filter(belongs).peekable();
     FeatureView {
         name: feature.name.clone(),
         programs: feature.programs.clone(),
@@ -90,6 +96,8 @@ fn feature(feature: &Feature) -> FeatureView {
             Some(name) => format!("Some({name:?})"),
             None => "None".to_owned(),
         },
+        // Programs ask for features that have no functions of their own, too.
+        implemented: functions.peek().is_none() || functions.any(|it| it.implemented),
     }
 }
 
@@ -102,6 +110,7 @@ fn imports(stubs: &[Stub]) -> Vec<&'static str> {
         ("use guestfs_protocol::*;", uses("Args") || uses("Ret")),
         ("use crate::call::{Call, Reply};", true),
         ("use crate::ctx::Ctx;", true),
+        ("use crate::error::Error;", uses("Error::")),
         ("use crate::error::Result;", true),
     ]
     .into_iter()
@@ -110,6 +119,9 @@ fn imports(stubs: &[Stub]) -> Vec<&'static str> {
 }
 
 fn stub(function: &Function) -> Stub {
+    if !function.implemented {
+        return unimplemented(function);
+    }
     let name = &function.name;
     let mut lines = Vec::new();
     // The chunks of a file have to be read whatever goes wrong, so it is taken first.
@@ -174,8 +186,25 @@ fn stub(function: &Function) -> Stub {
     let asks = lines.iter().any(|line| line.contains("call."));
     Stub {
         ident: rust(name),
+        cx: "cx",
         call: if asks { "call" } else { "_" },
         options: Options::of(function),
+        lines,
+    }
+}
+
+/// The number is known, and that is all.
+fn unimplemented(function: &Function) -> Stub {
+    let sent = function.args.iter().any(|arg| arg.ty == ArgType::Filein);
+    let mut lines = Vec::new();
+    // What is sent has to be read, or it would be taken for the next call.
+    lines.extend(sent.then(|| "let _unread = call.file_in();".to_owned()));
+    lines.push("Err(Error::NotImplemented)".to_owned());
+    Stub {
+        ident: rust(&function.name),
+        cx: "_",
+        call: if sent { "call" } else { "_" },
+        options: None,
         lines,
     }
 }

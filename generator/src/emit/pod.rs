@@ -247,6 +247,9 @@ fn notes(api: &Api, page: &Page, function: &Function) -> Vec<String> {
             None => "B<Deprecated>: not to be used in new programs.".to_owned(),
         });
     }
+    if !function.implemented {
+        notes.push("B<Not implemented yet>: calling it fails with C<ENOTSUP>.".to_owned());
+    }
     if function.config_only {
         notes.push("It can only be called before the handle is launched.".to_owned());
     }

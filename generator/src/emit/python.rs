@@ -183,6 +183,9 @@ fn docs(function: &Function) -> String {
     for (errno, doc) in function.errors() {
         out += &format!("\n:raises Error: {errno}: {}", item(doc, "    "));
     }
+    if !function.implemented {
+        out += "\n\nNot implemented yet: calling it fails with `ENOTSUP`.";
+    }
     if let Some(deprecated) = &function.deprecated {
         out += "\n\nDeprecated";
         if let Some(by) = &deprecated.by {
