@@ -7,6 +7,7 @@
 
 mod appliance;
 mod archive;
+mod bind_test;
 mod block;
 mod call;
 mod channel;

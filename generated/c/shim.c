@@ -669,3 +669,387 @@ guestfs_tar_out_opts (guestfs_h *g, const char *directory, const char *tarfile, 
   va_end (args);
   return result;
 }
+
+int
+guestfs_internal_test_va (guestfs_h *g, const char *str, const char *optstr, char *const *strlist, int b, int integer, int64_t integer64, const char *filein, const char *fileout, const char *bufferin, size_t bufferin_size, va_list args)
+{
+  struct guestfs_internal_test_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_INTERNAL_TEST_OBOOL:
+      name = "obool";
+      optargs.obool = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_OINT:
+      name = "oint";
+      optargs.oint = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_OINT64:
+      name = "oint64";
+      optargs.oint64 = va_arg (args, int64_t);
+      break;
+    case GUESTFS_INTERNAL_TEST_OSTRING:
+      name = "ostring";
+      optargs.ostring = va_arg (args, const char *);
+      break;
+    case GUESTFS_INTERNAL_TEST_OSTRINGLIST:
+      name = "ostringlist";
+      optargs.ostringlist = va_arg (args, char *const *);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "internal_test", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "internal_test", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_internal_test_argv (g, str, optstr, strlist, b, integer, integer64, filein, fileout, bufferin, bufferin_size, &optargs);
+}
+
+int
+guestfs_internal_test (guestfs_h *g, const char *str, const char *optstr, char *const *strlist, int b, int integer, int64_t integer64, const char *filein, const char *fileout, const char *bufferin, size_t bufferin_size, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, bufferin_size);
+  result = guestfs_internal_test_va (g, str, optstr, strlist, b, integer, integer64, filein, fileout, bufferin, bufferin_size, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_internal_test_only_optargs_va (guestfs_h *g, va_list args)
+{
+  struct guestfs_internal_test_only_optargs_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_INTERNAL_TEST_ONLY_OPTARGS_TEST:
+      name = "test";
+      optargs.test = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "internal_test_only_optargs", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "internal_test_only_optargs", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_internal_test_only_optargs_argv (g, &optargs);
+}
+
+int
+guestfs_internal_test_only_optargs (guestfs_h *g, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, g);
+  result = guestfs_internal_test_only_optargs_va (g, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_internal_test_63_optargs_va (guestfs_h *g, va_list args)
+{
+  struct guestfs_internal_test_63_optargs_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT1:
+      name = "opt1";
+      optargs.opt1 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT2:
+      name = "opt2";
+      optargs.opt2 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT3:
+      name = "opt3";
+      optargs.opt3 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT4:
+      name = "opt4";
+      optargs.opt4 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT5:
+      name = "opt5";
+      optargs.opt5 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT6:
+      name = "opt6";
+      optargs.opt6 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT7:
+      name = "opt7";
+      optargs.opt7 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT8:
+      name = "opt8";
+      optargs.opt8 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT9:
+      name = "opt9";
+      optargs.opt9 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT10:
+      name = "opt10";
+      optargs.opt10 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT11:
+      name = "opt11";
+      optargs.opt11 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT12:
+      name = "opt12";
+      optargs.opt12 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT13:
+      name = "opt13";
+      optargs.opt13 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT14:
+      name = "opt14";
+      optargs.opt14 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT15:
+      name = "opt15";
+      optargs.opt15 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT16:
+      name = "opt16";
+      optargs.opt16 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT17:
+      name = "opt17";
+      optargs.opt17 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT18:
+      name = "opt18";
+      optargs.opt18 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT19:
+      name = "opt19";
+      optargs.opt19 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT20:
+      name = "opt20";
+      optargs.opt20 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT21:
+      name = "opt21";
+      optargs.opt21 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT22:
+      name = "opt22";
+      optargs.opt22 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT23:
+      name = "opt23";
+      optargs.opt23 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT24:
+      name = "opt24";
+      optargs.opt24 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT25:
+      name = "opt25";
+      optargs.opt25 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT26:
+      name = "opt26";
+      optargs.opt26 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT27:
+      name = "opt27";
+      optargs.opt27 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT28:
+      name = "opt28";
+      optargs.opt28 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT29:
+      name = "opt29";
+      optargs.opt29 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT30:
+      name = "opt30";
+      optargs.opt30 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT31:
+      name = "opt31";
+      optargs.opt31 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT32:
+      name = "opt32";
+      optargs.opt32 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT33:
+      name = "opt33";
+      optargs.opt33 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT34:
+      name = "opt34";
+      optargs.opt34 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT35:
+      name = "opt35";
+      optargs.opt35 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT36:
+      name = "opt36";
+      optargs.opt36 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT37:
+      name = "opt37";
+      optargs.opt37 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT38:
+      name = "opt38";
+      optargs.opt38 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT39:
+      name = "opt39";
+      optargs.opt39 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT40:
+      name = "opt40";
+      optargs.opt40 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT41:
+      name = "opt41";
+      optargs.opt41 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT42:
+      name = "opt42";
+      optargs.opt42 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT43:
+      name = "opt43";
+      optargs.opt43 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT44:
+      name = "opt44";
+      optargs.opt44 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT45:
+      name = "opt45";
+      optargs.opt45 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT46:
+      name = "opt46";
+      optargs.opt46 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT47:
+      name = "opt47";
+      optargs.opt47 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT48:
+      name = "opt48";
+      optargs.opt48 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT49:
+      name = "opt49";
+      optargs.opt49 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT50:
+      name = "opt50";
+      optargs.opt50 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT51:
+      name = "opt51";
+      optargs.opt51 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT52:
+      name = "opt52";
+      optargs.opt52 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT53:
+      name = "opt53";
+      optargs.opt53 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT54:
+      name = "opt54";
+      optargs.opt54 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT55:
+      name = "opt55";
+      optargs.opt55 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT56:
+      name = "opt56";
+      optargs.opt56 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT57:
+      name = "opt57";
+      optargs.opt57 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT58:
+      name = "opt58";
+      optargs.opt58 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT59:
+      name = "opt59";
+      optargs.opt59 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT60:
+      name = "opt60";
+      optargs.opt60 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT61:
+      name = "opt61";
+      optargs.opt61 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT62:
+      name = "opt62";
+      optargs.opt62 = va_arg (args, int);
+      break;
+    case GUESTFS_INTERNAL_TEST_63_OPTARGS_OPT63:
+      name = "opt63";
+      optargs.opt63 = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "internal_test_63_optargs", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "internal_test_63_optargs", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_internal_test_63_optargs_argv (g, &optargs);
+}
+
+int
+guestfs_internal_test_63_optargs (guestfs_h *g, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, g);
+  result = guestfs_internal_test_63_optargs_va (g, args);
+  va_end (args);
+  return result;
+}

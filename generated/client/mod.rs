@@ -2,6 +2,7 @@
 
 mod appliance;
 mod archive;
+mod bind_test;
 mod command;
 mod device;
 mod directory;
@@ -17,6 +18,7 @@ mod partition;
 mod properties;
 
 pub use archive::*;
+pub use bind_test::*;
 pub use drive::*;
 pub use filesystem::*;
 pub use image::*;

@@ -2,6 +2,7 @@
 
 mod appliance;
 mod archive;
+mod bind_test;
 mod command;
 mod device;
 mod directory;
@@ -147,6 +148,7 @@ pub(crate) const TABLE: &[(u32, &str, Stub)] = &[
     (347, "ls0", directory::ls0),
     (367, "rm_f", file::rm_f),
     (396, "internal_parse_mountable", mount::internal_parse_mountable),
+    (397, "internal_rhbz914931", bind_test::internal_rhbz914931),
     (401, "cp_r", file::cp_r),
     (403, "set_uuid", filesystem::set_uuid),
     (413, "internal_upload", file::internal_upload),

@@ -2,6 +2,7 @@
 
 mod appliance;
 mod archive;
+mod bind_test;
 mod command;
 mod device;
 mod directory;
@@ -17,6 +18,7 @@ pub mod structs;
 
 pub use appliance::*;
 pub use archive::*;
+pub use bind_test::*;
 pub use command::*;
 pub use device::*;
 pub use directory::*;

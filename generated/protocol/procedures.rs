@@ -248,6 +248,8 @@ pub enum Procedure {
     RmF = 367,
     /// `internal_parse_mountable`
     InternalParseMountable = 396,
+    /// `internal_rhbz914931`
+    InternalRhbz914931 = 397,
     /// `cp_r`
     CpR = 401,
     /// `set_uuid`
@@ -401,6 +403,7 @@ impl Procedure {
         Self::Ls0,
         Self::RmF,
         Self::InternalParseMountable,
+        Self::InternalRhbz914931,
         Self::CpR,
         Self::SetUuid,
         Self::InternalUpload,
@@ -541,6 +544,7 @@ impl Procedure {
             Self::Ls0 => "ls0",
             Self::RmF => "rm_f",
             Self::InternalParseMountable => "internal_parse_mountable",
+            Self::InternalRhbz914931 => "internal_rhbz914931",
             Self::CpR => "cp_r",
             Self::SetUuid => "set_uuid",
             Self::InternalUpload => "internal_upload",

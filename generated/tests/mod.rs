@@ -2,6 +2,7 @@
 
 /// Cases that need no appliance.
 mod host {
+    mod bind_test;
     mod drive;
     mod handle;
     mod image;
@@ -11,6 +12,7 @@ mod host {
 mod in_appliance {
     mod appliance;
     mod archive;
+    mod bind_test;
     mod command;
     mod device;
     mod directory;

@@ -222,6 +222,11 @@ pub struct Function {
     pub tests: Option<Vec<Test>>,
 }
 
+/// A value, be it `null`: what is not said at all is `None`.
+fn said<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
 fn yes() -> bool {
     true
 }
@@ -480,7 +485,8 @@ pub struct Test {
     pub needs: Vec<String>,
     /// Each a map of one function to its arguments.
     pub steps: Vec<IndexMap<String, Vec<Value>>>,
-    /// The exact result.
+    /// The exact result; `null` where nothing is a result.
+    #[serde(default, deserialize_with = "said")]
     pub returns: Option<Value>,
     /// A regular expression that the result's text matches.
     pub matches: Option<String>,

@@ -27,6 +27,18 @@ fn config() {
     );
 }
 
+/// What is generated from the description's tests of bindings.
+#[test]
+fn bind_test() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = directory.path().join("bind_test");
+    let source = Path::new(CRATE).join("../../generated/bind_test/bind_test.c");
+    compile(&source, &program);
+    let output = run_in(directory.path(), &program, &[]);
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(printed.ends_with(" cases\n") && !printed.starts_with("0 "), "{printed}");
+}
+
 /// These need an appliance, which the environment names: `LIBGUESTFS_PATH`.
 mod appliance {
     use super::*;

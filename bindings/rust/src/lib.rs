@@ -18,9 +18,11 @@
 
 mod action;
 mod appliance;
+mod bind_test;
 mod call;
 mod connection;
 mod device;
+mod diagnose;
 mod directory;
 mod drive;
 mod environment;
@@ -35,6 +37,7 @@ mod launch;
 mod metadata;
 mod private;
 mod properties;
+mod templates;
 mod trace;
 mod transfer;
 
@@ -45,4 +48,5 @@ pub use guestfs_protocol::structs::*;
 pub use crate::error::{Error, Result};
 pub use crate::event::{Callback, CallbackId, Events, Payload};
 pub use crate::handle::{CreateFlags, ErrorHandler, Handle};
+pub use crate::launch::{ApplianceFile, FoundAppliance, Hypervisor, Template};
 pub use crate::private::Private;

@@ -2,6 +2,7 @@
 
 mod appliance;
 mod archive;
+mod bind_test;
 mod command;
 mod device;
 mod directory;

@@ -4,6 +4,7 @@
 //! An emitter makes a *view* of the description: plain data in which every word of the target
 //! language has been chosen.  A template arranges it.
 
+mod bind_test;
 mod c;
 mod cli;
 mod client;
@@ -35,6 +36,7 @@ const EMITTERS: &[Emitter] = &[
     c::emit,
     cli::emit,
     tests::emit,
+    bind_test::emit,
 ];
 
 /// The first line of every generated file, without the comment signs.

@@ -10,7 +10,7 @@ use crate::check::split_options;
 use crate::emit::{by_group, render};
 use crate::names::{camel, rust};
 use crate::output::Files;
-use crate::schema::{Api, ArgType, Disk, FieldType, Function, OptType, Ret, Test};
+use crate::schema::{Api, ArgType, Disk, FieldType, Function, OptType, Ret, Side, Test};
 
 /// Modules, by what their cases need: the names of tests tell.
 const HOST: &str = "host";
@@ -178,7 +178,7 @@ fn case(api: &Api, function: &Function, test: &Test) -> Result<Case> {
 }
 
 /// A sentence as part of the name of a function.
-fn identifier(text: &str) -> String {
+pub(crate) fn identifier(text: &str) -> String {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join("_")
 }
@@ -187,7 +187,11 @@ fn call(function: &Function, values: &[Value]) -> Result<String> {
     let (values, options) = split_options(function, values);
     let mut args = Vec::new();
     for (arg, value) in function.args.iter().zip(values) {
-        args.push(argument(arg.ty, value)?);
+        args.push(match function.side {
+            // The library itself is given names of files, and does not look into them.
+            Side::Host if arg.ty.is_file() => string(value.as_str().unwrap_or_default()),
+            Side::Host | Side::Daemon => argument(arg.ty, value)?,
+        });
     }
     if !function.options.is_empty() {
         args.push(option_struct(function, options)?);
@@ -243,7 +247,7 @@ fn argument(ty: ArgType, value: &Value) -> Result<String> {
     }
 }
 
-fn scalar(value: &Value) -> Result<String> {
+pub(crate) fn scalar(value: &Value) -> Result<String> {
     match value {
         Value::Bool(value) => Ok(value.to_string()),
         Value::Number(value) => Ok(value.to_string()),
@@ -257,7 +261,7 @@ fn number(value: &Value) -> Result<String> {
     Ok(format!("number({}{suffix})", scalar(value)?))
 }
 
-fn sequence(value: &Value) -> Result<&[Value]> {
+pub(crate) fn sequence(value: &Value) -> Result<&[Value]> {
     match value {
         Value::Sequence(items) => Ok(items),
         other => bail!("{other:?} is not a list"),
@@ -266,19 +270,25 @@ fn sequence(value: &Value) -> Result<&[Value]> {
 
 /// An expression of type `&[u8]`.
 fn bytes(value: &Value) -> Result<String> {
+    if let Value::Mapping(map) = value
+        && let (Some(Value::String(text)), Some(Value::Number(times))) =
+            (map.get("repeat"), map.get("times"))
+    {
+        return Ok(format!("{}.repeat({times}).as_slice()", byte_string(text.as_bytes())));
+    }
+    Ok(format!("{}.as_slice()", byte_string(&raw_bytes(value)?)))
+}
+
+/// The bytes that a value stands for, unless they are said by repetition.
+pub(crate) fn raw_bytes(value: &Value) -> Result<Vec<u8>> {
     match value {
-        Value::String(text) => Ok(format!("{}.as_slice()", byte_string(text.as_bytes()))),
-        Value::Number(number) => Ok(format!("b\"{number}\".as_slice()")),
-        Value::Bool(value) => Ok(format!("b\"{value}\".as_slice()")),
-        Value::Mapping(map) => match (map.get("hex"), map.get("repeat"), map.get("times")) {
-            (Some(Value::String(hex)), None, None) => {
+        Value::String(text) => Ok(text.as_bytes().to_vec()),
+        Value::Number(number) => Ok(number.to_string().into_bytes()),
+        Value::Bool(value) => Ok(value.to_string().into_bytes()),
+        Value::Mapping(map) => match map.get("hex") {
+            Some(Value::String(hex)) if map.len() == 1 => {
                 let pairs = hex.as_bytes().chunks(2).map(|it| String::from_utf8_lossy(it));
-                let raw: Vec<u8> =
-                    pairs.map(|it| u8::from_str_radix(&it, 16)).collect::<Result<_, _>>()?;
-                Ok(format!("{}.as_slice()", byte_string(&raw)))
-            }
-            (None, Some(Value::String(text)), Some(Value::Number(times))) => {
-                Ok(format!("{}.repeat({times}).as_slice()", byte_string(text.as_bytes())))
+                Ok(pairs.map(|it| u8::from_str_radix(&it, 16)).collect::<Result<_, _>>()?)
             }
             _ => bail!("{map:?}: not {{hex: ...}} and not {{repeat: ..., times: ...}}"),
         },

@@ -46,6 +46,7 @@ pub fn compile(source: &Path, program: &Path) {
     let flags = String::from_utf8(flags.stdout).unwrap();
     run(Command::new("cc")
         .args(["-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-g"])
+        .arg(format!("-I{CRATE}/tests/c"))
         .arg(source)
         .arg("-o")
         .arg(program)
