@@ -107,7 +107,6 @@ impl Drop for OwnedText {
 #[repr(transparent)]
 pub(crate) struct OwnedBytes(*mut c_char);
 
-#[cfg_attr(not(test), expect(dead_code, reason = "for the first structure that has bytes"))]
 impl OwnedBytes {
     pub(crate) fn new(bytes: &[u8]) -> Self {
         Self(place_bytes(bytes))

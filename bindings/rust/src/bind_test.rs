@@ -10,7 +10,6 @@ use std::path::Path;
 
 use bstr::{BString, ByteSlice};
 use guestfs_protocol::LvmPv;
-use nix::errno::Errno;
 use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
@@ -69,7 +68,6 @@ fn lossy(text: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(text)
 }
 
-#[expect(clippy::too_many_arguments, reason = "there is one of each type")]
 pub(crate) fn internal_test(
     _: &Handle,
     str: &[u8],
@@ -115,7 +113,69 @@ pub(crate) fn internal_test_63_optargs(
     options: &InternalTest63OptargsOptions,
 ) -> Result<()> {
     let all = [
-        options.opt1, options.opt2, options.opt3, options.opt4, options.opt5, options.opt6, options.opt7, options.opt8, options.opt9, options.opt10, options.opt11, options.opt12, options.opt13, options.opt14, options.opt15, options.opt16, options.opt17, options.opt18, options.opt19, options.opt20, options.opt21, options.opt22, options.opt23, options.opt24, options.opt25, options.opt26, options.opt27, options.opt28, options.opt29, options.opt30, options.opt31, options.opt32, options.opt33, options.opt34, options.opt35, options.opt36, options.opt37, options.opt38, options.opt39, options.opt40, options.opt41, options.opt42, options.opt43, options.opt44, options.opt45, options.opt46, options.opt47, options.opt48, options.opt49, options.opt50, options.opt51, options.opt52, options.opt53, options.opt54, options.opt55, options.opt56, options.opt57, options.opt58, options.opt59, options.opt60, options.opt61, options.opt62, options.opt63
+        options.opt1,
+        options.opt2,
+        options.opt3,
+        options.opt4,
+        options.opt5,
+        options.opt6,
+        options.opt7,
+        options.opt8,
+        options.opt9,
+        options.opt10,
+        options.opt11,
+        options.opt12,
+        options.opt13,
+        options.opt14,
+        options.opt15,
+        options.opt16,
+        options.opt17,
+        options.opt18,
+        options.opt19,
+        options.opt20,
+        options.opt21,
+        options.opt22,
+        options.opt23,
+        options.opt24,
+        options.opt25,
+        options.opt26,
+        options.opt27,
+        options.opt28,
+        options.opt29,
+        options.opt30,
+        options.opt31,
+        options.opt32,
+        options.opt33,
+        options.opt34,
+        options.opt35,
+        options.opt36,
+        options.opt37,
+        options.opt38,
+        options.opt39,
+        options.opt40,
+        options.opt41,
+        options.opt42,
+        options.opt43,
+        options.opt44,
+        options.opt45,
+        options.opt46,
+        options.opt47,
+        options.opt48,
+        options.opt49,
+        options.opt50,
+        options.opt51,
+        options.opt52,
+        options.opt53,
+        options.opt54,
+        options.opt55,
+        options.opt56,
+        options.opt57,
+        options.opt58,
+        options.opt59,
+        options.opt60,
+        options.opt61,
+        options.opt62,
+        options.opt63,
     ];
     let mut report = Report::default();
     for (number, value) in (1..).zip(&all).filter(|(_, value)| value.is_some()) {
@@ -239,10 +299,7 @@ pub(crate) fn internal_test_rstructlisterr(_: &Handle) -> Result<Vec<LvmPv>> {
     failed()
 }
 
-pub(crate) fn internal_test_rhashtable(
-    _: &Handle,
-    val: &[u8],
-) -> Result<Vec<(BString, BString)>> {
+pub(crate) fn internal_test_rhashtable(_: &Handle, val: &[u8]) -> Result<Vec<(BString, BString)>> {
     Ok(numbers(val)?.map(|number| (number.clone(), number)).collect())
 }
 

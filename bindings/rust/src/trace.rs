@@ -79,7 +79,6 @@ impl Trace {
         self.option(name, value);
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "no function has such an option yet"))]
     pub(crate) fn option_int64(&mut self, name: &str, value: Option<i64>) {
         self.option(name, value);
     }

@@ -56,8 +56,7 @@ fn case(api: &Api, function: &Function, test: &Test) -> Result<Case> {
         calls.push(call(called, values)?);
     }
     let Some(last) = calls.pop() else { bail!("{}: {}: no steps", function.name, test.name) };
-    let mut c: Vec<String> =
-        calls.iter().map(|it| format!("CHECK ({} == 0);", it.c)).collect();
+    let mut c: Vec<String> = calls.iter().map(|it| format!("CHECK ({} == 0);", it.c)).collect();
     let mut python: Vec<String> = calls.iter().map(|it| it.python.clone()).collect();
     match (&test.returns, &test.fails) {
         (Some(value), _) => {
@@ -131,7 +130,9 @@ fn argument(ty: ArgType, value: &Value) -> Result<(String, String)> {
             _ => ("0".to_owned(), "False".to_owned()),
         },
         ArgType::Int => (scalar(value)?, scalar(value)?),
-        ArgType::Int64 | ArgType::Pointer => (format!("INT64_C ({})", scalar(value)?), scalar(value)?),
+        ArgType::Int64 | ArgType::Pointer => {
+            (format!("INT64_C ({})", scalar(value)?), scalar(value)?)
+        }
         ArgType::Optstring if value.is_null() => ("NULL".to_owned(), "None".to_owned()),
         ArgType::String
         | ArgType::Optstring
@@ -187,7 +188,9 @@ fn c_returns(last: &Call<'_>, value: &Value) -> Result<Vec<String>> {
     let call = &last.c;
     Ok(match last.returns {
         Ret::None => vec![format!("CHECK ({call} == 0);")],
-        Ret::Bool => vec![format!("CHECK ({call} == {});", u8::from(value.as_bool() == Some(true)))],
+        Ret::Bool => {
+            vec![format!("CHECK ({call} == {});", u8::from(value.as_bool() == Some(true)))]
+        }
         Ret::Int => vec![format!("CHECK ({call} == {});", scalar(value)?)],
         Ret::Int64 => vec![format!("CHECK ({call} == INT64_C ({}));", scalar(value)?)],
         Ret::ConstOptString if value.is_null() => vec![format!("CHECK ({call} == NULL);")],

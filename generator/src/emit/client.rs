@@ -77,7 +77,10 @@ fn imports(methods: &[Method], wire: bool) -> Vec<&'static str> {
         ("use bstr::BString;", bstring),
         ("use guestfs_protocol::*;", wire),
         ("use crate::action::Action;", true),
-        ("use crate::call::*;", text.contains("self.call")),
+        (
+            "use crate::call::*;",
+            ["text", "texts", "bit", "pairs"].iter().any(|it| text.contains(&format!("{it}("))),
+        ),
         ("use crate::Error;", text.contains("Error::")),
         ("use crate::{Handle, Result};", true),
     ]
