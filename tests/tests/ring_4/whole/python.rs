@@ -46,6 +46,18 @@ fn a_session() {
     assert_eq!(printed, "");
 }
 
+/// What is generated from the description's tests of bindings.
+#[test]
+fn bind_test() {
+    let _held = hold_build();
+    let dir = tempfile::tempdir().expect("a directory");
+    let python = installed(&dir.path().join("venv"));
+    let script = top().join("generated/bind_test/bind_test.py");
+    let printed =
+        run(Command::new(python).args(["-I", "-W", "error"]).arg(script).current_dir(dir.path()));
+    assert!(printed.ends_with(" cases\n") && !printed.starts_with("0 "), "{printed}");
+}
+
 #[test]
 fn types() {
     let _held = hold_build();
