@@ -87,7 +87,9 @@ pub(super) fn arguments(plan: &Plan<'_>) -> Vec<OsString> {
     args.socket("console", sockets.console);
     args.option("-serial", "chardev:console");
     args.socket("channel", sockets.channel);
-    args.option("-device", "virtio-serial-pci");
+    // The first port is for a console.  Queues of ports that nobody has would be polled each time
+    // that anything happens.
+    args.option("-device", "virtio-serial-pci,max_ports=2");
     args.option("-device", format!("virtserialport,chardev=channel,name={PORT_NAME}"));
     if features.has("virtio-rng-pci") {
         args.option("-object", "rng-builtin,id=rng");
