@@ -15,8 +15,8 @@ use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::FdFlags;
 use rustix::process::{
-    Pid, PidfdFlags, WaitId, WaitIdOptions, getpid, getppid, pidfd_open, pidfd_send_signal,
-    set_parent_process_death_signal, waitid,
+    Pid, PidfdFlags, Resource, Rlimit, WaitId, WaitIdOptions, getpid, getppid, getrlimit,
+    pidfd_open, pidfd_send_signal, set_parent_process_death_signal, setrlimit, waitid,
 };
 
 use super::wait::readable;
@@ -201,6 +201,7 @@ impl ChildSetup {
         for &fd in &self.inherit {
             keep_across_exec(fd)?;
         }
+        raise_descriptor_limit()?;
         // A program started with SIGINT or SIGCHLD ignored would pass that on.
         for it in Signal::iterator().filter(|it| !matches!(it, Signal::SIGKILL | Signal::SIGSTOP)) {
             default_action(it)?;
@@ -208,6 +209,13 @@ impl ChildSetup {
         SigSet::empty().thread_set_mask()?;
         Ok(())
     }
+}
+
+/// Lets qemu have as many files open as this program could.  Some hundred drives are more than the
+/// customary limit, which is as low as that only for programs that call `select`.
+fn raise_descriptor_limit() -> io::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?)
 }
 
 /// Lets the program that is about to be run keep the descriptor.
