@@ -1082,6 +1082,51 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define GUESTFS_HAVE_INTERNAL_WRITE 1
 #define GUESTFS_HAVE_INTERNAL_WRITE_APPEND 1
 #define GUESTFS_HAVE_INTERNAL_UPLOAD 1
+#define GUESTFS_HAVE_EQUAL 1
+#define GUESTFS_HAVE_FALLOCATE 1
+#define GUESTFS_HAVE_FALLOCATE64 1
+#define GUESTFS_HAVE_FILL 1
+#define GUESTFS_HAVE_FILL_PATTERN 1
+#define GUESTFS_HAVE_IS_ZERO 1
+#define GUESTFS_HAVE_MKTEMP 1
+#define GUESTFS_HAVE_SCRUB_FILE 1
+#define GUESTFS_HAVE_ZERO 1
+#define GUESTFS_HAVE_ZFILE 1
+#define GUESTFS_HAVE_RENAME 1
+#define GUESTFS_HAVE_CHECKSUMS_OUT 1
+#define GUESTFS_HAVE_EGREP 1
+#define GUESTFS_HAVE_EGREPI 1
+#define GUESTFS_HAVE_FGREP 1
+#define GUESTFS_HAVE_FGREPI 1
+#define GUESTFS_HAVE_GREPI 1
+#define GUESTFS_HAVE_ZEGREP 1
+#define GUESTFS_HAVE_ZEGREPI 1
+#define GUESTFS_HAVE_ZFGREP 1
+#define GUESTFS_HAVE_ZFGREPI 1
+#define GUESTFS_HAVE_ZGREP 1
+#define GUESTFS_HAVE_ZGREPI 1
+#define GUESTFS_HAVE_GREP 1
+#define GUESTFS_HAVE_GREP_OPTS 1
+#define GUESTFS_HAVE_HEAD 1
+#define GUESTFS_HAVE_HEAD_N 1
+#define GUESTFS_HAVE_TAIL 1
+#define GUESTFS_HAVE_TAIL_N 1
+#define GUESTFS_HAVE_WC_C 1
+#define GUESTFS_HAVE_WC_L 1
+#define GUESTFS_HAVE_WC_W 1
+#define GUESTFS_HAVE_STRINGS 1
+#define GUESTFS_HAVE_STRINGS_E 1
+#define GUESTFS_HAVE_HEXDUMP 1
+#define GUESTFS_HAVE_COMPRESS_OUT 1
+#define GUESTFS_HAVE_COMPRESS_DEVICE_OUT 1
+#define GUESTFS_HAVE_COPY_DEVICE_TO_DEVICE 1
+#define GUESTFS_HAVE_COPY_DEVICE_TO_FILE 1
+#define GUESTFS_HAVE_COPY_FILE_TO_DEVICE 1
+#define GUESTFS_HAVE_COPY_FILE_TO_FILE 1
+#define GUESTFS_HAVE_COPY_IN 1
+#define GUESTFS_HAVE_COPY_OUT 1
+#define GUESTFS_HAVE_COPY_SIZE 1
+#define GUESTFS_HAVE_DD 1
 #define GUESTFS_HAVE_MKDIR 1
 #define GUESTFS_HAVE_MKDIR_P 1
 #define GUESTFS_HAVE_MKDIR_MODE 1
@@ -1095,6 +1140,9 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define GUESTFS_HAVE_FIND 1
 #define GUESTFS_HAVE_FIND0 1
 #define GUESTFS_HAVE_DU 1
+#define GUESTFS_HAVE_FILL_DIR 1
+#define GUESTFS_HAVE_GLOB_EXPAND 1
+#define GUESTFS_HAVE_GLOB_EXPAND_OPTS 1
 #define GUESTFS_HAVE_STAT 1
 #define GUESTFS_HAVE_LSTAT 1
 #define GUESTFS_HAVE_STATNS 1
@@ -1132,10 +1180,25 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define GUESTFS_HAVE_TAR_IN_OPTS 1
 #define GUESTFS_HAVE_TAR_OUT 1
 #define GUESTFS_HAVE_TAR_OUT_OPTS 1
+#define GUESTFS_HAVE_BASE64_IN 1
+#define GUESTFS_HAVE_BASE64_OUT 1
+#define GUESTFS_HAVE_CPIO_OUT 1
+#define GUESTFS_HAVE_INITRD_LIST 1
+#define GUESTFS_HAVE_INITRD_CAT 1
+#define GUESTFS_HAVE_MKSQUASHFS 1
+#define GUESTFS_HAVE_TGZ_IN 1
+#define GUESTFS_HAVE_TGZ_OUT 1
+#define GUESTFS_HAVE_TXZ_IN 1
+#define GUESTFS_HAVE_TXZ_OUT 1
+#define GUESTFS_HAVE_RSYNC 1
+#define GUESTFS_HAVE_RSYNC_IN 1
+#define GUESTFS_HAVE_RSYNC_OUT 1
 #define GUESTFS_HAVE_COMMAND 1
 #define GUESTFS_HAVE_COMMAND_LINES 1
 #define GUESTFS_HAVE_SH 1
 #define GUESTFS_HAVE_SH_LINES 1
+#define GUESTFS_HAVE_COMMAND_OUT 1
+#define GUESTFS_HAVE_SH_OUT 1
 #define GUESTFS_HAVE_INTERNAL_TEST 1
 #define GUESTFS_HAVE_INTERNAL_TEST_ONLY_OPTARGS 1
 #define GUESTFS_HAVE_INTERNAL_TEST_63_OPTARGS 1
@@ -1352,6 +1415,51 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define LIBGUESTFS_HAVE_INTERNAL_WRITE 1
 #define LIBGUESTFS_HAVE_INTERNAL_WRITE_APPEND 1
 #define LIBGUESTFS_HAVE_INTERNAL_UPLOAD 1
+#define LIBGUESTFS_HAVE_EQUAL 1
+#define LIBGUESTFS_HAVE_FALLOCATE 1
+#define LIBGUESTFS_HAVE_FALLOCATE64 1
+#define LIBGUESTFS_HAVE_FILL 1
+#define LIBGUESTFS_HAVE_FILL_PATTERN 1
+#define LIBGUESTFS_HAVE_IS_ZERO 1
+#define LIBGUESTFS_HAVE_MKTEMP 1
+#define LIBGUESTFS_HAVE_SCRUB_FILE 1
+#define LIBGUESTFS_HAVE_ZERO 1
+#define LIBGUESTFS_HAVE_ZFILE 1
+#define LIBGUESTFS_HAVE_RENAME 1
+#define LIBGUESTFS_HAVE_CHECKSUMS_OUT 1
+#define LIBGUESTFS_HAVE_EGREP 1
+#define LIBGUESTFS_HAVE_EGREPI 1
+#define LIBGUESTFS_HAVE_FGREP 1
+#define LIBGUESTFS_HAVE_FGREPI 1
+#define LIBGUESTFS_HAVE_GREPI 1
+#define LIBGUESTFS_HAVE_ZEGREP 1
+#define LIBGUESTFS_HAVE_ZEGREPI 1
+#define LIBGUESTFS_HAVE_ZFGREP 1
+#define LIBGUESTFS_HAVE_ZFGREPI 1
+#define LIBGUESTFS_HAVE_ZGREP 1
+#define LIBGUESTFS_HAVE_ZGREPI 1
+#define LIBGUESTFS_HAVE_GREP 1
+#define LIBGUESTFS_HAVE_GREP_OPTS 1
+#define LIBGUESTFS_HAVE_HEAD 1
+#define LIBGUESTFS_HAVE_HEAD_N 1
+#define LIBGUESTFS_HAVE_TAIL 1
+#define LIBGUESTFS_HAVE_TAIL_N 1
+#define LIBGUESTFS_HAVE_WC_C 1
+#define LIBGUESTFS_HAVE_WC_L 1
+#define LIBGUESTFS_HAVE_WC_W 1
+#define LIBGUESTFS_HAVE_STRINGS 1
+#define LIBGUESTFS_HAVE_STRINGS_E 1
+#define LIBGUESTFS_HAVE_HEXDUMP 1
+#define LIBGUESTFS_HAVE_COMPRESS_OUT 1
+#define LIBGUESTFS_HAVE_COMPRESS_DEVICE_OUT 1
+#define LIBGUESTFS_HAVE_COPY_DEVICE_TO_DEVICE 1
+#define LIBGUESTFS_HAVE_COPY_DEVICE_TO_FILE 1
+#define LIBGUESTFS_HAVE_COPY_FILE_TO_DEVICE 1
+#define LIBGUESTFS_HAVE_COPY_FILE_TO_FILE 1
+#define LIBGUESTFS_HAVE_COPY_IN 1
+#define LIBGUESTFS_HAVE_COPY_OUT 1
+#define LIBGUESTFS_HAVE_COPY_SIZE 1
+#define LIBGUESTFS_HAVE_DD 1
 #define LIBGUESTFS_HAVE_MKDIR 1
 #define LIBGUESTFS_HAVE_MKDIR_P 1
 #define LIBGUESTFS_HAVE_MKDIR_MODE 1
@@ -1365,6 +1473,9 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define LIBGUESTFS_HAVE_FIND 1
 #define LIBGUESTFS_HAVE_FIND0 1
 #define LIBGUESTFS_HAVE_DU 1
+#define LIBGUESTFS_HAVE_FILL_DIR 1
+#define LIBGUESTFS_HAVE_GLOB_EXPAND 1
+#define LIBGUESTFS_HAVE_GLOB_EXPAND_OPTS 1
 #define LIBGUESTFS_HAVE_STAT 1
 #define LIBGUESTFS_HAVE_LSTAT 1
 #define LIBGUESTFS_HAVE_STATNS 1
@@ -1402,10 +1513,25 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define LIBGUESTFS_HAVE_TAR_IN_OPTS 1
 #define LIBGUESTFS_HAVE_TAR_OUT 1
 #define LIBGUESTFS_HAVE_TAR_OUT_OPTS 1
+#define LIBGUESTFS_HAVE_BASE64_IN 1
+#define LIBGUESTFS_HAVE_BASE64_OUT 1
+#define LIBGUESTFS_HAVE_CPIO_OUT 1
+#define LIBGUESTFS_HAVE_INITRD_LIST 1
+#define LIBGUESTFS_HAVE_INITRD_CAT 1
+#define LIBGUESTFS_HAVE_MKSQUASHFS 1
+#define LIBGUESTFS_HAVE_TGZ_IN 1
+#define LIBGUESTFS_HAVE_TGZ_OUT 1
+#define LIBGUESTFS_HAVE_TXZ_IN 1
+#define LIBGUESTFS_HAVE_TXZ_OUT 1
+#define LIBGUESTFS_HAVE_RSYNC 1
+#define LIBGUESTFS_HAVE_RSYNC_IN 1
+#define LIBGUESTFS_HAVE_RSYNC_OUT 1
 #define LIBGUESTFS_HAVE_COMMAND 1
 #define LIBGUESTFS_HAVE_COMMAND_LINES 1
 #define LIBGUESTFS_HAVE_SH 1
 #define LIBGUESTFS_HAVE_SH_LINES 1
+#define LIBGUESTFS_HAVE_COMMAND_OUT 1
+#define LIBGUESTFS_HAVE_SH_OUT 1
 #define LIBGUESTFS_HAVE_INTERNAL_TEST 1
 #define LIBGUESTFS_HAVE_INTERNAL_TEST_ONLY_OPTARGS 1
 #define LIBGUESTFS_HAVE_INTERNAL_TEST_63_OPTARGS 1
@@ -1948,6 +2074,265 @@ extern GUESTFS_DLL_PUBLIC int guestfs_internal_write_append (guestfs_h *g, const
 extern GUESTFS_DLL_PUBLIC int guestfs_internal_upload (guestfs_h *g, const char *filename, const char *tmpname, int mode);
 #endif
 
+extern GUESTFS_DLL_PUBLIC int guestfs_equal (guestfs_h *g, const char *file1, const char *file2);
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_fallocate (guestfs_h *g, const char *path, int len)
+  GUESTFS_DEPRECATED_REPLACED_BY ("fallocate64");
+#endif
+
+extern GUESTFS_DLL_PUBLIC int guestfs_fallocate64 (guestfs_h *g, const char *path, int64_t len);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_fill (guestfs_h *g, int c, int len, const char *path);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_fill_pattern (guestfs_h *g, const char *pattern, int len, const char *path);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_is_zero (guestfs_h *g, const char *path);
+
+#define GUESTFS_MKTEMP_SUFFIX 0
+#define GUESTFS_MKTEMP_SUFFIX_BITMASK (UINT64_C (1) << 0)
+struct guestfs_mktemp_argv {
+  uint64_t bitmask;
+  const char *suffix;
+};
+extern GUESTFS_DLL_PUBLIC char *guestfs_mktemp (guestfs_h *g, const char *tmpl, ...);
+extern GUESTFS_DLL_PUBLIC char *guestfs_mktemp_va (guestfs_h *g, const char *tmpl, va_list args);
+extern GUESTFS_DLL_PUBLIC char *guestfs_mktemp_argv (guestfs_h *g, const char *tmpl, const struct guestfs_mktemp_argv *optargs);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_scrub_file (guestfs_h *g, const char *file);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_zero (guestfs_h *g, const char *device);
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC char *guestfs_zfile (guestfs_h *g, const char *meth, const char *path)
+  GUESTFS_DEPRECATED_REPLACED_BY ("file");
+#endif
+
+extern GUESTFS_DLL_PUBLIC int guestfs_rename (guestfs_h *g, const char *oldpath, const char *newpath);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_checksums_out (guestfs_h *g, const char *csumtype, const char *directory, const char *sumsfile);
+
+/* LOOKING INTO FILES */
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC char **guestfs_egrep (guestfs_h *g, const char *regex, const char *path)
+  GUESTFS_DEPRECATED_REPLACED_BY ("grep");
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC char **guestfs_egrepi (guestfs_h *g, const char *regex, const char *path)
+  GUESTFS_DEPRECATED_REPLACED_BY ("grep");
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC char **guestfs_fgrep (guestfs_h *g, const char *pattern, const char *path)
+  GUESTFS_DEPRECATED_REPLACED_BY ("grep");
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC char **guestfs_fgrepi (guestfs_h *g, const char *pattern, const char *path)
+  GUESTFS_DEPRECATED_REPLACED_BY ("grep");
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC char **guestfs_grepi (guestfs_h *g, const char *regex, const char *path)
+  GUESTFS_DEPRECATED_REPLACED_BY ("grep");
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC char **guestfs_zegrep (guestfs_h *g, const char *regex, const char *path)
+  GUESTFS_DEPRECATED_REPLACED_BY ("grep");
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC char **guestfs_zegrepi (guestfs_h *g, const char *regex, const char *path)
+  GUESTFS_DEPRECATED_REPLACED_BY ("grep");
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC char **guestfs_zfgrep (guestfs_h *g, const char *pattern, const char *path)
+  GUESTFS_DEPRECATED_REPLACED_BY ("grep");
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC char **guestfs_zfgrepi (guestfs_h *g, const char *pattern, const char *path)
+  GUESTFS_DEPRECATED_REPLACED_BY ("grep");
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC char **guestfs_zgrep (guestfs_h *g, const char *regex, const char *path)
+  GUESTFS_DEPRECATED_REPLACED_BY ("grep");
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC char **guestfs_zgrepi (guestfs_h *g, const char *regex, const char *path)
+  GUESTFS_DEPRECATED_REPLACED_BY ("grep");
+#endif
+
+#define GUESTFS_GREP_OPTS_EXTENDED 0
+#define GUESTFS_GREP_OPTS_EXTENDED_BITMASK (UINT64_C (1) << 0)
+#define GUESTFS_GREP_OPTS_FIXED 1
+#define GUESTFS_GREP_OPTS_FIXED_BITMASK (UINT64_C (1) << 1)
+#define GUESTFS_GREP_OPTS_INSENSITIVE 2
+#define GUESTFS_GREP_OPTS_INSENSITIVE_BITMASK (UINT64_C (1) << 2)
+#define GUESTFS_GREP_OPTS_COMPRESSED 3
+#define GUESTFS_GREP_OPTS_COMPRESSED_BITMASK (UINT64_C (1) << 3)
+struct guestfs_grep_opts_argv {
+  uint64_t bitmask;
+  int extended;
+  int fixed;
+  int insensitive;
+  int compressed;
+};
+extern GUESTFS_DLL_PUBLIC char **guestfs_grep (guestfs_h *g, const char *regex, const char *path);
+extern GUESTFS_DLL_PUBLIC char **guestfs_grep_opts (guestfs_h *g, const char *regex, const char *path, ...);
+extern GUESTFS_DLL_PUBLIC char **guestfs_grep_opts_va (guestfs_h *g, const char *regex, const char *path, va_list args);
+extern GUESTFS_DLL_PUBLIC char **guestfs_grep_opts_argv (guestfs_h *g, const char *regex, const char *path, const struct guestfs_grep_opts_argv *optargs);
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_head (guestfs_h *g, const char *path);
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_head_n (guestfs_h *g, int nrlines, const char *path);
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_tail (guestfs_h *g, const char *path);
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_tail_n (guestfs_h *g, int nrlines, const char *path);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_wc_c (guestfs_h *g, const char *path);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_wc_l (guestfs_h *g, const char *path);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_wc_w (guestfs_h *g, const char *path);
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_strings (guestfs_h *g, const char *path);
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_strings_e (guestfs_h *g, const char *encoding, const char *path);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_hexdump (guestfs_h *g, const char *path);
+
+/* COPYING BETWEEN FILES AND DEVICES */
+
+#define GUESTFS_COMPRESS_OUT_LEVEL 0
+#define GUESTFS_COMPRESS_OUT_LEVEL_BITMASK (UINT64_C (1) << 0)
+struct guestfs_compress_out_argv {
+  uint64_t bitmask;
+  int level;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_compress_out (guestfs_h *g, const char *ctype, const char *file, const char *zfile, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_compress_out_va (guestfs_h *g, const char *ctype, const char *file, const char *zfile, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_compress_out_argv (guestfs_h *g, const char *ctype, const char *file, const char *zfile, const struct guestfs_compress_out_argv *optargs);
+
+#define GUESTFS_COMPRESS_DEVICE_OUT_LEVEL 0
+#define GUESTFS_COMPRESS_DEVICE_OUT_LEVEL_BITMASK (UINT64_C (1) << 0)
+struct guestfs_compress_device_out_argv {
+  uint64_t bitmask;
+  int level;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_compress_device_out (guestfs_h *g, const char *ctype, const char *device, const char *zdevice, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_compress_device_out_va (guestfs_h *g, const char *ctype, const char *device, const char *zdevice, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_compress_device_out_argv (guestfs_h *g, const char *ctype, const char *device, const char *zdevice, const struct guestfs_compress_device_out_argv *optargs);
+
+#define GUESTFS_COPY_DEVICE_TO_DEVICE_SRCOFFSET 0
+#define GUESTFS_COPY_DEVICE_TO_DEVICE_SRCOFFSET_BITMASK (UINT64_C (1) << 0)
+#define GUESTFS_COPY_DEVICE_TO_DEVICE_DESTOFFSET 1
+#define GUESTFS_COPY_DEVICE_TO_DEVICE_DESTOFFSET_BITMASK (UINT64_C (1) << 1)
+#define GUESTFS_COPY_DEVICE_TO_DEVICE_SIZE 2
+#define GUESTFS_COPY_DEVICE_TO_DEVICE_SIZE_BITMASK (UINT64_C (1) << 2)
+#define GUESTFS_COPY_DEVICE_TO_DEVICE_SPARSE 3
+#define GUESTFS_COPY_DEVICE_TO_DEVICE_SPARSE_BITMASK (UINT64_C (1) << 3)
+#define GUESTFS_COPY_DEVICE_TO_DEVICE_APPEND 4
+#define GUESTFS_COPY_DEVICE_TO_DEVICE_APPEND_BITMASK (UINT64_C (1) << 4)
+struct guestfs_copy_device_to_device_argv {
+  uint64_t bitmask;
+  int64_t srcoffset;
+  int64_t destoffset;
+  int64_t size;
+  int sparse;
+  int append;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_copy_device_to_device (guestfs_h *g, const char *src, const char *dest, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_copy_device_to_device_va (guestfs_h *g, const char *src, const char *dest, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_copy_device_to_device_argv (guestfs_h *g, const char *src, const char *dest, const struct guestfs_copy_device_to_device_argv *optargs);
+
+#define GUESTFS_COPY_DEVICE_TO_FILE_SRCOFFSET 0
+#define GUESTFS_COPY_DEVICE_TO_FILE_SRCOFFSET_BITMASK (UINT64_C (1) << 0)
+#define GUESTFS_COPY_DEVICE_TO_FILE_DESTOFFSET 1
+#define GUESTFS_COPY_DEVICE_TO_FILE_DESTOFFSET_BITMASK (UINT64_C (1) << 1)
+#define GUESTFS_COPY_DEVICE_TO_FILE_SIZE 2
+#define GUESTFS_COPY_DEVICE_TO_FILE_SIZE_BITMASK (UINT64_C (1) << 2)
+#define GUESTFS_COPY_DEVICE_TO_FILE_SPARSE 3
+#define GUESTFS_COPY_DEVICE_TO_FILE_SPARSE_BITMASK (UINT64_C (1) << 3)
+#define GUESTFS_COPY_DEVICE_TO_FILE_APPEND 4
+#define GUESTFS_COPY_DEVICE_TO_FILE_APPEND_BITMASK (UINT64_C (1) << 4)
+struct guestfs_copy_device_to_file_argv {
+  uint64_t bitmask;
+  int64_t srcoffset;
+  int64_t destoffset;
+  int64_t size;
+  int sparse;
+  int append;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_copy_device_to_file (guestfs_h *g, const char *src, const char *dest, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_copy_device_to_file_va (guestfs_h *g, const char *src, const char *dest, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_copy_device_to_file_argv (guestfs_h *g, const char *src, const char *dest, const struct guestfs_copy_device_to_file_argv *optargs);
+
+#define GUESTFS_COPY_FILE_TO_DEVICE_SRCOFFSET 0
+#define GUESTFS_COPY_FILE_TO_DEVICE_SRCOFFSET_BITMASK (UINT64_C (1) << 0)
+#define GUESTFS_COPY_FILE_TO_DEVICE_DESTOFFSET 1
+#define GUESTFS_COPY_FILE_TO_DEVICE_DESTOFFSET_BITMASK (UINT64_C (1) << 1)
+#define GUESTFS_COPY_FILE_TO_DEVICE_SIZE 2
+#define GUESTFS_COPY_FILE_TO_DEVICE_SIZE_BITMASK (UINT64_C (1) << 2)
+#define GUESTFS_COPY_FILE_TO_DEVICE_SPARSE 3
+#define GUESTFS_COPY_FILE_TO_DEVICE_SPARSE_BITMASK (UINT64_C (1) << 3)
+#define GUESTFS_COPY_FILE_TO_DEVICE_APPEND 4
+#define GUESTFS_COPY_FILE_TO_DEVICE_APPEND_BITMASK (UINT64_C (1) << 4)
+struct guestfs_copy_file_to_device_argv {
+  uint64_t bitmask;
+  int64_t srcoffset;
+  int64_t destoffset;
+  int64_t size;
+  int sparse;
+  int append;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_copy_file_to_device (guestfs_h *g, const char *src, const char *dest, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_copy_file_to_device_va (guestfs_h *g, const char *src, const char *dest, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_copy_file_to_device_argv (guestfs_h *g, const char *src, const char *dest, const struct guestfs_copy_file_to_device_argv *optargs);
+
+#define GUESTFS_COPY_FILE_TO_FILE_SRCOFFSET 0
+#define GUESTFS_COPY_FILE_TO_FILE_SRCOFFSET_BITMASK (UINT64_C (1) << 0)
+#define GUESTFS_COPY_FILE_TO_FILE_DESTOFFSET 1
+#define GUESTFS_COPY_FILE_TO_FILE_DESTOFFSET_BITMASK (UINT64_C (1) << 1)
+#define GUESTFS_COPY_FILE_TO_FILE_SIZE 2
+#define GUESTFS_COPY_FILE_TO_FILE_SIZE_BITMASK (UINT64_C (1) << 2)
+#define GUESTFS_COPY_FILE_TO_FILE_SPARSE 3
+#define GUESTFS_COPY_FILE_TO_FILE_SPARSE_BITMASK (UINT64_C (1) << 3)
+#define GUESTFS_COPY_FILE_TO_FILE_APPEND 4
+#define GUESTFS_COPY_FILE_TO_FILE_APPEND_BITMASK (UINT64_C (1) << 4)
+struct guestfs_copy_file_to_file_argv {
+  uint64_t bitmask;
+  int64_t srcoffset;
+  int64_t destoffset;
+  int64_t size;
+  int sparse;
+  int append;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_copy_file_to_file (guestfs_h *g, const char *src, const char *dest, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_copy_file_to_file_va (guestfs_h *g, const char *src, const char *dest, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_copy_file_to_file_argv (guestfs_h *g, const char *src, const char *dest, const struct guestfs_copy_file_to_file_argv *optargs);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_copy_in (guestfs_h *g, const char *localpath, const char *remotedir);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_copy_out (guestfs_h *g, const char *remotepath, const char *localdir);
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_copy_size (guestfs_h *g, const char *src, const char *dest, int64_t size)
+  GUESTFS_DEPRECATED_REPLACED_BY ("copy_device_to_device");
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_dd (guestfs_h *g, const char *src, const char *dest)
+  GUESTFS_DEPRECATED_REPLACED_BY ("copy_device_to_device");
+#endif
+
 /* DIRECTORIES */
 
 extern GUESTFS_DLL_PUBLIC int guestfs_mkdir (guestfs_h *g, const char *path);
@@ -1977,6 +2362,19 @@ extern GUESTFS_DLL_PUBLIC char **guestfs_find (guestfs_h *g, const char *directo
 extern GUESTFS_DLL_PUBLIC int guestfs_find0 (guestfs_h *g, const char *directory, const char *files);
 
 extern GUESTFS_DLL_PUBLIC int64_t guestfs_du (guestfs_h *g, const char *path);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_fill_dir (guestfs_h *g, const char *dir, int nr);
+
+#define GUESTFS_GLOB_EXPAND_OPTS_DIRECTORYSLASH 0
+#define GUESTFS_GLOB_EXPAND_OPTS_DIRECTORYSLASH_BITMASK (UINT64_C (1) << 0)
+struct guestfs_glob_expand_opts_argv {
+  uint64_t bitmask;
+  int directoryslash;
+};
+extern GUESTFS_DLL_PUBLIC char **guestfs_glob_expand (guestfs_h *g, const char *pattern);
+extern GUESTFS_DLL_PUBLIC char **guestfs_glob_expand_opts (guestfs_h *g, const char *pattern, ...);
+extern GUESTFS_DLL_PUBLIC char **guestfs_glob_expand_opts_va (guestfs_h *g, const char *pattern, va_list args);
+extern GUESTFS_DLL_PUBLIC char **guestfs_glob_expand_opts_argv (guestfs_h *g, const char *pattern, const struct guestfs_glob_expand_opts_argv *optargs);
 
 /* METADATA */
 
@@ -2147,6 +2545,98 @@ extern GUESTFS_DLL_PUBLIC int guestfs_tar_out_opts (guestfs_h *g, const char *di
 extern GUESTFS_DLL_PUBLIC int guestfs_tar_out_opts_va (guestfs_h *g, const char *directory, const char *tarfile, va_list args);
 extern GUESTFS_DLL_PUBLIC int guestfs_tar_out_opts_argv (guestfs_h *g, const char *directory, const char *tarfile, const struct guestfs_tar_out_opts_argv *optargs);
 
+extern GUESTFS_DLL_PUBLIC int guestfs_base64_in (guestfs_h *g, const char *base64file, const char *filename);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_base64_out (guestfs_h *g, const char *filename, const char *base64file);
+
+#define GUESTFS_CPIO_OUT_FORMAT 0
+#define GUESTFS_CPIO_OUT_FORMAT_BITMASK (UINT64_C (1) << 0)
+struct guestfs_cpio_out_argv {
+  uint64_t bitmask;
+  const char *format;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_cpio_out (guestfs_h *g, const char *directory, const char *cpiofile, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_cpio_out_va (guestfs_h *g, const char *directory, const char *cpiofile, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_cpio_out_argv (guestfs_h *g, const char *directory, const char *cpiofile, const struct guestfs_cpio_out_argv *optargs);
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_initrd_list (guestfs_h *g, const char *path);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_initrd_cat (guestfs_h *g, const char *initrdpath, const char *filename, size_t *size_r);
+
+#define GUESTFS_MKSQUASHFS_COMPRESS 0
+#define GUESTFS_MKSQUASHFS_COMPRESS_BITMASK (UINT64_C (1) << 0)
+#define GUESTFS_MKSQUASHFS_EXCLUDES 1
+#define GUESTFS_MKSQUASHFS_EXCLUDES_BITMASK (UINT64_C (1) << 1)
+struct guestfs_mksquashfs_argv {
+  uint64_t bitmask;
+  const char *compress;
+  char *const *excludes;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_mksquashfs (guestfs_h *g, const char *path, const char *filename, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_mksquashfs_va (guestfs_h *g, const char *path, const char *filename, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_mksquashfs_argv (guestfs_h *g, const char *path, const char *filename, const struct guestfs_mksquashfs_argv *optargs);
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_tgz_in (guestfs_h *g, const char *tarball, const char *directory)
+  GUESTFS_DEPRECATED_REPLACED_BY ("tar_in");
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_tgz_out (guestfs_h *g, const char *directory, const char *tarball)
+  GUESTFS_DEPRECATED_REPLACED_BY ("tar_out");
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_txz_in (guestfs_h *g, const char *tarball, const char *directory)
+  GUESTFS_DEPRECATED_REPLACED_BY ("tar_in");
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_txz_out (guestfs_h *g, const char *directory, const char *tarball)
+  GUESTFS_DEPRECATED_REPLACED_BY ("tar_out");
+#endif
+
+/* RSYNC */
+
+#define GUESTFS_RSYNC_ARCHIVE 0
+#define GUESTFS_RSYNC_ARCHIVE_BITMASK (UINT64_C (1) << 0)
+#define GUESTFS_RSYNC_DELETEDEST 1
+#define GUESTFS_RSYNC_DELETEDEST_BITMASK (UINT64_C (1) << 1)
+struct guestfs_rsync_argv {
+  uint64_t bitmask;
+  int archive;
+  int deletedest;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_rsync (guestfs_h *g, const char *src, const char *dest, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_rsync_va (guestfs_h *g, const char *src, const char *dest, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_rsync_argv (guestfs_h *g, const char *src, const char *dest, const struct guestfs_rsync_argv *optargs);
+
+#define GUESTFS_RSYNC_IN_ARCHIVE 0
+#define GUESTFS_RSYNC_IN_ARCHIVE_BITMASK (UINT64_C (1) << 0)
+#define GUESTFS_RSYNC_IN_DELETEDEST 1
+#define GUESTFS_RSYNC_IN_DELETEDEST_BITMASK (UINT64_C (1) << 1)
+struct guestfs_rsync_in_argv {
+  uint64_t bitmask;
+  int archive;
+  int deletedest;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_rsync_in (guestfs_h *g, const char *remote, const char *dest, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_rsync_in_va (guestfs_h *g, const char *remote, const char *dest, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_rsync_in_argv (guestfs_h *g, const char *remote, const char *dest, const struct guestfs_rsync_in_argv *optargs);
+
+#define GUESTFS_RSYNC_OUT_ARCHIVE 0
+#define GUESTFS_RSYNC_OUT_ARCHIVE_BITMASK (UINT64_C (1) << 0)
+#define GUESTFS_RSYNC_OUT_DELETEDEST 1
+#define GUESTFS_RSYNC_OUT_DELETEDEST_BITMASK (UINT64_C (1) << 1)
+struct guestfs_rsync_out_argv {
+  uint64_t bitmask;
+  int archive;
+  int deletedest;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_rsync_out (guestfs_h *g, const char *src, const char *remote, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_rsync_out_va (guestfs_h *g, const char *src, const char *remote, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_rsync_out_argv (guestfs_h *g, const char *src, const char *remote, const struct guestfs_rsync_out_argv *optargs);
+
 /* COMMANDS OF THE GUEST */
 
 extern GUESTFS_DLL_PUBLIC char *guestfs_command (guestfs_h *g, char *const *arguments);
@@ -2156,6 +2646,10 @@ extern GUESTFS_DLL_PUBLIC char **guestfs_command_lines (guestfs_h *g, char *cons
 extern GUESTFS_DLL_PUBLIC char *guestfs_sh (guestfs_h *g, const char *command);
 
 extern GUESTFS_DLL_PUBLIC char **guestfs_sh_lines (guestfs_h *g, const char *command);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_command_out (guestfs_h *g, char *const *arguments, const char *output);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_sh_out (guestfs_h *g, const char *command, const char *output);
 
 /* TESTS OF BINDINGS */
 

@@ -314,6 +314,442 @@ guestfs_umount_opts (guestfs_h *g, const char *pathordevice, ...)
   return result;
 }
 
+char *
+guestfs_mktemp_va (guestfs_h *g, const char *tmpl, va_list args)
+{
+  struct guestfs_mktemp_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_MKTEMP_SUFFIX:
+      name = "suffix";
+      optargs.suffix = va_arg (args, const char *);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "mktemp", option);
+      return NULL;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "mktemp", name);
+      return NULL;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_mktemp_argv (g, tmpl, &optargs);
+}
+
+char *
+guestfs_mktemp (guestfs_h *g, const char *tmpl, ...)
+{
+  va_list args;
+  char *result;
+
+  va_start (args, tmpl);
+  result = guestfs_mktemp_va (g, tmpl, args);
+  va_end (args);
+  return result;
+}
+
+char **
+guestfs_grep_opts_va (guestfs_h *g, const char *regex, const char *path, va_list args)
+{
+  struct guestfs_grep_opts_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_GREP_OPTS_EXTENDED:
+      name = "extended";
+      optargs.extended = va_arg (args, int);
+      break;
+    case GUESTFS_GREP_OPTS_FIXED:
+      name = "fixed";
+      optargs.fixed = va_arg (args, int);
+      break;
+    case GUESTFS_GREP_OPTS_INSENSITIVE:
+      name = "insensitive";
+      optargs.insensitive = va_arg (args, int);
+      break;
+    case GUESTFS_GREP_OPTS_COMPRESSED:
+      name = "compressed";
+      optargs.compressed = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "grep", option);
+      return NULL;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "grep", name);
+      return NULL;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_grep_opts_argv (g, regex, path, &optargs);
+}
+
+char **
+guestfs_grep_opts (guestfs_h *g, const char *regex, const char *path, ...)
+{
+  va_list args;
+  char **result;
+
+  va_start (args, path);
+  result = guestfs_grep_opts_va (g, regex, path, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_compress_out_va (guestfs_h *g, const char *ctype, const char *file, const char *zfile, va_list args)
+{
+  struct guestfs_compress_out_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_COMPRESS_OUT_LEVEL:
+      name = "level";
+      optargs.level = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "compress_out", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "compress_out", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_compress_out_argv (g, ctype, file, zfile, &optargs);
+}
+
+int
+guestfs_compress_out (guestfs_h *g, const char *ctype, const char *file, const char *zfile, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, zfile);
+  result = guestfs_compress_out_va (g, ctype, file, zfile, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_compress_device_out_va (guestfs_h *g, const char *ctype, const char *device, const char *zdevice, va_list args)
+{
+  struct guestfs_compress_device_out_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_COMPRESS_DEVICE_OUT_LEVEL:
+      name = "level";
+      optargs.level = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "compress_device_out", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "compress_device_out", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_compress_device_out_argv (g, ctype, device, zdevice, &optargs);
+}
+
+int
+guestfs_compress_device_out (guestfs_h *g, const char *ctype, const char *device, const char *zdevice, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, zdevice);
+  result = guestfs_compress_device_out_va (g, ctype, device, zdevice, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_copy_device_to_device_va (guestfs_h *g, const char *src, const char *dest, va_list args)
+{
+  struct guestfs_copy_device_to_device_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_COPY_DEVICE_TO_DEVICE_SRCOFFSET:
+      name = "srcoffset";
+      optargs.srcoffset = va_arg (args, int64_t);
+      break;
+    case GUESTFS_COPY_DEVICE_TO_DEVICE_DESTOFFSET:
+      name = "destoffset";
+      optargs.destoffset = va_arg (args, int64_t);
+      break;
+    case GUESTFS_COPY_DEVICE_TO_DEVICE_SIZE:
+      name = "size";
+      optargs.size = va_arg (args, int64_t);
+      break;
+    case GUESTFS_COPY_DEVICE_TO_DEVICE_SPARSE:
+      name = "sparse";
+      optargs.sparse = va_arg (args, int);
+      break;
+    case GUESTFS_COPY_DEVICE_TO_DEVICE_APPEND:
+      name = "append";
+      optargs.append = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "copy_device_to_device", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "copy_device_to_device", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_copy_device_to_device_argv (g, src, dest, &optargs);
+}
+
+int
+guestfs_copy_device_to_device (guestfs_h *g, const char *src, const char *dest, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, dest);
+  result = guestfs_copy_device_to_device_va (g, src, dest, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_copy_device_to_file_va (guestfs_h *g, const char *src, const char *dest, va_list args)
+{
+  struct guestfs_copy_device_to_file_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_COPY_DEVICE_TO_FILE_SRCOFFSET:
+      name = "srcoffset";
+      optargs.srcoffset = va_arg (args, int64_t);
+      break;
+    case GUESTFS_COPY_DEVICE_TO_FILE_DESTOFFSET:
+      name = "destoffset";
+      optargs.destoffset = va_arg (args, int64_t);
+      break;
+    case GUESTFS_COPY_DEVICE_TO_FILE_SIZE:
+      name = "size";
+      optargs.size = va_arg (args, int64_t);
+      break;
+    case GUESTFS_COPY_DEVICE_TO_FILE_SPARSE:
+      name = "sparse";
+      optargs.sparse = va_arg (args, int);
+      break;
+    case GUESTFS_COPY_DEVICE_TO_FILE_APPEND:
+      name = "append";
+      optargs.append = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "copy_device_to_file", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "copy_device_to_file", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_copy_device_to_file_argv (g, src, dest, &optargs);
+}
+
+int
+guestfs_copy_device_to_file (guestfs_h *g, const char *src, const char *dest, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, dest);
+  result = guestfs_copy_device_to_file_va (g, src, dest, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_copy_file_to_device_va (guestfs_h *g, const char *src, const char *dest, va_list args)
+{
+  struct guestfs_copy_file_to_device_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_COPY_FILE_TO_DEVICE_SRCOFFSET:
+      name = "srcoffset";
+      optargs.srcoffset = va_arg (args, int64_t);
+      break;
+    case GUESTFS_COPY_FILE_TO_DEVICE_DESTOFFSET:
+      name = "destoffset";
+      optargs.destoffset = va_arg (args, int64_t);
+      break;
+    case GUESTFS_COPY_FILE_TO_DEVICE_SIZE:
+      name = "size";
+      optargs.size = va_arg (args, int64_t);
+      break;
+    case GUESTFS_COPY_FILE_TO_DEVICE_SPARSE:
+      name = "sparse";
+      optargs.sparse = va_arg (args, int);
+      break;
+    case GUESTFS_COPY_FILE_TO_DEVICE_APPEND:
+      name = "append";
+      optargs.append = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "copy_file_to_device", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "copy_file_to_device", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_copy_file_to_device_argv (g, src, dest, &optargs);
+}
+
+int
+guestfs_copy_file_to_device (guestfs_h *g, const char *src, const char *dest, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, dest);
+  result = guestfs_copy_file_to_device_va (g, src, dest, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_copy_file_to_file_va (guestfs_h *g, const char *src, const char *dest, va_list args)
+{
+  struct guestfs_copy_file_to_file_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_COPY_FILE_TO_FILE_SRCOFFSET:
+      name = "srcoffset";
+      optargs.srcoffset = va_arg (args, int64_t);
+      break;
+    case GUESTFS_COPY_FILE_TO_FILE_DESTOFFSET:
+      name = "destoffset";
+      optargs.destoffset = va_arg (args, int64_t);
+      break;
+    case GUESTFS_COPY_FILE_TO_FILE_SIZE:
+      name = "size";
+      optargs.size = va_arg (args, int64_t);
+      break;
+    case GUESTFS_COPY_FILE_TO_FILE_SPARSE:
+      name = "sparse";
+      optargs.sparse = va_arg (args, int);
+      break;
+    case GUESTFS_COPY_FILE_TO_FILE_APPEND:
+      name = "append";
+      optargs.append = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "copy_file_to_file", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "copy_file_to_file", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_copy_file_to_file_argv (g, src, dest, &optargs);
+}
+
+int
+guestfs_copy_file_to_file (guestfs_h *g, const char *src, const char *dest, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, dest);
+  result = guestfs_copy_file_to_file_va (g, src, dest, args);
+  va_end (args);
+  return result;
+}
+
+char **
+guestfs_glob_expand_opts_va (guestfs_h *g, const char *pattern, va_list args)
+{
+  struct guestfs_glob_expand_opts_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_GLOB_EXPAND_OPTS_DIRECTORYSLASH:
+      name = "directoryslash";
+      optargs.directoryslash = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "glob_expand", option);
+      return NULL;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "glob_expand", name);
+      return NULL;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_glob_expand_opts_argv (g, pattern, &optargs);
+}
+
+char **
+guestfs_glob_expand_opts (guestfs_h *g, const char *pattern, ...)
+{
+  va_list args;
+  char **result;
+
+  va_start (args, pattern);
+  result = guestfs_glob_expand_opts_va (g, pattern, args);
+  va_end (args);
+  return result;
+}
+
 int
 guestfs_is_file_opts_va (guestfs_h *g, const char *path, va_list args)
 {
@@ -666,6 +1102,222 @@ guestfs_tar_out_opts (guestfs_h *g, const char *directory, const char *tarfile, 
 
   va_start (args, tarfile);
   result = guestfs_tar_out_opts_va (g, directory, tarfile, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_cpio_out_va (guestfs_h *g, const char *directory, const char *cpiofile, va_list args)
+{
+  struct guestfs_cpio_out_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_CPIO_OUT_FORMAT:
+      name = "format";
+      optargs.format = va_arg (args, const char *);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "cpio_out", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "cpio_out", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_cpio_out_argv (g, directory, cpiofile, &optargs);
+}
+
+int
+guestfs_cpio_out (guestfs_h *g, const char *directory, const char *cpiofile, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, cpiofile);
+  result = guestfs_cpio_out_va (g, directory, cpiofile, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_mksquashfs_va (guestfs_h *g, const char *path, const char *filename, va_list args)
+{
+  struct guestfs_mksquashfs_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_MKSQUASHFS_COMPRESS:
+      name = "compress";
+      optargs.compress = va_arg (args, const char *);
+      break;
+    case GUESTFS_MKSQUASHFS_EXCLUDES:
+      name = "excludes";
+      optargs.excludes = va_arg (args, char *const *);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "mksquashfs", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "mksquashfs", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_mksquashfs_argv (g, path, filename, &optargs);
+}
+
+int
+guestfs_mksquashfs (guestfs_h *g, const char *path, const char *filename, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, filename);
+  result = guestfs_mksquashfs_va (g, path, filename, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_rsync_va (guestfs_h *g, const char *src, const char *dest, va_list args)
+{
+  struct guestfs_rsync_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_RSYNC_ARCHIVE:
+      name = "archive";
+      optargs.archive = va_arg (args, int);
+      break;
+    case GUESTFS_RSYNC_DELETEDEST:
+      name = "deletedest";
+      optargs.deletedest = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "rsync", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "rsync", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_rsync_argv (g, src, dest, &optargs);
+}
+
+int
+guestfs_rsync (guestfs_h *g, const char *src, const char *dest, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, dest);
+  result = guestfs_rsync_va (g, src, dest, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_rsync_in_va (guestfs_h *g, const char *remote, const char *dest, va_list args)
+{
+  struct guestfs_rsync_in_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_RSYNC_IN_ARCHIVE:
+      name = "archive";
+      optargs.archive = va_arg (args, int);
+      break;
+    case GUESTFS_RSYNC_IN_DELETEDEST:
+      name = "deletedest";
+      optargs.deletedest = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "rsync_in", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "rsync_in", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_rsync_in_argv (g, remote, dest, &optargs);
+}
+
+int
+guestfs_rsync_in (guestfs_h *g, const char *remote, const char *dest, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, dest);
+  result = guestfs_rsync_in_va (g, remote, dest, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_rsync_out_va (guestfs_h *g, const char *src, const char *remote, va_list args)
+{
+  struct guestfs_rsync_out_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_RSYNC_OUT_ARCHIVE:
+      name = "archive";
+      optargs.archive = va_arg (args, int);
+      break;
+    case GUESTFS_RSYNC_OUT_DELETEDEST:
+      name = "deletedest";
+      optargs.deletedest = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "rsync_out", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "rsync_out", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_rsync_out_argv (g, src, remote, &optargs);
+}
+
+int
+guestfs_rsync_out (guestfs_h *g, const char *src, const char *remote, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, remote);
+  result = guestfs_rsync_out_va (g, src, remote, args);
   va_end (args);
   return result;
 }

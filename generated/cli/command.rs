@@ -157,6 +157,80 @@ ERRORS
         options: &[],
         run: sh_lines,
     },
+    Command {
+        name: "command-out",
+        aliases: &[],
+        summary: "run a program of the guest and write its output to a file of the host",
+        listed: true,
+        help: "\
+NAME
+    command-out - run a program of the guest and write its output to a file of the host
+
+SYNOPSIS
+    command-out 'arguments ...' (output|-)
+
+DESCRIPTION
+    The same as command, apart from where the output goes: here it has no
+    limit. The file is replaced if it is there.
+
+    If the program fails, the call does too, and what it wrote until then is
+    in the file. When it fails after it has written more than a few KiB, its
+    words are not in the error but on the console of the appliance.
+
+    arguments the program, followed by its arguments
+    output file of the host to write
+
+ERRORS
+    EACCES the program is not executable.
+    EINVAL arguments is empty, or the name of the program is.
+    ENOENT there is no such program.
+    ENOEXEC the program is for another architecture, or not a program at
+        all.
+
+    Not implemented yet: it only says so.
+
+    See also command, sh-out.
+",
+        params: &[
+            Param { name: "arguments", kind: Kind::List, unit: Unit::Plain, values: &[] },
+            Param { name: "output", kind: Kind::FileOut, unit: Unit::Plain, values: &[] },
+        ],
+        options: &[],
+        run: command_out,
+    },
+    Command {
+        name: "sh-out",
+        aliases: &[],
+        summary: "run a command by the shell of the guest and write its output to a file of the host",
+        listed: true,
+        help: "\
+NAME
+    sh-out - run a command by the shell of the guest and write its output to a file of the host
+
+SYNOPSIS
+    sh-out command (output|-)
+
+DESCRIPTION
+    The same as command-out, for a command line in the language of /bin/sh
+    of the guest; see sh.
+
+    command command line, as for /bin/sh -c
+    output file of the host to write
+
+ERRORS
+    ENOENT the guest has no /bin/sh.
+
+    Not implemented yet: it only says so.
+
+    See also sh, command-out.
+",
+        params: &[
+            Param { name: "command", kind: Kind::Text, unit: Unit::Plain, values: &[] },
+            Param { name: "output", kind: Kind::FileOut, unit: Unit::Plain, values: &[] },
+        ],
+        options: &[],
+        run: sh_out,
+    },
 ];
 
 fn command(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> {
@@ -177,4 +251,18 @@ fn sh(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> {
 fn sh_lines(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> {
     let command = args.text()?;
     out.lines(&g.sh_lines(&command)?)
+}
+
+fn command_out(g: &Handle, args: &mut Args<'_>, _: &mut Output) -> Result<()> {
+    let arguments = args.list()?;
+    let output = args.file_out()?;
+    g.command_out(&arguments, &output)?;
+    Ok(())
+}
+
+fn sh_out(g: &Handle, args: &mut Args<'_>, _: &mut Output) -> Result<()> {
+    let command = args.text()?;
+    let output = args.file_out()?;
+    g.sh_out(&command, &output)?;
+    Ok(())
 }

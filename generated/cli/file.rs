@@ -3,6 +3,7 @@
 #![expect(deprecated, reason = "what is deprecated works on")]
 
 use guestfs::Handle;
+use guestfs::MktempOptions;
 
 use crate::command::{Args, Command, Kind, Param, Unit};
 use crate::error::Result;
@@ -993,6 +994,475 @@ ERRORS
         options: &[],
         run: file_architecture,
     },
+    Command {
+        name: "equal",
+        aliases: &[],
+        summary: "whether two files have the same content",
+        listed: true,
+        help: "\
+NAME
+    equal - whether two files have the same content
+
+SYNOPSIS
+    equal file1 file2
+
+DESCRIPTION
+    Nothing but the content is compared. Symbolic links are followed. Files
+    of different lengths are not read.
+
+    file1 a file
+    file2 another file
+
+OUTPUT
+    true if both have the same bytes
+
+ERRORS
+    EINVAL one of them is a fifo, a socket or a device node.
+    EISDIR one of them is a directory.
+    ENOENT one of them does not exist.
+
+    Not implemented yet: it only says so.
+
+    See also checksum, filesize.
+",
+        params: &[
+            Param { name: "file1", kind: Kind::Path, unit: Unit::Plain, values: &[] },
+            Param { name: "file2", kind: Kind::Path, unit: Unit::Plain, values: &[] },
+        ],
+        options: &[],
+        run: equal,
+    },
+    Command {
+        name: "fallocate",
+        aliases: &[],
+        summary: "make a file of zeroes that has its space",
+        listed: true,
+        help: "\
+NAME
+    fallocate - make a file of zeroes that has its space
+
+SYNOPSIS
+    fallocate path len
+
+DESCRIPTION
+    The same as fallocate64, for sizes below 2 GiB.
+
+    path file to make
+    len its size (in bytes; 100M and the like are understood)
+
+ERRORS
+    EINVAL len is negative, or path is not a regular file.
+    EISDIR path is a directory.
+    ENOENT the directory of path does not exist.
+    ENOSPC the filesystem has not that much space.
+
+    Deprecated: use fallocate64.
+
+    Not implemented yet: it only says so.
+
+    See also fallocate64.
+",
+        params: &[
+            Param { name: "path", kind: Kind::Path, unit: Unit::Plain, values: &[] },
+            Param { name: "len", kind: Kind::Number, unit: Unit::Bytes, values: &[] },
+        ],
+        options: &[],
+        run: fallocate,
+    },
+    Command {
+        name: "fallocate64",
+        aliases: &[],
+        summary: "make a file of zeroes that has its space",
+        listed: true,
+        help: "\
+NAME
+    fallocate64 - make a file of zeroes that has its space
+
+SYNOPSIS
+    fallocate64 path len
+
+DESCRIPTION
+    The file reads as zeroes, and all of its space is allocated on the
+    filesystem, so that writing to it later does not fail for want of space.
+    If the file is there already, its content is lost.
+
+    The filesystem is asked to allocate, which is quick; where it cannot do
+    that, zeroes are written. If the space is not there, an empty file
+    remains.
+
+    truncate-size makes a file of zeroes that takes no space.
+
+    path file to make
+    len its size (in bytes; 100M and the like are understood)
+
+ERRORS
+    EFBIG len is more than a file of this filesystem can have.
+    EINVAL len is negative, or path is not a regular file.
+    EISDIR path is a directory.
+    ENOENT the directory of path does not exist.
+    ENOSPC the filesystem has not that much space.
+
+    Not implemented yet: it only says so.
+
+    See also truncate-size, fill, disk-create.
+",
+        params: &[
+            Param { name: "path", kind: Kind::Path, unit: Unit::Plain, values: &[] },
+            Param { name: "len", kind: Kind::Number, unit: Unit::Bytes, values: &[] },
+        ],
+        options: &[],
+        run: fallocate64,
+    },
+    Command {
+        name: "fill",
+        aliases: &[],
+        summary: "make a file of one byte, over and over",
+        listed: true,
+        help: "\
+NAME
+    fill - make a file of one byte, over and over
+
+SYNOPSIS
+    fill c len path
+
+DESCRIPTION
+    The bytes are written, whatever c is. If the file is there already, its
+    content is lost.
+
+    c the byte, from 0 to 255
+    len size of the file (in bytes; 100M and the like are understood)
+    path file to make
+
+ERRORS
+    EINVAL c is not from 0 to 255, len is negative, or path is not a regular
+        file.
+    EISDIR path is a directory.
+    ENOENT the directory of path does not exist.
+    ENOSPC the filesystem has not that much space.
+
+    Not implemented yet: it only says so.
+
+    See also fill-pattern, truncate-size, fallocate64.
+",
+        params: &[
+            Param { name: "c", kind: Kind::Number, unit: Unit::Plain, values: &[] },
+            Param { name: "len", kind: Kind::Number, unit: Unit::Bytes, values: &[] },
+            Param { name: "path", kind: Kind::Path, unit: Unit::Plain, values: &[] },
+        ],
+        options: &[],
+        run: fill,
+    },
+    Command {
+        name: "fill-pattern",
+        aliases: &[],
+        summary: "make a file of one text, over and over",
+        listed: true,
+        help: "\
+NAME
+    fill-pattern - make a file of one text, over and over
+
+SYNOPSIS
+    fill-pattern pattern len path
+
+DESCRIPTION
+    The text is repeated, and at the end cut off, so that the file gets just
+    len bytes. If the file is there already, its content is lost.
+
+    pattern the text
+    len size of the file (in bytes; 100M and the like are understood)
+    path file to make
+
+ERRORS
+    EINVAL pattern is empty, len is negative, or path is not a regular file.
+    EISDIR path is a directory.
+    ENOENT the directory of path does not exist.
+    ENOSPC the filesystem has not that much space.
+
+    Not implemented yet: it only says so.
+
+    See also fill.
+",
+        params: &[
+            Param { name: "pattern", kind: Kind::Text, unit: Unit::Plain, values: &[] },
+            Param { name: "len", kind: Kind::Number, unit: Unit::Bytes, values: &[] },
+            Param { name: "path", kind: Kind::Path, unit: Unit::Plain, values: &[] },
+        ],
+        options: &[],
+        run: fill_pattern,
+    },
+    Command {
+        name: "is-zero",
+        aliases: &[],
+        summary: "whether a file has nothing but zeroes",
+        listed: true,
+        help: "\
+NAME
+    is-zero - whether a file has nothing but zeroes
+
+SYNOPSIS
+    is-zero path
+
+DESCRIPTION
+    Holes of the file are not read.
+
+    path file to read
+
+OUTPUT
+    true if each byte of it is 0, or if it has none
+
+ERRORS
+    EINVAL path is not a regular file.
+    EISDIR path is a directory.
+    ENOENT path does not exist.
+
+    Not implemented yet: it only says so.
+
+    See also is-file, filesize.
+",
+        params: &[Param { name: "path", kind: Kind::Path, unit: Unit::Plain, values: &[] }],
+        options: &[],
+        run: is_zero,
+    },
+    Command {
+        name: "mktemp",
+        aliases: &[],
+        summary: "make a file with a name of its own",
+        listed: true,
+        help: "\
+NAME
+    mktemp - make a file with a name of its own
+
+SYNOPSIS
+    mktemp tmpl [suffix:..]
+
+DESCRIPTION
+    The six letters at the end of tmpl are replaced by random letters and
+    digits that make a name which does not exist yet, and suffix is put
+    behind them. The file is empty and owned by root, and nobody else may
+    read or write it: its permissions are 0600.
+
+    Nothing removes the file by itself.
+
+    tmpl path of the file, which must end in XXXXXX
+    suffix: what follows the random letters, such as .conf; nothing if not
+        given
+
+OUTPUT
+    path of the file
+
+ERRORS
+    EINVAL tmpl does not end in XXXXXX, or suffix has a slash in it.
+    ENOENT the directory that is to hold the file does not exist.
+
+    Not implemented yet: it only says so.
+
+    See also mkdtemp, rm.
+",
+        params: &[Param { name: "tmpl", kind: Kind::Path, unit: Unit::Plain, values: &[] }],
+        options: &[Param { name: "suffix", kind: Kind::Text, unit: Unit::Plain, values: &[] }],
+        run: mktemp,
+    },
+    Command {
+        name: "scrub-file",
+        aliases: &[],
+        summary: "overwrite a file for good and remove it",
+        listed: true,
+        help: "\
+NAME
+    scrub-file - overwrite a file for good and remove it
+
+SYNOPSIS
+    scrub-file file
+
+DESCRIPTION
+    The content is overwritten several times with different patterns, by
+    scrub(1), so that it is harder to get back, and then the file is
+    removed.
+
+    This reaches the blocks that the file has now. It cannot reach copies
+    made by a journal, by a filesystem or image that copies when it writes,
+    or by a solid-state disk.
+
+    file file to destroy
+
+ERRORS
+    EINVAL file is a fifo, a socket or a device node.
+    EISDIR file is a directory.
+    ELOOP file is a symbolic link.
+    ENOENT file does not exist.
+
+    Not implemented yet: it only says so.
+
+    It needs the feature scrub of the appliance: see supported.
+
+    See also rm, zero-device.
+",
+        params: &[Param { name: "file", kind: Kind::Path, unit: Unit::Plain, values: &[] }],
+        options: &[],
+        run: scrub_file,
+    },
+    Command {
+        name: "zero",
+        aliases: &[],
+        summary: "write zeroes over the beginning of a device",
+        listed: true,
+        help: "\
+NAME
+    zero - write zeroes over the beginning of a device
+
+SYNOPSIS
+    zero device
+
+DESCRIPTION
+    What is overwritten is not much, 128 KiB or the whole device if it is
+    smaller, but enough for the partition table or the superblock of most
+    filesystems to be gone. Blocks that are zero already are not written,
+    which keeps a sparse image sparse.
+
+    To make a device empty wipefs is better, as it knows where the
+    signatures are; zero-device erases all of it.
+
+    device disk, partition or volume
+
+ERRORS
+    EBUSY the device, or something on it, is mounted or part of a volume.
+    ENOENT there is no such device.
+
+    Not implemented yet: it only says so.
+
+    See also wipefs, zero-device.
+",
+        params: &[Param { name: "device", kind: Kind::Device, unit: Unit::Plain, values: &[] }],
+        options: &[],
+        run: zero,
+    },
+    Command {
+        name: "zfile",
+        aliases: &[],
+        summary: "what kind of file is in a compressed file",
+        listed: true,
+        help: "\
+NAME
+    zfile - what kind of file is in a compressed file
+
+SYNOPSIS
+    zfile meth path
+
+DESCRIPTION
+    file does the same and finds out by itself how a file is compressed, and
+    so does this function: meth is checked and not used.
+
+    meth gzip, compress or bzip2
+    path file to look at
+
+OUTPUT
+    a description in words
+
+ERRORS
+    EINVAL meth is none of these.
+    ENOENT path does not exist.
+
+    Deprecated: use file.
+
+    Not implemented yet: it only says so.
+
+    See also file.
+",
+        params: &[
+            Param { name: "meth", kind: Kind::Text, unit: Unit::Plain, values: &[] },
+            Param { name: "path", kind: Kind::Path, unit: Unit::Plain, values: &[] },
+        ],
+        options: &[],
+        run: zfile,
+    },
+    Command {
+        name: "rename",
+        aliases: &[],
+        summary: "give a file another name",
+        listed: true,
+        help: "\
+NAME
+    rename - give a file another name
+
+SYNOPSIS
+    rename oldpath newpath
+
+DESCRIPTION
+    This is the system call of that name. A file called newpath is replaced,
+    at once: at any time there is either the old or the new one. An empty
+    directory can be replaced by a directory. A symbolic link is renamed or
+    replaced itself.
+
+    mv can move files into a directory and to another filesystem too.
+
+    oldpath what to rename
+    newpath the new name
+
+ERRORS
+    EINVAL oldpath would be moved into itself.
+    EISDIR newpath is a directory and oldpath is not.
+    ENOENT oldpath does not exist, or the directory of newpath.
+    ENOTDIR oldpath is a directory and newpath is not.
+    ENOTEMPTY newpath is a directory with something in it.
+    EXDEV oldpath and newpath are on different filesystems.
+
+    Not implemented yet: it only says so.
+
+    See also mv.
+",
+        params: &[
+            Param { name: "oldpath", kind: Kind::Path, unit: Unit::Plain, values: &[] },
+            Param { name: "newpath", kind: Kind::Path, unit: Unit::Plain, values: &[] },
+        ],
+        options: &[],
+        run: rename,
+    },
+    Command {
+        name: "checksums-out",
+        aliases: &[],
+        summary: "checksums of all files in a directory",
+        listed: true,
+        help: r"NAME
+    checksums-out - checksums of all files in a directory
+
+SYNOPSIS
+    checksums-out csumtype directory (sumsfile|-)
+
+DESCRIPTION
+    Each regular file in directory and in the directories beneath it gets a
+    line in sumsfile, in the form that sha256sum(1) and its kin print and
+    check: the checksum, two blanks, and a name such as ./etc/passwd. In
+    lines of crc the length of the file stands between the two. Lines are
+    sorted by name, directory by directory.
+
+    Where a name has a newline or a backslash in it, these are written as \n
+    and \\, and the line begins with a backslash, which those programs
+    understand.
+
+    Links are not followed; what is mounted beneath directory counts too.
+
+    csumtype crc, md5, sha1, sha224, sha256, sha384 or sha512
+    directory directory of the guest
+    sumsfile file of the host to write
+
+ERRORS
+    EINVAL csumtype is unknown.
+    ENOENT directory does not exist.
+    ENOTDIR directory is not a directory.
+    ENOTSUP csumtype is gost or gost12, which are not supported.
+
+    Not implemented yet: it only says so.
+
+    See also checksum, find.
+",
+        params: &[
+            Param { name: "csumtype", kind: Kind::Text, unit: Unit::Plain, values: &[] },
+            Param { name: "directory", kind: Kind::Path, unit: Unit::Plain, values: &[] },
+            Param { name: "sumsfile", kind: Kind::FileOut, unit: Unit::Plain, values: &[] },
+        ],
+        options: &[],
+        run: checksums_out,
+    },
 ];
 
 fn touch(g: &Handle, args: &mut Args<'_>, _: &mut Output) -> Result<()> {
@@ -1161,4 +1631,84 @@ fn checksum(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> {
 fn file_architecture(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> {
     let filename = args.path()?;
     out.line(&g.file_architecture(&filename)?)
+}
+
+fn equal(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> {
+    let file1 = args.path()?;
+    let file2 = args.path()?;
+    out.bool(g.equal(&file1, &file2)?)
+}
+
+fn fallocate(g: &Handle, args: &mut Args<'_>, _: &mut Output) -> Result<()> {
+    let path = args.path()?;
+    let len = args.int()?;
+    g.fallocate(&path, len)?;
+    Ok(())
+}
+
+fn fallocate64(g: &Handle, args: &mut Args<'_>, _: &mut Output) -> Result<()> {
+    let path = args.path()?;
+    let len = args.int64()?;
+    g.fallocate64(&path, len)?;
+    Ok(())
+}
+
+fn fill(g: &Handle, args: &mut Args<'_>, _: &mut Output) -> Result<()> {
+    let c = args.int()?;
+    let len = args.int()?;
+    let path = args.path()?;
+    g.fill(c, len, &path)?;
+    Ok(())
+}
+
+fn fill_pattern(g: &Handle, args: &mut Args<'_>, _: &mut Output) -> Result<()> {
+    let pattern = args.text()?;
+    let len = args.int()?;
+    let path = args.path()?;
+    g.fill_pattern(&pattern, len, &path)?;
+    Ok(())
+}
+
+fn is_zero(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> {
+    let path = args.path()?;
+    out.bool(g.is_zero(&path)?)
+}
+
+fn mktemp(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> {
+    let tmpl = args.path()?;
+    let options = MktempOptions { suffix: args.option_text("suffix")? };
+    out.line(&g.mktemp(&tmpl, &options)?)
+}
+
+fn scrub_file(g: &Handle, args: &mut Args<'_>, _: &mut Output) -> Result<()> {
+    let file = args.path()?;
+    g.scrub_file(&file)?;
+    Ok(())
+}
+
+fn zero(g: &Handle, args: &mut Args<'_>, _: &mut Output) -> Result<()> {
+    let device = args.text()?;
+    g.zero(&device)?;
+    Ok(())
+}
+
+fn zfile(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> {
+    let meth = args.text()?;
+    let path = args.path()?;
+    out.line(&g.zfile(&meth, &path)?)
+}
+
+fn rename(g: &Handle, args: &mut Args<'_>, _: &mut Output) -> Result<()> {
+    let oldpath = args.path()?;
+    let newpath = args.path()?;
+    g.rename(&oldpath, &newpath)?;
+    Ok(())
+}
+
+fn checksums_out(g: &Handle, args: &mut Args<'_>, _: &mut Output) -> Result<()> {
+    let csumtype = args.text()?;
+    let directory = args.path()?;
+    let sumsfile = args.file_out()?;
+    g.checksums_out(&csumtype, &directory, &sumsfile)?;
+    Ok(())
 }

@@ -3,6 +3,7 @@
 mod appliance;
 mod archive;
 mod command;
+mod copy;
 mod device;
 mod directory;
 mod drive;
@@ -15,7 +16,9 @@ mod metadata;
 mod mount;
 mod partition;
 mod properties;
+mod rsync;
 mod structs;
+mod text;
 
 use crate::command::Command;
 
@@ -24,6 +27,7 @@ pub(crate) static COMMANDS: &[&[Command]] = &[
     appliance::COMMANDS,
     archive::COMMANDS,
     command::COMMANDS,
+    copy::COMMANDS,
     device::COMMANDS,
     directory::COMMANDS,
     drive::COMMANDS,
@@ -36,4 +40,6 @@ pub(crate) static COMMANDS: &[&[Command]] = &[
     mount::COMMANDS,
     partition::COMMANDS,
     properties::COMMANDS,
+    rsync::COMMANDS,
+    text::COMMANDS,
 ];

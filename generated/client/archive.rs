@@ -39,6 +39,22 @@ pub struct TarOutOptions {
     pub acls: Option<bool>,
 }
 
+/// Options of [`Handle::cpio_out`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CpioOutOptions {
+    /// `newc`, the default, or `crc`
+    pub format: Option<BString>,
+}
+
+/// Options of [`Handle::mksquashfs`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MksquashfsOptions {
+    /// how to compress: `gzip`, `lzma`, `lzo`, `lz4`, `xz` or `zstd`; what `mksquashfs(1)` takes if not given
+    pub compress: Option<BString>,
+    /// patterns of the shell; what matches one is left out
+    pub excludes: Option<Vec<BString>>,
+}
+
 impl Handle {
     /// Unpack a tar archive of the host into the guest.
     ///
@@ -172,6 +188,438 @@ impl Handle {
                     | bit(5, options.acls.is_some());
                 let wire::Nothing =
                     self.call_files(Procedure::TarOut, optargs, &args, None, Some(tarfile))?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Decode a base64 file of the host into a file of the guest.
+    ///
+    /// Line ends and other white space may be anywhere; any other character
+    /// that is not of the alphabet of RFC 4648 is an error.  If the file is
+    /// there already, its content is lost, and if the call fails, what was
+    /// decoded until then stays.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `base64file`: file of the host to decode
+    /// * `filename`: file of the guest to write
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: the content is not base64, or `filename` is not a regular file.
+    /// * `EISDIR`: `filename` is a directory.
+    /// * `ENOENT`: the directory of `filename` does not exist.
+    ///
+    /// See also [`base64_out`](Self::base64_out), [`upload`](Self::upload).
+    pub fn base64_in(
+        &self,
+        base64file: impl AsRef<Path>,
+        filename: impl AsRef<[u8]>,
+    ) -> Result<()> {
+        let base64file = base64file.as_ref();
+        let filename = filename.as_ref();
+        self.action(
+            &Action { name: "base64_in", config_only: false },
+            |t| {
+                t.path(base64file);
+                t.string(filename);
+            },
+            || {
+                let args = Base64InArgs { filename: text("filename", filename)? };
+                let wire::Nothing =
+                    self.call_files(Procedure::Base64In, 0, &args, Some(base64file), None)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Encode a file of the guest into a base64 file of the host.
+    ///
+    /// The output has lines of 76 characters, as that of `base64(1)`.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `filename`: file of the guest to read
+    /// * `base64file`: file of the host to write
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `filename` is not a regular file.
+    /// * `EISDIR`: `filename` is a directory.
+    /// * `ENOENT`: `filename` does not exist.
+    ///
+    /// See also [`base64_in`](Self::base64_in), [`download`](Self::download).
+    pub fn base64_out(
+        &self,
+        filename: impl AsRef<[u8]>,
+        base64file: impl AsRef<Path>,
+    ) -> Result<()> {
+        let filename = filename.as_ref();
+        let base64file = base64file.as_ref();
+        self.action(
+            &Action { name: "base64_out", config_only: false },
+            |t| {
+                t.string(filename);
+                t.path(base64file);
+            },
+            || {
+                let args = Base64OutArgs { filename: text("filename", filename)? };
+                let wire::Nothing =
+                    self.call_files(Procedure::Base64Out, 0, &args, None, Some(base64file))?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Pack a directory of the guest into a cpio archive on the host.
+    ///
+    /// The format `newc` is what the Linux kernel takes as its initial file
+    /// system; `crc` is the same with checksums.  Neither can hold files of
+    /// 4 GiB and more, and the call fails if there is one.
+    ///
+    /// Names in the archive are relative to `directory`.  Links are stored
+    /// as links, and special files as such.  Filesystems mounted below
+    /// `directory` are packed too.
+    ///
+    /// Unless a cpio archive is needed, `tar_out` is the better choice.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `directory`: directory of the guest to pack
+    /// * `cpiofile`: archive to write on the host
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `format` is neither of the two, or `directory` is not an absolute path.
+    /// * `ENOENT`: `directory` does not exist.
+    /// * `ENOTDIR`: `directory` is a file.
+    ///
+    /// See also [`tar_out`](Self::tar_out), [`initrd_list`](Self::initrd_list).
+    pub fn cpio_out(
+        &self,
+        directory: impl AsRef<[u8]>,
+        cpiofile: impl AsRef<Path>,
+        options: &CpioOutOptions,
+    ) -> Result<()> {
+        let directory = directory.as_ref();
+        let cpiofile = cpiofile.as_ref();
+        self.action(
+            &Action { name: "cpio_out", config_only: false },
+            |t| {
+                t.string(directory);
+                t.path(cpiofile);
+                t.option_string("format", &options.format);
+            },
+            || {
+                let args = CpioOutArgs {
+                    directory: text("directory", directory)?,
+                    format: option_text("format", &options.format)?,
+                };
+                let optargs = bit(0, options.format.is_some());
+                let wire::Nothing =
+                    self.call_files(Procedure::CpioOut, optargs, &args, None, Some(cpiofile))?;
+                Ok(())
+            },
+        )
+    }
+
+    /// List the files in an initial ram disk.
+    ///
+    /// The kernel knows an *initrd* or *initramfs* as one or several cpio
+    /// archives of the format `newc`, one behind the other, each compressed
+    /// or not; the first one often has nothing but microcode for the
+    /// processor.  All of them are listed.  Compression by gzip, bzip2, xz,
+    /// lzma, lz4 and zstd is recognized.
+    ///
+    /// Initial ram disks of Linux up to 2.4, which are filesystems, cannot be
+    /// read; decompress and mount them.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `path`: file to read
+    ///
+    /// # Result
+    ///
+    /// the names in the archive, in its order
+    ///
+    /// # Errors
+    ///
+    /// * `EFBIG`: the names do not fit into one message.
+    /// * `EINVAL`: `path` is not such an archive, ends too early, or is not a regular file.
+    /// * `EISDIR`: `path` is a directory.
+    /// * `ENOENT`: `path` does not exist.
+    ///
+    /// See also [`initrd_cat`](Self::initrd_cat).
+    pub fn initrd_list(&self, path: impl AsRef<[u8]>) -> Result<Vec<BString>> {
+        let path = path.as_ref();
+        self.action(
+            &Action { name: "initrd_list", config_only: false },
+            |t| {
+                t.string(path);
+            },
+            || {
+                let args = InitrdListArgs { path: text("path", path)? };
+                let ret: InitrdListRet = self.call(Procedure::InitrdList, 0, &args)?;
+                Ok(ret.filenames)
+            },
+        )
+    }
+
+    /// Read a file in an initial ram disk.
+    ///
+    /// See `initrd_list` for what can be read.  If several archives have a
+    /// file of that name the last one counts, as for the kernel.  The content
+    /// has to fit into one message of the protocol, which is something below
+    /// 4 MiB.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `initrdpath`: the initial ram disk
+    /// * `filename`: name in the archive, as `initrd_list` returns it; a slash or `./` in front does not count
+    ///
+    /// # Result
+    ///
+    /// content of the file
+    ///
+    /// # Errors
+    ///
+    /// * `EFBIG`: the content does not fit into one message.
+    /// * `EINVAL`: `initrdpath` is not such an archive, ends too early, or is not a regular file; or `filename` is not one in the archive.
+    /// * `EISDIR`: `initrdpath` is a directory.
+    /// * `ENOENT`: `initrdpath` does not exist, or `filename` is not in it.
+    ///
+    /// See also [`initrd_list`](Self::initrd_list).
+    pub fn initrd_cat(
+        &self,
+        initrdpath: impl AsRef<[u8]>,
+        filename: impl AsRef<[u8]>,
+    ) -> Result<Vec<u8>> {
+        let initrdpath = initrdpath.as_ref();
+        let filename = filename.as_ref();
+        self.action(
+            &Action { name: "initrd_cat", config_only: false },
+            |t| {
+                t.string(initrdpath);
+                t.string(filename);
+            },
+            || {
+                let args = InitrdCatArgs {
+                    initrdpath: text("initrdpath", initrdpath)?,
+                    filename: text("filename", filename)?,
+                };
+                let ret: InitrdCatRet = self.call(Procedure::InitrdCat, 0, &args)?;
+                Ok(ret.content)
+            },
+        )
+    }
+
+    /// Pack a directory of the guest into a squashfs image on the host.
+    ///
+    /// Links are stored as links, and special files as such.  Filesystems
+    /// mounted below `path` are packed too.
+    ///
+    /// A pattern in `excludes` is compared with paths below `path`, and its
+    /// wildcards do not match slashes.  One that begins with three dots and a
+    /// blank is compared with the end of paths, and so leaves out things at
+    /// any depth.
+    ///
+    /// The image is put together in the memory of the appliance before it is
+    /// sent, so there must be enough for it; see `set_memsize`.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `path`: directory or file of the guest to pack
+    /// * `filename`: image to write on the host
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `compress` is none of these.
+    /// * `ENOENT`: `path` does not exist.
+    ///
+    /// See also [`tar_out`](Self::tar_out), [`set_memsize`](Self::set_memsize).
+    pub fn mksquashfs(
+        &self,
+        path: impl AsRef<[u8]>,
+        filename: impl AsRef<Path>,
+        options: &MksquashfsOptions,
+    ) -> Result<()> {
+        let path = path.as_ref();
+        let filename = filename.as_ref();
+        self.action(
+            &Action { name: "mksquashfs", config_only: false },
+            |t| {
+                t.string(path);
+                t.path(filename);
+                t.option_string("compress", &options.compress);
+                t.option_list("excludes", &options.excludes);
+            },
+            || {
+                let args = MksquashfsArgs {
+                    path: text("path", path)?,
+                    compress: option_text("compress", &options.compress)?,
+                    excludes: option_texts("excludes", &options.excludes)?,
+                };
+                let optargs =
+                    bit(0, options.compress.is_some()) | bit(1, options.excludes.is_some());
+                let wire::Nothing =
+                    self.call_files(Procedure::Mksquashfs, optargs, &args, None, Some(filename))?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Unpack a tar archive compressed by gzip into a directory of the guest.
+    ///
+    /// The same as `tar_in` with `compress` set to `gzip`.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `tarball`: archive of the host
+    /// * `directory`: directory of the guest to unpack it into
+    ///
+    /// # Errors
+    ///
+    /// * `ENOENT`: `directory` does not exist.
+    /// * `ENOTDIR`: `directory` is a file.
+    ///
+    /// See also [`tar_in`](Self::tar_in).
+    #[deprecated = "use `tar_in`"]
+    pub fn tgz_in(&self, tarball: impl AsRef<Path>, directory: impl AsRef<[u8]>) -> Result<()> {
+        let tarball = tarball.as_ref();
+        let directory = directory.as_ref();
+        self.action(
+            &Action { name: "tgz_in", config_only: false },
+            |t| {
+                t.path(tarball);
+                t.string(directory);
+            },
+            || {
+                let args = TgzInArgs { directory: text("directory", directory)? };
+                let wire::Nothing =
+                    self.call_files(Procedure::TgzIn, 0, &args, Some(tarball), None)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Pack a directory of the guest into a tar archive compressed by gzip.
+    ///
+    /// The same as `tar_out` with `compress` set to `gzip`.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `directory`: directory of the guest to pack
+    /// * `tarball`: archive to write on the host
+    ///
+    /// # Errors
+    ///
+    /// * `ENOENT`: `directory` does not exist.
+    /// * `ENOTDIR`: `directory` is a file.
+    ///
+    /// See also [`tar_out`](Self::tar_out).
+    #[deprecated = "use `tar_out`"]
+    pub fn tgz_out(&self, directory: impl AsRef<[u8]>, tarball: impl AsRef<Path>) -> Result<()> {
+        let directory = directory.as_ref();
+        let tarball = tarball.as_ref();
+        self.action(
+            &Action { name: "tgz_out", config_only: false },
+            |t| {
+                t.string(directory);
+                t.path(tarball);
+            },
+            || {
+                let args = TgzOutArgs { directory: text("directory", directory)? };
+                let wire::Nothing =
+                    self.call_files(Procedure::TgzOut, 0, &args, None, Some(tarball))?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Unpack a tar archive compressed by xz into a directory of the guest.
+    ///
+    /// The same as `tar_in` with `compress` set to `xz`.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `tarball`: archive of the host
+    /// * `directory`: directory of the guest to unpack it into
+    ///
+    /// # Errors
+    ///
+    /// * `ENOENT`: `directory` does not exist.
+    /// * `ENOTDIR`: `directory` is a file.
+    ///
+    /// See also [`tar_in`](Self::tar_in).
+    #[deprecated = "use `tar_in`"]
+    pub fn txz_in(&self, tarball: impl AsRef<Path>, directory: impl AsRef<[u8]>) -> Result<()> {
+        let tarball = tarball.as_ref();
+        let directory = directory.as_ref();
+        self.action(
+            &Action { name: "txz_in", config_only: false },
+            |t| {
+                t.path(tarball);
+                t.string(directory);
+            },
+            || {
+                let args = TxzInArgs { directory: text("directory", directory)? };
+                let wire::Nothing =
+                    self.call_files(Procedure::TxzIn, 0, &args, Some(tarball), None)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Pack a directory of the guest into a tar archive compressed by xz.
+    ///
+    /// The same as `tar_out` with `compress` set to `xz`.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `directory`: directory of the guest to pack
+    /// * `tarball`: archive to write on the host
+    ///
+    /// # Errors
+    ///
+    /// * `ENOENT`: `directory` does not exist.
+    /// * `ENOTDIR`: `directory` is a file.
+    ///
+    /// See also [`tar_out`](Self::tar_out).
+    #[deprecated = "use `tar_out`"]
+    pub fn txz_out(&self, directory: impl AsRef<[u8]>, tarball: impl AsRef<Path>) -> Result<()> {
+        let directory = directory.as_ref();
+        let tarball = tarball.as_ref();
+        self.action(
+            &Action { name: "txz_out", config_only: false },
+            |t| {
+                t.string(directory);
+                t.path(tarball);
+            },
+            || {
+                let args = TxzOutArgs { directory: text("directory", directory)? };
+                let wire::Nothing =
+                    self.call_files(Procedure::TxzOut, 0, &args, None, Some(tarball))?;
                 Ok(())
             },
         )

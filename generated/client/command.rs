@@ -5,6 +5,7 @@ use crate::call::*;
 use crate::{Handle, Result};
 use bstr::BString;
 use guestfs_protocol::*;
+use std::path::Path;
 
 impl Handle {
     /// Run a program of the guest.
@@ -164,6 +165,88 @@ impl Handle {
                 let args = ShLinesArgs { command: text("command", command)? };
                 let ret: ShLinesRet = self.call(Procedure::ShLines, 0, &args)?;
                 Ok(ret.lines)
+            },
+        )
+    }
+
+    /// Run a program of the guest and write its output to a file of the host.
+    ///
+    /// The same as `command`, apart from where the output goes: here it has
+    /// no limit.  The file is replaced if it is there.
+    ///
+    /// If the program fails, the call does too, and what it wrote until then
+    /// is in the file.  When it fails after it has written more than a few
+    /// KiB, its words are not in the error but on the console of the
+    /// appliance.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `arguments`: the program, followed by its arguments
+    /// * `output`: file of the host to write
+    ///
+    /// # Errors
+    ///
+    /// * `EACCES`: the program is not executable.
+    /// * `EINVAL`: `arguments` is empty, or the name of the program is.
+    /// * `ENOENT`: there is no such program.
+    /// * `ENOEXEC`: the program is for another architecture, or not a program at all.
+    ///
+    /// See also [`command`](Self::command), [`sh_out`](Self::sh_out).
+    pub fn command_out(
+        &self,
+        arguments: &[impl AsRef<[u8]>],
+        output: impl AsRef<Path>,
+    ) -> Result<()> {
+        let arguments: Vec<&[u8]> = arguments.iter().map(AsRef::as_ref).collect();
+        let output = output.as_ref();
+        self.action(
+            &Action { name: "command_out", config_only: false },
+            |t| {
+                t.list(&arguments);
+                t.path(output);
+            },
+            || {
+                let args = CommandOutArgs { arguments: texts("arguments", &arguments)? };
+                let wire::Nothing =
+                    self.call_files(Procedure::CommandOut, 0, &args, None, Some(output))?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Run a command by the shell of the guest and write its output to a file of the host.
+    ///
+    /// The same as `command_out`, for a command line in the language of
+    /// `/bin/sh` of the guest; see `sh`.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `command`: command line, as for `/bin/sh -c`
+    /// * `output`: file of the host to write
+    ///
+    /// # Errors
+    ///
+    /// * `ENOENT`: the guest has no `/bin/sh`.
+    ///
+    /// See also [`sh`](Self::sh), [`command_out`](Self::command_out).
+    pub fn sh_out(&self, command: impl AsRef<[u8]>, output: impl AsRef<Path>) -> Result<()> {
+        let command = command.as_ref();
+        let output = output.as_ref();
+        self.action(
+            &Action { name: "sh_out", config_only: false },
+            |t| {
+                t.string(command);
+                t.path(output);
+            },
+            || {
+                let args = ShOutArgs { command: text("command", command)? };
+                let wire::Nothing =
+                    self.call_files(Procedure::ShOut, 0, &args, None, Some(output))?;
+                Ok(())
             },
         )
     }

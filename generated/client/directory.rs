@@ -7,6 +7,13 @@ use bstr::BString;
 use guestfs_protocol::*;
 use std::path::Path;
 
+/// Options of [`Handle::glob_expand`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GlobExpandOptions {
+    /// whether names of directories get a slash at the end; this is so if not given
+    pub directoryslash: Option<bool>,
+}
+
 impl Handle {
     /// Make a directory.
     ///
@@ -440,6 +447,95 @@ impl Handle {
                 let args = DuArgs { path: text("path", path)? };
                 let ret: DuRet = self.call(Procedure::Du, 0, &args)?;
                 Ok(ret.sizekb)
+            },
+        )
+    }
+
+    /// Make many empty files in a directory.
+    ///
+    /// The files are called `00000000`, `00000001` and so on; those that
+    /// are there already are left alone.  This is meant for tests of
+    /// filesystems.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `dir`: directory to put them into
+    /// * `nr`: how many
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `nr` is negative.
+    /// * `ENOENT`: `dir` does not exist.
+    /// * `ENOTDIR`: `dir` is not a directory.
+    ///
+    /// See also [`touch`](Self::touch), [`fill`](Self::fill).
+    pub fn fill_dir(&self, dir: impl AsRef<[u8]>, nr: i32) -> Result<()> {
+        let dir = dir.as_ref();
+        self.action(
+            &Action { name: "fill_dir", config_only: false },
+            |t| {
+                t.string(dir);
+                t.int(nr);
+            },
+            || {
+                let args = FillDirArgs { dir: text("dir", dir)?, nr };
+                let wire::Nothing = self.call(Procedure::FillDir, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// The files whose names match a pattern.
+    ///
+    /// `*` stands for any characters, `?` for one, `[a-z]` for one of
+    /// these and `[!a-z]` for any other one; a backslash takes its meaning
+    /// from the character that follows.  None of them stands for a slash, nor
+    /// for a dot at the beginning of a name.  `{a,b}` stands for `a` and
+    /// for `b`, whatever they contain; what these match comes in their
+    /// order.
+    ///
+    /// Only names that exist are returned.  Links in the path are followed;
+    /// one that the whole path names does not have to lead anywhere.  A
+    /// directory that cannot be read is one in which nothing matches.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `pattern`: absolute path with wildcards in it
+    ///
+    /// # Result
+    ///
+    /// the paths, sorted; none if nothing matches
+    ///
+    /// # Errors
+    ///
+    /// * `EFBIG`: the paths do not fit into one message.
+    /// * `EINVAL`: `pattern` is not an absolute path.
+    ///
+    /// See also [`find`](Self::find), [`ls`](Self::ls).
+    pub fn glob_expand(
+        &self,
+        pattern: impl AsRef<[u8]>,
+        options: &GlobExpandOptions,
+    ) -> Result<Vec<BString>> {
+        let pattern = pattern.as_ref();
+        self.action(
+            &Action { name: "glob_expand", config_only: false },
+            |t| {
+                t.string(pattern);
+                t.option_bool("directoryslash", options.directoryslash);
+            },
+            || {
+                let args = GlobExpandArgs {
+                    pattern: text("pattern", pattern)?,
+                    directoryslash: options.directoryslash.unwrap_or_default(),
+                };
+                let optargs = bit(0, options.directoryslash.is_some());
+                let ret: GlobExpandRet = self.call(Procedure::GlobExpand, optargs, &args)?;
+                Ok(ret.paths)
             },
         )
     }

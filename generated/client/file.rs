@@ -7,6 +7,13 @@ use bstr::BString;
 use guestfs_protocol::*;
 use std::path::Path;
 
+/// Options of [`Handle::mktemp`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MktempOptions {
+    /// what follows the random letters, such as `.conf`; nothing if not given
+    pub suffix: Option<BString>,
+}
+
 impl Handle {
     /// Create a file, or renew its times.
     ///
@@ -1115,6 +1122,515 @@ impl Handle {
                 let args = InternalUploadArgs { tmpname: text("tmpname", tmpname)?, mode };
                 let wire::Nothing =
                     self.call_files(Procedure::InternalUpload, 0, &args, Some(filename), None)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Whether two files have the same content.
+    ///
+    /// Nothing but the content is compared.  Symbolic links are followed.
+    /// Files of different lengths are not read.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `file1`: a file
+    /// * `file2`: another file
+    ///
+    /// # Result
+    ///
+    /// true if both have the same bytes
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: one of them is a fifo, a socket or a device node.
+    /// * `EISDIR`: one of them is a directory.
+    /// * `ENOENT`: one of them does not exist.
+    ///
+    /// See also [`checksum`](Self::checksum), [`filesize`](Self::filesize).
+    pub fn equal(&self, file1: impl AsRef<[u8]>, file2: impl AsRef<[u8]>) -> Result<bool> {
+        let file1 = file1.as_ref();
+        let file2 = file2.as_ref();
+        self.action(
+            &Action { name: "equal", config_only: false },
+            |t| {
+                t.string(file1);
+                t.string(file2);
+            },
+            || {
+                let args = EqualArgs { file1: text("file1", file1)?, file2: text("file2", file2)? };
+                let ret: EqualRet = self.call(Procedure::Equal, 0, &args)?;
+                Ok(ret.equality)
+            },
+        )
+    }
+
+    /// Make a file of zeroes that has its space.
+    ///
+    /// The same as `fallocate64`, for sizes below 2 GiB.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `path`: file to make
+    /// * `len`: its size
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `len` is negative, or `path` is not a regular file.
+    /// * `EISDIR`: `path` is a directory.
+    /// * `ENOENT`: the directory of `path` does not exist.
+    /// * `ENOSPC`: the filesystem has not that much space.
+    ///
+    /// See also [`fallocate64`](Self::fallocate64).
+    #[deprecated = "use `fallocate64`"]
+    pub fn fallocate(&self, path: impl AsRef<[u8]>, len: i32) -> Result<()> {
+        let path = path.as_ref();
+        self.action(
+            &Action { name: "fallocate", config_only: false },
+            |t| {
+                t.string(path);
+                t.int(len);
+            },
+            || {
+                let args = FallocateArgs { path: text("path", path)?, len };
+                let wire::Nothing = self.call(Procedure::Fallocate, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Make a file of zeroes that has its space.
+    ///
+    /// The file reads as zeroes, and all of its space is allocated on the
+    /// filesystem, so that writing to it later does not fail for want of
+    /// space.  If the file is there already, its content is lost.
+    ///
+    /// The filesystem is asked to allocate, which is quick; where it cannot
+    /// do that, zeroes are written.  If the space is not there, an empty file
+    /// remains.
+    ///
+    /// `truncate_size` makes a file of zeroes that takes no space.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `path`: file to make
+    /// * `len`: its size
+    ///
+    /// # Errors
+    ///
+    /// * `EFBIG`: `len` is more than a file of this filesystem can have.
+    /// * `EINVAL`: `len` is negative, or `path` is not a regular file.
+    /// * `EISDIR`: `path` is a directory.
+    /// * `ENOENT`: the directory of `path` does not exist.
+    /// * `ENOSPC`: the filesystem has not that much space.
+    ///
+    /// See also [`truncate_size`](Self::truncate_size), [`fill`](Self::fill), [`disk_create`](Self::disk_create).
+    pub fn fallocate64(&self, path: impl AsRef<[u8]>, len: i64) -> Result<()> {
+        let path = path.as_ref();
+        self.action(
+            &Action { name: "fallocate64", config_only: false },
+            |t| {
+                t.string(path);
+                t.int64(len);
+            },
+            || {
+                let args = Fallocate64Args { path: text("path", path)?, len };
+                let wire::Nothing = self.call(Procedure::Fallocate64, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Make a file of one byte, over and over.
+    ///
+    /// The bytes are written, whatever `c` is.  If the file is there
+    /// already, its content is lost.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `c`: the byte, from 0 to 255
+    /// * `len`: size of the file
+    /// * `path`: file to make
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `c` is not from 0 to 255, `len` is negative, or `path` is not a regular file.
+    /// * `EISDIR`: `path` is a directory.
+    /// * `ENOENT`: the directory of `path` does not exist.
+    /// * `ENOSPC`: the filesystem has not that much space.
+    ///
+    /// See also [`fill_pattern`](Self::fill_pattern), [`truncate_size`](Self::truncate_size), [`fallocate64`](Self::fallocate64).
+    pub fn fill(&self, c: i32, len: i32, path: impl AsRef<[u8]>) -> Result<()> {
+        let path = path.as_ref();
+        self.action(
+            &Action { name: "fill", config_only: false },
+            |t| {
+                t.int(c);
+                t.int(len);
+                t.string(path);
+            },
+            || {
+                let args = FillArgs { c, len, path: text("path", path)? };
+                let wire::Nothing = self.call(Procedure::Fill, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Make a file of one text, over and over.
+    ///
+    /// The text is repeated, and at the end cut off, so that the file gets
+    /// just `len` bytes.  If the file is there already, its content is lost.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `pattern`: the text
+    /// * `len`: size of the file
+    /// * `path`: file to make
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `pattern` is empty, `len` is negative, or `path` is not a regular file.
+    /// * `EISDIR`: `path` is a directory.
+    /// * `ENOENT`: the directory of `path` does not exist.
+    /// * `ENOSPC`: the filesystem has not that much space.
+    ///
+    /// See also [`fill`](Self::fill).
+    pub fn fill_pattern(
+        &self,
+        pattern: impl AsRef<[u8]>,
+        len: i32,
+        path: impl AsRef<[u8]>,
+    ) -> Result<()> {
+        let pattern = pattern.as_ref();
+        let path = path.as_ref();
+        self.action(
+            &Action { name: "fill_pattern", config_only: false },
+            |t| {
+                t.string(pattern);
+                t.int(len);
+                t.string(path);
+            },
+            || {
+                let args = FillPatternArgs {
+                    pattern: text("pattern", pattern)?,
+                    len,
+                    path: text("path", path)?,
+                };
+                let wire::Nothing = self.call(Procedure::FillPattern, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Whether a file has nothing but zeroes.
+    ///
+    /// Holes of the file are not read.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `path`: file to read
+    ///
+    /// # Result
+    ///
+    /// true if each byte of it is 0, or if it has none
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `path` is not a regular file.
+    /// * `EISDIR`: `path` is a directory.
+    /// * `ENOENT`: `path` does not exist.
+    ///
+    /// See also [`is_file`](Self::is_file), [`filesize`](Self::filesize).
+    pub fn is_zero(&self, path: impl AsRef<[u8]>) -> Result<bool> {
+        let path = path.as_ref();
+        self.action(
+            &Action { name: "is_zero", config_only: false },
+            |t| {
+                t.string(path);
+            },
+            || {
+                let args = IsZeroArgs { path: text("path", path)? };
+                let ret: IsZeroRet = self.call(Procedure::IsZero, 0, &args)?;
+                Ok(ret.zeroflag)
+            },
+        )
+    }
+
+    /// Make a file with a name of its own.
+    ///
+    /// The six letters at the end of `tmpl` are replaced by random letters
+    /// and digits that make a name which does not exist yet, and `suffix` is
+    /// put behind them.  The file is empty and owned by root, and nobody else
+    /// may read or write it: its permissions are 0600.
+    ///
+    /// Nothing removes the file by itself.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `tmpl`: path of the file, which must end in `XXXXXX`
+    ///
+    /// # Result
+    ///
+    /// path of the file
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `tmpl` does not end in `XXXXXX`, or `suffix` has a slash in it.
+    /// * `ENOENT`: the directory that is to hold the file does not exist.
+    ///
+    /// See also [`mkdtemp`](Self::mkdtemp), [`rm`](Self::rm).
+    pub fn mktemp(&self, tmpl: impl AsRef<[u8]>, options: &MktempOptions) -> Result<BString> {
+        let tmpl = tmpl.as_ref();
+        self.action(
+            &Action { name: "mktemp", config_only: false },
+            |t| {
+                t.string(tmpl);
+                t.option_string("suffix", &options.suffix);
+            },
+            || {
+                let args = MktempArgs {
+                    tmpl: text("tmpl", tmpl)?,
+                    suffix: option_text("suffix", &options.suffix)?,
+                };
+                let optargs = bit(0, options.suffix.is_some());
+                let ret: MktempRet = self.call(Procedure::Mktemp, optargs, &args)?;
+                Ok(ret.path)
+            },
+        )
+    }
+
+    /// Overwrite a file for good and remove it.
+    ///
+    /// The content is overwritten several times with different patterns, by
+    /// `scrub(1)`, so that it is harder to get back, and then the file is
+    /// removed.
+    ///
+    /// This reaches the blocks that the file has now.  It cannot reach copies
+    /// made by a journal, by a filesystem or image that copies when it
+    /// writes, or by a solid-state disk.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `file`: file to destroy
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `file` is a fifo, a socket or a device node.
+    /// * `EISDIR`: `file` is a directory.
+    /// * `ELOOP`: `file` is a symbolic link.
+    /// * `ENOENT`: `file` does not exist.
+    ///
+    /// See also [`rm`](Self::rm), [`zero_device`](Self::zero_device).
+    pub fn scrub_file(&self, file: impl AsRef<[u8]>) -> Result<()> {
+        let file = file.as_ref();
+        self.action(
+            &Action { name: "scrub_file", config_only: false },
+            |t| {
+                t.string(file);
+            },
+            || {
+                let args = ScrubFileArgs { file: text("file", file)? };
+                let wire::Nothing = self.call(Procedure::ScrubFile, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Write zeroes over the beginning of a device.
+    ///
+    /// What is overwritten is not much, 128 KiB or the whole device if it is
+    /// smaller, but enough for the partition table or the superblock of most
+    /// filesystems to be gone.  Blocks that are zero already are not written,
+    /// which keeps a sparse image sparse.
+    ///
+    /// To make a device empty `wipefs` is better, as it knows where the
+    /// signatures are; `zero_device` erases all of it.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `device`: disk, partition or volume
+    ///
+    /// # Errors
+    ///
+    /// * `EBUSY`: the device, or something on it, is mounted or part of a volume.
+    /// * `ENOENT`: there is no such device.
+    ///
+    /// See also [`wipefs`](Self::wipefs), [`zero_device`](Self::zero_device).
+    pub fn zero(&self, device: impl AsRef<[u8]>) -> Result<()> {
+        let device = device.as_ref();
+        self.action(
+            &Action { name: "zero", config_only: false },
+            |t| {
+                t.string(device);
+            },
+            || {
+                let args = ZeroArgs { device: text("device", device)? };
+                let wire::Nothing = self.call(Procedure::Zero, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// What kind of file is in a compressed file.
+    ///
+    /// `file` does the same and finds out by itself how a file is
+    /// compressed, and so does this function: `meth` is checked and not
+    /// used.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `meth`: `gzip`, `compress` or `bzip2`
+    /// * `path`: file to look at
+    ///
+    /// # Result
+    ///
+    /// a description in words
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `meth` is none of these.
+    /// * `ENOENT`: `path` does not exist.
+    ///
+    /// See also [`file`](Self::file).
+    #[deprecated = "use `file`"]
+    pub fn zfile(&self, meth: impl AsRef<[u8]>, path: impl AsRef<[u8]>) -> Result<BString> {
+        let meth = meth.as_ref();
+        let path = path.as_ref();
+        self.action(
+            &Action { name: "zfile", config_only: false },
+            |t| {
+                t.string(meth);
+                t.string(path);
+            },
+            || {
+                let args = ZfileArgs { meth: text("meth", meth)?, path: text("path", path)? };
+                let ret: ZfileRet = self.call(Procedure::Zfile, 0, &args)?;
+                Ok(ret.description)
+            },
+        )
+    }
+
+    /// Give a file another name.
+    ///
+    /// This is the system call of that name.  A file called `newpath` is
+    /// replaced, at once: at any time there is either the old or the new one.
+    /// An empty directory can be replaced by a directory.  A symbolic link is
+    /// renamed or replaced itself.
+    ///
+    /// `mv` can move files into a directory and to another filesystem too.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `oldpath`: what to rename
+    /// * `newpath`: the new name
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `oldpath` would be moved into itself.
+    /// * `EISDIR`: `newpath` is a directory and `oldpath` is not.
+    /// * `ENOENT`: `oldpath` does not exist, or the directory of `newpath`.
+    /// * `ENOTDIR`: `oldpath` is a directory and `newpath` is not.
+    /// * `ENOTEMPTY`: `newpath` is a directory with something in it.
+    /// * `EXDEV`: `oldpath` and `newpath` are on different filesystems.
+    ///
+    /// See also [`mv`](Self::mv).
+    pub fn rename(&self, oldpath: impl AsRef<[u8]>, newpath: impl AsRef<[u8]>) -> Result<()> {
+        let oldpath = oldpath.as_ref();
+        let newpath = newpath.as_ref();
+        self.action(
+            &Action { name: "rename", config_only: false },
+            |t| {
+                t.string(oldpath);
+                t.string(newpath);
+            },
+            || {
+                let args = RenameArgs {
+                    oldpath: text("oldpath", oldpath)?,
+                    newpath: text("newpath", newpath)?,
+                };
+                let wire::Nothing = self.call(Procedure::Rename, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Checksums of all files in a directory.
+    ///
+    /// Each regular file in `directory` and in the directories beneath it
+    /// gets a line in `sumsfile`, in the form that `sha256sum(1)` and its
+    /// kin print and check: the checksum, two blanks, and a name such as
+    /// `./etc/passwd`.  In lines of `crc` the length of the file stands
+    /// between the two.  Lines are sorted by name, directory by directory.
+    ///
+    /// Where a name has a newline or a backslash in it, these are written as
+    /// `\n` and `\\`, and the line begins with a backslash, which those
+    /// programs understand.
+    ///
+    /// Links are not followed; what is mounted beneath `directory` counts
+    /// too.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `csumtype`: `crc`, `md5`, `sha1`, `sha224`, `sha256`, `sha384` or `sha512`
+    /// * `directory`: directory of the guest
+    /// * `sumsfile`: file of the host to write
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `csumtype` is unknown.
+    /// * `ENOENT`: `directory` does not exist.
+    /// * `ENOTDIR`: `directory` is not a directory.
+    /// * `ENOTSUP`: `csumtype` is `gost` or `gost12`, which are not supported.
+    ///
+    /// See also [`checksum`](Self::checksum), [`find`](Self::find).
+    pub fn checksums_out(
+        &self,
+        csumtype: impl AsRef<[u8]>,
+        directory: impl AsRef<[u8]>,
+        sumsfile: impl AsRef<Path>,
+    ) -> Result<()> {
+        let csumtype = csumtype.as_ref();
+        let directory = directory.as_ref();
+        let sumsfile = sumsfile.as_ref();
+        self.action(
+            &Action { name: "checksums_out", config_only: false },
+            |t| {
+                t.string(csumtype);
+                t.string(directory);
+                t.path(sumsfile);
+            },
+            || {
+                let args = ChecksumsOutArgs {
+                    csumtype: text("csumtype", csumtype)?,
+                    directory: text("directory", directory)?,
+                };
+                let wire::Nothing =
+                    self.call_files(Procedure::ChecksumsOut, 0, &args, None, Some(sumsfile))?;
                 Ok(())
             },
         )

@@ -4,6 +4,7 @@ mod appliance;
 mod archive;
 mod bind_test;
 mod command;
+mod copy;
 mod device;
 mod directory;
 mod drive;
@@ -16,14 +17,21 @@ mod metadata;
 mod mount;
 mod partition;
 mod properties;
+mod rsync;
+mod text;
 
 pub use archive::*;
 pub use bind_test::*;
+pub use copy::*;
+pub use directory::*;
 pub use drive::*;
+pub use file::*;
 pub use filesystem::*;
 pub use image::*;
 pub use metadata::*;
 pub use mount::*;
+pub use rsync::*;
+pub use text::*;
 
 use crate::trace::ApiStruct;
 

@@ -2,6 +2,7 @@
 
 use crate::call::{Call, Reply};
 use crate::ctx::Ctx;
+use crate::error::Error;
 use crate::error::Result;
 use bstr::BString;
 use bstr::ByteSlice;
@@ -67,4 +68,47 @@ pub(super) fn tar_out(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
     };
     crate::archive::tar_out(cx, a.directory.as_bstr(), &mut tarfile, options)?;
     Ok(Reply::empty())
+}
+
+pub(super) fn base64_in(_: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let _unread = call.file_in();
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn base64_out(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn cpio_out(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn initrd_list(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn initrd_cat(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn mksquashfs(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn tgz_in(_: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let _unread = call.file_in();
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn tgz_out(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn txz_in(_: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let _unread = call.file_in();
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn txz_out(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
 }

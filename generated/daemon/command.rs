@@ -2,6 +2,7 @@
 
 use crate::call::{Call, Reply};
 use crate::ctx::Ctx;
+use crate::error::Error;
 use crate::error::Result;
 use bstr::ByteSlice;
 use guestfs_protocol::*;
@@ -32,4 +33,12 @@ pub(super) fn sh_lines(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
     cx.needs_root()?;
     let lines = crate::command::sh_lines(cx, a.command.as_bstr())?;
     Ok(Reply::of(&ShLinesRet { lines }))
+}
+
+pub(super) fn command_out(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn sh_out(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
 }

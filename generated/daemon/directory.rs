@@ -2,6 +2,7 @@
 
 use crate::call::{Call, Reply};
 use crate::ctx::Ctx;
+use crate::error::Error;
 use crate::error::Result;
 use guestfs_protocol::*;
 
@@ -86,4 +87,12 @@ pub(super) fn du(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
     let path = cx.guest_path("path", &a.path)?;
     let sizekb = crate::directory::du(cx, &path)?;
     Ok(Reply::of(&DuRet { sizekb }))
+}
+
+pub(super) fn fill_dir(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn glob_expand(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
 }

@@ -2,6 +2,7 @@
 
 use crate::call::{Call, Reply};
 use crate::ctx::Ctx;
+use crate::error::Error;
 use crate::error::Result;
 use bstr::ByteSlice;
 use guestfs_protocol::*;
@@ -198,4 +199,52 @@ pub(super) fn internal_upload(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
     let a: InternalUploadArgs = call.decode()?;
     crate::file::internal_upload(cx, &mut filename, a.tmpname.as_bstr(), a.mode)?;
     Ok(Reply::empty())
+}
+
+pub(super) fn equal(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn fallocate(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn fallocate64(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn fill(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn fill_pattern(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn is_zero(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn mktemp(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn scrub_file(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn zero(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn zfile(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn rename(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn checksums_out(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
 }

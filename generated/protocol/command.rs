@@ -180,3 +180,47 @@ impl Unpack<Strict<'_>> for ShLinesRet {
         Ok((value, before - input.rest().len()))
     }
 }
+
+/// Arguments of `command_out`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandOutArgs {
+    /// the program, followed by its arguments
+    pub arguments: Vec<BString>,
+}
+
+impl<Out: Write> Pack<Out> for CommandOutArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        xdr::pack_text_list(&self.arguments, out)
+    }
+}
+
+impl Unpack<Strict<'_>> for CommandOutArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let (arguments, _) = xdr::unpack_text_list(input)?;
+        let value = Self { arguments };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `sh_out`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShOutArgs {
+    /// command line, as for `/bin/sh -c`
+    pub command: BString,
+}
+
+impl<Out: Write> Pack<Out> for ShOutArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        xdr::pack_bytes(&self.command, out)
+    }
+}
+
+impl Unpack<Strict<'_>> for ShOutArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let (command, _) = xdr::unpack_text(input)?;
+        let value = Self { command };
+        Ok((value, before - input.rest().len()))
+    }
+}

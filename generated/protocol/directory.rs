@@ -293,3 +293,75 @@ impl Unpack<Strict<'_>> for DuRet {
         Ok((value, before - input.rest().len()))
     }
 }
+
+/// Arguments of `fill_dir`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FillDirArgs {
+    /// directory to put them into
+    pub dir: BString,
+    /// how many
+    pub nr: i32,
+}
+
+impl<Out: Write> Pack<Out> for FillDirArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(xdr::pack_bytes(&self.dir, out)? + self.nr.pack(out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for FillDirArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let (dir, _) = xdr::unpack_text(input)?;
+        let (nr, _) = i32::unpack(input)?;
+        let value = Self { dir, nr };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `glob_expand`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GlobExpandArgs {
+    /// absolute path with wildcards in it
+    pub pattern: BString,
+    /// whether names of directories get a slash at the end; this is so if not given
+    pub directoryslash: bool,
+}
+
+impl<Out: Write> Pack<Out> for GlobExpandArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(xdr::pack_bytes(&self.pattern, out)? + self.directoryslash.pack(out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for GlobExpandArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let (pattern, _) = xdr::unpack_text(input)?;
+        let (directoryslash, _) = bool::unpack(input)?;
+        let value = Self { pattern, directoryslash };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Result of `glob_expand`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GlobExpandRet {
+    /// the paths, sorted; none if nothing matches
+    pub paths: Vec<BString>,
+}
+
+impl<Out: Write> Pack<Out> for GlobExpandRet {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        xdr::pack_text_list(&self.paths, out)
+    }
+}
+
+impl Unpack<Strict<'_>> for GlobExpandRet {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let (paths, _) = xdr::unpack_text_list(input)?;
+        let value = Self { paths };
+        Ok((value, before - input.rest().len()))
+    }
+}

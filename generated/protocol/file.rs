@@ -725,3 +725,390 @@ impl Unpack<Strict<'_>> for InternalUploadArgs {
         Ok((value, before - input.rest().len()))
     }
 }
+
+/// Arguments of `equal`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EqualArgs {
+    /// a file
+    pub file1: BString,
+    /// another file
+    pub file2: BString,
+}
+
+impl<Out: Write> Pack<Out> for EqualArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(xdr::pack_bytes(&self.file1, out)? + xdr::pack_bytes(&self.file2, out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for EqualArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let (file1, _) = xdr::unpack_text(input)?;
+        let (file2, _) = xdr::unpack_text(input)?;
+        let value = Self { file1, file2 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Result of `equal`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EqualRet {
+    /// true if both have the same bytes
+    pub equality: bool,
+}
+
+impl<Out: Write> Pack<Out> for EqualRet {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        self.equality.pack(out)
+    }
+}
+
+impl Unpack<Strict<'_>> for EqualRet {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let (equality, _) = bool::unpack(input)?;
+        let value = Self { equality };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `fallocate`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FallocateArgs {
+    /// file to make
+    pub path: BString,
+    /// its size
+    pub len: i32,
+}
+
+impl<Out: Write> Pack<Out> for FallocateArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(xdr::pack_bytes(&self.path, out)? + self.len.pack(out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for FallocateArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let (path, _) = xdr::unpack_text(input)?;
+        let (len, _) = i32::unpack(input)?;
+        let value = Self { path, len };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `fallocate64`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fallocate64Args {
+    /// file to make
+    pub path: BString,
+    /// its size
+    pub len: i64,
+}
+
+impl<Out: Write> Pack<Out> for Fallocate64Args {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(xdr::pack_bytes(&self.path, out)? + self.len.pack(out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for Fallocate64Args {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let (path, _) = xdr::unpack_text(input)?;
+        let (len, _) = i64::unpack(input)?;
+        let value = Self { path, len };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `fill`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FillArgs {
+    /// the byte, from 0 to 255
+    pub c: i32,
+    /// size of the file
+    pub len: i32,
+    /// file to make
+    pub path: BString,
+}
+
+impl<Out: Write> Pack<Out> for FillArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(self.c.pack(out)? + self.len.pack(out)? + xdr::pack_bytes(&self.path, out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for FillArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let (c, _) = i32::unpack(input)?;
+        let (len, _) = i32::unpack(input)?;
+        let (path, _) = xdr::unpack_text(input)?;
+        let value = Self { c, len, path };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `fill_pattern`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FillPatternArgs {
+    /// the text
+    pub pattern: BString,
+    /// size of the file
+    pub len: i32,
+    /// file to make
+    pub path: BString,
+}
+
+impl<Out: Write> Pack<Out> for FillPatternArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(xdr::pack_bytes(&self.pattern, out)?
+            + self.len.pack(out)?
+            + xdr::pack_bytes(&self.path, out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for FillPatternArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let (pattern, _) = xdr::unpack_text(input)?;
+        let (len, _) = i32::unpack(input)?;
+        let (path, _) = xdr::unpack_text(input)?;
+        let value = Self { pattern, len, path };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `is_zero`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IsZeroArgs {
+    /// file to read
+    pub path: BString,
+}
+
+impl<Out: Write> Pack<Out> for IsZeroArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        xdr::pack_bytes(&self.path, out)
+    }
+}
+
+impl Unpack<Strict<'_>> for IsZeroArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let (path, _) = xdr::unpack_text(input)?;
+        let value = Self { path };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Result of `is_zero`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IsZeroRet {
+    /// true if each byte of it is 0, or if it has none
+    pub zeroflag: bool,
+}
+
+impl<Out: Write> Pack<Out> for IsZeroRet {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        self.zeroflag.pack(out)
+    }
+}
+
+impl Unpack<Strict<'_>> for IsZeroRet {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let (zeroflag, _) = bool::unpack(input)?;
+        let value = Self { zeroflag };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `mktemp`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MktempArgs {
+    /// path of the file, which must end in `XXXXXX`
+    pub tmpl: BString,
+    /// what follows the random letters, such as `.conf`; nothing if not given
+    pub suffix: BString,
+}
+
+impl<Out: Write> Pack<Out> for MktempArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(xdr::pack_bytes(&self.tmpl, out)? + xdr::pack_bytes(&self.suffix, out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for MktempArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let (tmpl, _) = xdr::unpack_text(input)?;
+        let (suffix, _) = xdr::unpack_text(input)?;
+        let value = Self { tmpl, suffix };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Result of `mktemp`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MktempRet {
+    /// path of the file
+    pub path: BString,
+}
+
+impl<Out: Write> Pack<Out> for MktempRet {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        xdr::pack_bytes(&self.path, out)
+    }
+}
+
+impl Unpack<Strict<'_>> for MktempRet {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let (path, _) = xdr::unpack_text(input)?;
+        let value = Self { path };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `scrub_file`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScrubFileArgs {
+    /// file to destroy
+    pub file: BString,
+}
+
+impl<Out: Write> Pack<Out> for ScrubFileArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        xdr::pack_bytes(&self.file, out)
+    }
+}
+
+impl Unpack<Strict<'_>> for ScrubFileArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let (file, _) = xdr::unpack_text(input)?;
+        let value = Self { file };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `zero`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZeroArgs {
+    /// disk, partition or volume
+    pub device: BString,
+}
+
+impl<Out: Write> Pack<Out> for ZeroArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        xdr::pack_bytes(&self.device, out)
+    }
+}
+
+impl Unpack<Strict<'_>> for ZeroArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let (device, _) = xdr::unpack_text(input)?;
+        let value = Self { device };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `zfile`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZfileArgs {
+    /// `gzip`, `compress` or `bzip2`
+    pub meth: BString,
+    /// file to look at
+    pub path: BString,
+}
+
+impl<Out: Write> Pack<Out> for ZfileArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(xdr::pack_bytes(&self.meth, out)? + xdr::pack_bytes(&self.path, out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for ZfileArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let (meth, _) = xdr::unpack_text(input)?;
+        let (path, _) = xdr::unpack_text(input)?;
+        let value = Self { meth, path };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Result of `zfile`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZfileRet {
+    /// a description in words
+    pub description: BString,
+}
+
+impl<Out: Write> Pack<Out> for ZfileRet {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        xdr::pack_bytes(&self.description, out)
+    }
+}
+
+impl Unpack<Strict<'_>> for ZfileRet {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let (description, _) = xdr::unpack_text(input)?;
+        let value = Self { description };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `rename`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RenameArgs {
+    /// what to rename
+    pub oldpath: BString,
+    /// the new name
+    pub newpath: BString,
+}
+
+impl<Out: Write> Pack<Out> for RenameArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(xdr::pack_bytes(&self.oldpath, out)? + xdr::pack_bytes(&self.newpath, out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for RenameArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let (oldpath, _) = xdr::unpack_text(input)?;
+        let (newpath, _) = xdr::unpack_text(input)?;
+        let value = Self { oldpath, newpath };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `checksums_out`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChecksumsOutArgs {
+    /// `crc`, `md5`, `sha1`, `sha224`, `sha256`, `sha384` or `sha512`
+    pub csumtype: BString,
+    /// directory of the guest
+    pub directory: BString,
+}
+
+impl<Out: Write> Pack<Out> for ChecksumsOutArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(xdr::pack_bytes(&self.csumtype, out)? + xdr::pack_bytes(&self.directory, out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for ChecksumsOutArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let (csumtype, _) = xdr::unpack_text(input)?;
+        let (directory, _) = xdr::unpack_text(input)?;
+        let value = Self { csumtype, directory };
+        Ok((value, before - input.rest().len()))
+    }
+}

@@ -98,6 +98,10 @@ pub enum Procedure {
     TarIn = 69,
     /// `tar_out`
     TarOut = 70,
+    /// `tgz_in`
+    TgzIn = 71,
+    /// `tgz_out`
+    TgzOut = 72,
     /// `mount_ro`
     MountRo = 73,
     /// `mount_options`
@@ -112,6 +116,8 @@ pub enum Procedure {
     Vgremove = 78,
     /// `pvremove`
     Pvremove = 79,
+    /// `zero`
+    Zero = 85,
     /// `cp`
     Cp = 87,
     /// `cp_a`
@@ -120,6 +126,14 @@ pub enum Procedure {
     Mv = 89,
     /// `ping_daemon`
     PingDaemon = 92,
+    /// `equal`
+    Equal = 93,
+    /// `strings`
+    Strings = 94,
+    /// `strings_e`
+    StringsE = 95,
+    /// `hexdump`
+    Hexdump = 96,
     /// `vg_activate_all`
     VgActivateAll = 103,
     /// `vg_activate`
@@ -128,22 +142,68 @@ pub enum Procedure {
     Sh = 111,
     /// `sh_lines`
     ShLines = 112,
+    /// `glob_expand`
+    GlobExpand = 113,
+    /// `scrub_file`
+    ScrubFile = 115,
     /// `mkdtemp`
     Mkdtemp = 117,
+    /// `wc_l`
+    WcL = 118,
+    /// `wc_w`
+    WcW = 119,
+    /// `wc_c`
+    WcC = 120,
+    /// `head`
+    Head = 121,
+    /// `head_n`
+    HeadN = 122,
+    /// `tail`
+    Tail = 123,
+    /// `tail_n`
+    TailN = 124,
     /// `df`
     Df = 125,
     /// `df_h`
     DfH = 126,
     /// `du`
     Du = 127,
+    /// `initrd_list`
+    InitrdList = 128,
     /// `umask`
     Umask = 137,
+    /// `zfile`
+    Zfile = 140,
     /// `mountpoints`
     Mountpoints = 147,
     /// `mkmountpoint`
     Mkmountpoint = 148,
     /// `rmmountpoint`
     Rmmountpoint = 149,
+    /// `grep`
+    Grep = 151,
+    /// `egrep`
+    Egrep = 152,
+    /// `fgrep`
+    Fgrep = 153,
+    /// `grepi`
+    Grepi = 154,
+    /// `egrepi`
+    Egrepi = 155,
+    /// `fgrepi`
+    Fgrepi = 156,
+    /// `zgrep`
+    Zgrep = 157,
+    /// `zegrep`
+    Zegrep = 158,
+    /// `zfgrep`
+    Zfgrep = 159,
+    /// `zgrepi`
+    Zgrepi = 160,
+    /// `zegrepi`
+    Zegrepi = 161,
+    /// `zfgrepi`
+    Zfgrepi = 162,
     /// `realpath`
     Realpath = 163,
     /// `ln`
@@ -156,6 +216,8 @@ pub enum Procedure {
     LnSf = 167,
     /// `readlink`
     Readlink = 168,
+    /// `fallocate`
+    Fallocate = 169,
     /// `find0`
     Find0 = 196,
     /// `vfs_type`
@@ -186,10 +248,22 @@ pub enum Procedure {
     PartList = 213,
     /// `part_get_parttype`
     PartGetParttype = 214,
+    /// `fill`
+    Fill = 215,
+    /// `dd`
+    Dd = 217,
     /// `filesize`
     Filesize = 218,
+    /// `initrd_cat`
+    InitrdCat = 221,
+    /// `copy_size`
+    CopySize = 227,
     /// `zero_device`
     ZeroDevice = 228,
+    /// `txz_in`
+    TxzIn = 229,
+    /// `txz_out`
+    TxzOut = 230,
     /// `part_del`
     PartDel = 233,
     /// `part_get_bootable`
@@ -200,12 +274,22 @@ pub enum Procedure {
     PartSetMbrId = 236,
     /// `get_umask`
     GetUmask = 240,
+    /// `base64_in`
+    Base64In = 242,
+    /// `base64_out`
+    Base64Out = 243,
+    /// `checksums_out`
+    ChecksumsOut = 244,
+    /// `fill_pattern`
+    FillPattern = 245,
     /// `internal_write`
     InternalWrite = 246,
     /// `pwrite`
     Pwrite = 247,
     /// `available_all_groups`
     AvailableAllGroups = 251,
+    /// `fallocate64`
+    Fallocate64 = 252,
     /// `vfs_label`
     VfsLabel = 253,
     /// `vfs_uuid`
@@ -230,10 +314,24 @@ pub enum Procedure {
     Mkfs = 278,
     /// `internal_autosync`
     InternalAutosync = 282,
+    /// `is_zero`
+    IsZero = 283,
     /// `internal_write_append`
     InternalWriteAppend = 290,
+    /// `compress_out`
+    CompressOut = 291,
+    /// `compress_device_out`
+    CompressDeviceOut = 292,
     /// `part_to_partnum`
     PartToPartnum = 293,
+    /// `copy_device_to_device`
+    CopyDeviceToDevice = 294,
+    /// `copy_device_to_file`
+    CopyDeviceToFile = 295,
+    /// `copy_file_to_device`
+    CopyFileToDevice = 296,
+    /// `copy_file_to_file`
+    CopyFileToFile = 297,
     /// `blkid`
     Blkid = 303,
     /// `wipefs`
@@ -242,10 +340,22 @@ pub enum Procedure {
     SetLabel = 310,
     /// `nr_devices`
     NrDevices = 336,
+    /// `rsync`
+    Rsync = 344,
+    /// `rsync_in`
+    RsyncIn = 345,
+    /// `rsync_out`
+    RsyncOut = 346,
     /// `ls0`
     Ls0 = 347,
+    /// `fill_dir`
+    FillDir = 348,
     /// `rm_f`
     RmF = 367,
+    /// `mktemp`
+    Mktemp = 373,
+    /// `rename`
+    Rename = 394,
     /// `internal_parse_mountable`
     InternalParseMountable = 396,
     /// `internal_rhbz914931`
@@ -260,6 +370,8 @@ pub enum Procedure {
     InternalExit = 414,
     /// `part_get_name`
     PartGetName = 416,
+    /// `cpio_out`
+    CpioOut = 419,
     /// `statns`
     Statns = 421,
     /// `lstatns`
@@ -268,12 +380,18 @@ pub enum Procedure {
     InternalLstatnslist = 423,
     /// `internal_feature_available`
     InternalFeatureAvailable = 458,
+    /// `mksquashfs`
+    Mksquashfs = 471,
     /// `file_architecture`
     FileArchitecture = 475,
     /// `list_filesystems`
     ListFilesystems = 476,
     /// `internal_readdir`
     InternalReaddir = 511,
+    /// `command_out`
+    CommandOut = 516,
+    /// `sh_out`
+    ShOut = 517,
     /// `internal_resume`
     InternalResume = 4096,
 }
@@ -328,6 +446,8 @@ impl Procedure {
         Self::Checksum,
         Self::TarIn,
         Self::TarOut,
+        Self::TgzIn,
+        Self::TgzOut,
         Self::MountRo,
         Self::MountOptions,
         Self::MountVfs,
@@ -335,28 +455,57 @@ impl Procedure {
         Self::Lvremove,
         Self::Vgremove,
         Self::Pvremove,
+        Self::Zero,
         Self::Cp,
         Self::CpA,
         Self::Mv,
         Self::PingDaemon,
+        Self::Equal,
+        Self::Strings,
+        Self::StringsE,
+        Self::Hexdump,
         Self::VgActivateAll,
         Self::VgActivate,
         Self::Sh,
         Self::ShLines,
+        Self::GlobExpand,
+        Self::ScrubFile,
         Self::Mkdtemp,
+        Self::WcL,
+        Self::WcW,
+        Self::WcC,
+        Self::Head,
+        Self::HeadN,
+        Self::Tail,
+        Self::TailN,
         Self::Df,
         Self::DfH,
         Self::Du,
+        Self::InitrdList,
         Self::Umask,
+        Self::Zfile,
         Self::Mountpoints,
         Self::Mkmountpoint,
         Self::Rmmountpoint,
+        Self::Grep,
+        Self::Egrep,
+        Self::Fgrep,
+        Self::Grepi,
+        Self::Egrepi,
+        Self::Fgrepi,
+        Self::Zgrep,
+        Self::Zegrep,
+        Self::Zfgrep,
+        Self::Zgrepi,
+        Self::Zegrepi,
+        Self::Zfgrepi,
         Self::Realpath,
         Self::Ln,
         Self::LnF,
         Self::LnS,
         Self::LnSf,
         Self::Readlink,
+        Self::Fallocate,
         Self::Find0,
         Self::VfsType,
         Self::Truncate,
@@ -372,16 +521,27 @@ impl Procedure {
         Self::PartSetName,
         Self::PartList,
         Self::PartGetParttype,
+        Self::Fill,
+        Self::Dd,
         Self::Filesize,
+        Self::InitrdCat,
+        Self::CopySize,
         Self::ZeroDevice,
+        Self::TxzIn,
+        Self::TxzOut,
         Self::PartDel,
         Self::PartGetBootable,
         Self::PartGetMbrId,
         Self::PartSetMbrId,
         Self::GetUmask,
+        Self::Base64In,
+        Self::Base64Out,
+        Self::ChecksumsOut,
+        Self::FillPattern,
         Self::InternalWrite,
         Self::Pwrite,
         Self::AvailableAllGroups,
+        Self::Fallocate64,
         Self::VfsLabel,
         Self::VfsUuid,
         Self::IsChardev,
@@ -394,14 +554,27 @@ impl Procedure {
         Self::DownloadOffset,
         Self::Mkfs,
         Self::InternalAutosync,
+        Self::IsZero,
         Self::InternalWriteAppend,
+        Self::CompressOut,
+        Self::CompressDeviceOut,
         Self::PartToPartnum,
+        Self::CopyDeviceToDevice,
+        Self::CopyDeviceToFile,
+        Self::CopyFileToDevice,
+        Self::CopyFileToFile,
         Self::Blkid,
         Self::Wipefs,
         Self::SetLabel,
         Self::NrDevices,
+        Self::Rsync,
+        Self::RsyncIn,
+        Self::RsyncOut,
         Self::Ls0,
+        Self::FillDir,
         Self::RmF,
+        Self::Mktemp,
+        Self::Rename,
         Self::InternalParseMountable,
         Self::InternalRhbz914931,
         Self::CpR,
@@ -409,13 +582,17 @@ impl Procedure {
         Self::InternalUpload,
         Self::InternalExit,
         Self::PartGetName,
+        Self::CpioOut,
         Self::Statns,
         Self::Lstatns,
         Self::InternalLstatnslist,
         Self::InternalFeatureAvailable,
+        Self::Mksquashfs,
         Self::FileArchitecture,
         Self::ListFilesystems,
         Self::InternalReaddir,
+        Self::CommandOut,
+        Self::ShOut,
         Self::InternalResume,
     ];
 
@@ -469,6 +646,8 @@ impl Procedure {
             Self::Checksum => "checksum",
             Self::TarIn => "tar_in",
             Self::TarOut => "tar_out",
+            Self::TgzIn => "tgz_in",
+            Self::TgzOut => "tgz_out",
             Self::MountRo => "mount_ro",
             Self::MountOptions => "mount_options",
             Self::MountVfs => "mount_vfs",
@@ -476,28 +655,57 @@ impl Procedure {
             Self::Lvremove => "lvremove",
             Self::Vgremove => "vgremove",
             Self::Pvremove => "pvremove",
+            Self::Zero => "zero",
             Self::Cp => "cp",
             Self::CpA => "cp_a",
             Self::Mv => "mv",
             Self::PingDaemon => "ping_daemon",
+            Self::Equal => "equal",
+            Self::Strings => "strings",
+            Self::StringsE => "strings_e",
+            Self::Hexdump => "hexdump",
             Self::VgActivateAll => "vg_activate_all",
             Self::VgActivate => "vg_activate",
             Self::Sh => "sh",
             Self::ShLines => "sh_lines",
+            Self::GlobExpand => "glob_expand",
+            Self::ScrubFile => "scrub_file",
             Self::Mkdtemp => "mkdtemp",
+            Self::WcL => "wc_l",
+            Self::WcW => "wc_w",
+            Self::WcC => "wc_c",
+            Self::Head => "head",
+            Self::HeadN => "head_n",
+            Self::Tail => "tail",
+            Self::TailN => "tail_n",
             Self::Df => "df",
             Self::DfH => "df_h",
             Self::Du => "du",
+            Self::InitrdList => "initrd_list",
             Self::Umask => "umask",
+            Self::Zfile => "zfile",
             Self::Mountpoints => "mountpoints",
             Self::Mkmountpoint => "mkmountpoint",
             Self::Rmmountpoint => "rmmountpoint",
+            Self::Grep => "grep",
+            Self::Egrep => "egrep",
+            Self::Fgrep => "fgrep",
+            Self::Grepi => "grepi",
+            Self::Egrepi => "egrepi",
+            Self::Fgrepi => "fgrepi",
+            Self::Zgrep => "zgrep",
+            Self::Zegrep => "zegrep",
+            Self::Zfgrep => "zfgrep",
+            Self::Zgrepi => "zgrepi",
+            Self::Zegrepi => "zegrepi",
+            Self::Zfgrepi => "zfgrepi",
             Self::Realpath => "realpath",
             Self::Ln => "ln",
             Self::LnF => "ln_f",
             Self::LnS => "ln_s",
             Self::LnSf => "ln_sf",
             Self::Readlink => "readlink",
+            Self::Fallocate => "fallocate",
             Self::Find0 => "find0",
             Self::VfsType => "vfs_type",
             Self::Truncate => "truncate",
@@ -513,16 +721,27 @@ impl Procedure {
             Self::PartSetName => "part_set_name",
             Self::PartList => "part_list",
             Self::PartGetParttype => "part_get_parttype",
+            Self::Fill => "fill",
+            Self::Dd => "dd",
             Self::Filesize => "filesize",
+            Self::InitrdCat => "initrd_cat",
+            Self::CopySize => "copy_size",
             Self::ZeroDevice => "zero_device",
+            Self::TxzIn => "txz_in",
+            Self::TxzOut => "txz_out",
             Self::PartDel => "part_del",
             Self::PartGetBootable => "part_get_bootable",
             Self::PartGetMbrId => "part_get_mbr_id",
             Self::PartSetMbrId => "part_set_mbr_id",
             Self::GetUmask => "get_umask",
+            Self::Base64In => "base64_in",
+            Self::Base64Out => "base64_out",
+            Self::ChecksumsOut => "checksums_out",
+            Self::FillPattern => "fill_pattern",
             Self::InternalWrite => "internal_write",
             Self::Pwrite => "pwrite",
             Self::AvailableAllGroups => "available_all_groups",
+            Self::Fallocate64 => "fallocate64",
             Self::VfsLabel => "vfs_label",
             Self::VfsUuid => "vfs_uuid",
             Self::IsChardev => "is_chardev",
@@ -535,14 +754,27 @@ impl Procedure {
             Self::DownloadOffset => "download_offset",
             Self::Mkfs => "mkfs",
             Self::InternalAutosync => "internal_autosync",
+            Self::IsZero => "is_zero",
             Self::InternalWriteAppend => "internal_write_append",
+            Self::CompressOut => "compress_out",
+            Self::CompressDeviceOut => "compress_device_out",
             Self::PartToPartnum => "part_to_partnum",
+            Self::CopyDeviceToDevice => "copy_device_to_device",
+            Self::CopyDeviceToFile => "copy_device_to_file",
+            Self::CopyFileToDevice => "copy_file_to_device",
+            Self::CopyFileToFile => "copy_file_to_file",
             Self::Blkid => "blkid",
             Self::Wipefs => "wipefs",
             Self::SetLabel => "set_label",
             Self::NrDevices => "nr_devices",
+            Self::Rsync => "rsync",
+            Self::RsyncIn => "rsync_in",
+            Self::RsyncOut => "rsync_out",
             Self::Ls0 => "ls0",
+            Self::FillDir => "fill_dir",
             Self::RmF => "rm_f",
+            Self::Mktemp => "mktemp",
+            Self::Rename => "rename",
             Self::InternalParseMountable => "internal_parse_mountable",
             Self::InternalRhbz914931 => "internal_rhbz914931",
             Self::CpR => "cp_r",
@@ -550,13 +782,17 @@ impl Procedure {
             Self::InternalUpload => "internal_upload",
             Self::InternalExit => "internal_exit",
             Self::PartGetName => "part_get_name",
+            Self::CpioOut => "cpio_out",
             Self::Statns => "statns",
             Self::Lstatns => "lstatns",
             Self::InternalLstatnslist => "internal_lstatnslist",
             Self::InternalFeatureAvailable => "internal_feature_available",
+            Self::Mksquashfs => "mksquashfs",
             Self::FileArchitecture => "file_architecture",
             Self::ListFilesystems => "list_filesystems",
             Self::InternalReaddir => "internal_readdir",
+            Self::CommandOut => "command_out",
+            Self::ShOut => "sh_out",
             Self::InternalResume => "internal_resume",
         }
     }

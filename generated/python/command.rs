@@ -87,4 +87,47 @@ impl GuestFS {
     fn sh_lines(&self, py: Python<'_>, command: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.sh_lines(&command))
     }
+
+    /// run a program of the guest and write its output to a file of the host
+    ///
+    /// The same as `command`, apart from where the output goes: here it has
+    /// no limit.  The file is replaced if it is there.
+    ///
+    /// If the program fails, the call does too, and what it wrote until then
+    /// is in the file.  When it fails after it has written more than a few
+    /// KiB, its words are not in the error but on the console of the
+    /// appliance.
+    ///
+    /// :param arguments: the program, followed by its arguments
+    /// :param output: file of the host to write
+    /// :raises Error: EACCES: the program is not executable.
+    /// :raises Error: EINVAL: `arguments` is empty, or the name of the program is.
+    /// :raises Error: ENOENT: there is no such program.
+    /// :raises Error: ENOEXEC: the program is for another architecture, or not a program at all.
+    ///
+    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    #[pyo3(signature = (arguments, output))]
+    fn command_out(
+        &self,
+        py: Python<'_>,
+        arguments: Vec<Text>,
+        output: Text,
+    ) -> PyResult<Py<PyAny>> {
+        self.run(py, |g| g.command_out(&arguments, output.as_path()))
+    }
+
+    /// run a command by the shell of the guest and write its output to a file of the host
+    ///
+    /// The same as `command_out`, for a command line in the language of
+    /// `/bin/sh` of the guest; see `sh`.
+    ///
+    /// :param command: command line, as for `/bin/sh -c`
+    /// :param output: file of the host to write
+    /// :raises Error: ENOENT: the guest has no `/bin/sh`.
+    ///
+    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    #[pyo3(signature = (command, output))]
+    fn sh_out(&self, py: Python<'_>, command: Text, output: Text) -> PyResult<Py<PyAny>> {
+        self.run(py, |g| g.sh_out(&command, output.as_path()))
+    }
 }

@@ -204,4 +204,53 @@ impl GuestFS {
     fn du(&self, py: Python<'_>, path: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.du(&path))
     }
+
+    /// make many empty files in a directory
+    ///
+    /// The files are called `00000000`, `00000001` and so on; those that
+    /// are there already are left alone.  This is meant for tests of
+    /// filesystems.
+    ///
+    /// :param dir: directory to put them into
+    /// :param nr: how many
+    /// :raises Error: EINVAL: `nr` is negative.
+    /// :raises Error: ENOENT: `dir` does not exist.
+    /// :raises Error: ENOTDIR: `dir` is not a directory.
+    ///
+    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    #[pyo3(signature = (dir, nr))]
+    fn fill_dir(&self, py: Python<'_>, dir: Text, nr: i32) -> PyResult<Py<PyAny>> {
+        self.run(py, |g| g.fill_dir(&dir, nr))
+    }
+
+    /// the files whose names match a pattern
+    ///
+    /// `*` stands for any characters, `?` for one, `[a-z]` for one of
+    /// these and `[!a-z]` for any other one; a backslash takes its meaning
+    /// from the character that follows.  None of them stands for a slash, nor
+    /// for a dot at the beginning of a name.  `{a,b}` stands for `a` and
+    /// for `b`, whatever they contain; what these match comes in their
+    /// order.
+    ///
+    /// Only names that exist are returned.  Links in the path are followed;
+    /// one that the whole path names does not have to lead anywhere.  A
+    /// directory that cannot be read is one in which nothing matches.
+    ///
+    /// :param pattern: absolute path with wildcards in it
+    /// :param directoryslash: whether names of directories get a slash at the end; this is so if not given
+    /// :returns: the paths, sorted; none if nothing matches
+    /// :raises Error: EFBIG: the paths do not fit into one message.
+    /// :raises Error: EINVAL: `pattern` is not an absolute path.
+    ///
+    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    #[pyo3(signature = (pattern, directoryslash=None))]
+    fn glob_expand(
+        &self,
+        py: Python<'_>,
+        pattern: Text,
+        directoryslash: Option<Flag>,
+    ) -> PyResult<Py<PyAny>> {
+        let options = guestfs::GlobExpandOptions { directoryslash: directoryslash.map(|it| it.0) };
+        self.run(py, |g| g.glob_expand(&pattern, &options))
+    }
 }

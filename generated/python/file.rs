@@ -579,4 +579,270 @@ impl GuestFS {
     ) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.internal_upload(filename.as_path(), &tmpname, mode))
     }
+
+    /// whether two files have the same content
+    ///
+    /// Nothing but the content is compared.  Symbolic links are followed.
+    /// Files of different lengths are not read.
+    ///
+    /// :param file1: a file
+    /// :param file2: another file
+    /// :returns: true if both have the same bytes
+    /// :raises Error: EINVAL: one of them is a fifo, a socket or a device node.
+    /// :raises Error: EISDIR: one of them is a directory.
+    /// :raises Error: ENOENT: one of them does not exist.
+    ///
+    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    #[pyo3(signature = (file1, file2))]
+    fn equal(&self, py: Python<'_>, file1: Text, file2: Text) -> PyResult<Py<PyAny>> {
+        self.run(py, |g| g.equal(&file1, &file2))
+    }
+
+    /// make a file of zeroes that has its space
+    ///
+    /// The same as `fallocate64`, for sizes below 2 GiB.
+    ///
+    /// :param path: file to make
+    /// :param len: its size
+    /// :raises Error: EINVAL: `len` is negative, or `path` is not a regular file.
+    /// :raises Error: EISDIR: `path` is a directory.
+    /// :raises Error: ENOENT: the directory of `path` does not exist.
+    /// :raises Error: ENOSPC: the filesystem has not that much space.
+    ///
+    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    ///
+    /// Deprecated: use `fallocate64`.
+    #[pyo3(signature = (path, len))]
+    fn fallocate(&self, py: Python<'_>, path: Text, len: i32) -> PyResult<Py<PyAny>> {
+        self.run(py, |g| g.fallocate(&path, len))
+    }
+
+    /// make a file of zeroes that has its space
+    ///
+    /// The file reads as zeroes, and all of its space is allocated on the
+    /// filesystem, so that writing to it later does not fail for want of
+    /// space.  If the file is there already, its content is lost.
+    ///
+    /// The filesystem is asked to allocate, which is quick; where it cannot
+    /// do that, zeroes are written.  If the space is not there, an empty file
+    /// remains.
+    ///
+    /// `truncate_size` makes a file of zeroes that takes no space.
+    ///
+    /// :param path: file to make
+    /// :param len: its size
+    /// :raises Error: EFBIG: `len` is more than a file of this filesystem can have.
+    /// :raises Error: EINVAL: `len` is negative, or `path` is not a regular file.
+    /// :raises Error: EISDIR: `path` is a directory.
+    /// :raises Error: ENOENT: the directory of `path` does not exist.
+    /// :raises Error: ENOSPC: the filesystem has not that much space.
+    ///
+    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    #[pyo3(signature = (path, len))]
+    fn fallocate64(&self, py: Python<'_>, path: Text, len: i64) -> PyResult<Py<PyAny>> {
+        self.run(py, |g| g.fallocate64(&path, len))
+    }
+
+    /// make a file of one byte, over and over
+    ///
+    /// The bytes are written, whatever `c` is.  If the file is there
+    /// already, its content is lost.
+    ///
+    /// :param c: the byte, from 0 to 255
+    /// :param len: size of the file
+    /// :param path: file to make
+    /// :raises Error: EINVAL: `c` is not from 0 to 255, `len` is negative, or `path` is not a regular file.
+    /// :raises Error: EISDIR: `path` is a directory.
+    /// :raises Error: ENOENT: the directory of `path` does not exist.
+    /// :raises Error: ENOSPC: the filesystem has not that much space.
+    ///
+    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    #[pyo3(signature = (c, len, path))]
+    fn fill(&self, py: Python<'_>, c: i32, len: i32, path: Text) -> PyResult<Py<PyAny>> {
+        self.run(py, |g| g.fill(c, len, &path))
+    }
+
+    /// make a file of one text, over and over
+    ///
+    /// The text is repeated, and at the end cut off, so that the file gets
+    /// just `len` bytes.  If the file is there already, its content is lost.
+    ///
+    /// :param pattern: the text
+    /// :param len: size of the file
+    /// :param path: file to make
+    /// :raises Error: EINVAL: `pattern` is empty, `len` is negative, or `path` is not a regular file.
+    /// :raises Error: EISDIR: `path` is a directory.
+    /// :raises Error: ENOENT: the directory of `path` does not exist.
+    /// :raises Error: ENOSPC: the filesystem has not that much space.
+    ///
+    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    #[pyo3(signature = (pattern, len, path))]
+    fn fill_pattern(
+        &self,
+        py: Python<'_>,
+        pattern: Text,
+        len: i32,
+        path: Text,
+    ) -> PyResult<Py<PyAny>> {
+        self.run(py, |g| g.fill_pattern(&pattern, len, &path))
+    }
+
+    /// whether a file has nothing but zeroes
+    ///
+    /// Holes of the file are not read.
+    ///
+    /// :param path: file to read
+    /// :returns: true if each byte of it is 0, or if it has none
+    /// :raises Error: EINVAL: `path` is not a regular file.
+    /// :raises Error: EISDIR: `path` is a directory.
+    /// :raises Error: ENOENT: `path` does not exist.
+    ///
+    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    #[pyo3(signature = (path))]
+    fn is_zero(&self, py: Python<'_>, path: Text) -> PyResult<Py<PyAny>> {
+        self.run(py, |g| g.is_zero(&path))
+    }
+
+    /// make a file with a name of its own
+    ///
+    /// The six letters at the end of `tmpl` are replaced by random letters
+    /// and digits that make a name which does not exist yet, and `suffix` is
+    /// put behind them.  The file is empty and owned by root, and nobody else
+    /// may read or write it: its permissions are 0600.
+    ///
+    /// Nothing removes the file by itself.
+    ///
+    /// :param tmpl: path of the file, which must end in `XXXXXX`
+    /// :param suffix: what follows the random letters, such as `.conf`; nothing if not given
+    /// :returns: path of the file
+    /// :raises Error: EINVAL: `tmpl` does not end in `XXXXXX`, or `suffix` has a slash in it.
+    /// :raises Error: ENOENT: the directory that is to hold the file does not exist.
+    ///
+    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    #[pyo3(signature = (tmpl, suffix=None))]
+    fn mktemp(&self, py: Python<'_>, tmpl: Text, suffix: Option<Text>) -> PyResult<Py<PyAny>> {
+        let options = guestfs::MktempOptions { suffix: suffix.map(Into::into) };
+        self.run(py, |g| g.mktemp(&tmpl, &options))
+    }
+
+    /// overwrite a file for good and remove it
+    ///
+    /// The content is overwritten several times with different patterns, by
+    /// `scrub(1)`, so that it is harder to get back, and then the file is
+    /// removed.
+    ///
+    /// This reaches the blocks that the file has now.  It cannot reach copies
+    /// made by a journal, by a filesystem or image that copies when it
+    /// writes, or by a solid-state disk.
+    ///
+    /// :param file: file to destroy
+    /// :raises Error: EINVAL: `file` is a fifo, a socket or a device node.
+    /// :raises Error: EISDIR: `file` is a directory.
+    /// :raises Error: ELOOP: `file` is a symbolic link.
+    /// :raises Error: ENOENT: `file` does not exist.
+    ///
+    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    #[pyo3(signature = (file))]
+    fn scrub_file(&self, py: Python<'_>, file: Text) -> PyResult<Py<PyAny>> {
+        self.run(py, |g| g.scrub_file(&file))
+    }
+
+    /// write zeroes over the beginning of a device
+    ///
+    /// What is overwritten is not much, 128 KiB or the whole device if it is
+    /// smaller, but enough for the partition table or the superblock of most
+    /// filesystems to be gone.  Blocks that are zero already are not written,
+    /// which keeps a sparse image sparse.
+    ///
+    /// To make a device empty `wipefs` is better, as it knows where the
+    /// signatures are; `zero_device` erases all of it.
+    ///
+    /// :param device: disk, partition or volume
+    /// :raises Error: EBUSY: the device, or something on it, is mounted or part of a volume.
+    /// :raises Error: ENOENT: there is no such device.
+    ///
+    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    #[pyo3(signature = (device))]
+    fn zero(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
+        self.run(py, |g| g.zero(&device))
+    }
+
+    /// what kind of file is in a compressed file
+    ///
+    /// `file` does the same and finds out by itself how a file is
+    /// compressed, and so does this function: `meth` is checked and not
+    /// used.
+    ///
+    /// :param meth: `gzip`, `compress` or `bzip2`
+    /// :param path: file to look at
+    /// :returns: a description in words
+    /// :raises Error: EINVAL: `meth` is none of these.
+    /// :raises Error: ENOENT: `path` does not exist.
+    ///
+    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    ///
+    /// Deprecated: use `file`.
+    #[pyo3(signature = (meth, path))]
+    fn zfile(&self, py: Python<'_>, meth: Text, path: Text) -> PyResult<Py<PyAny>> {
+        self.run(py, |g| g.zfile(&meth, &path))
+    }
+
+    /// give a file another name
+    ///
+    /// This is the system call of that name.  A file called `newpath` is
+    /// replaced, at once: at any time there is either the old or the new one.
+    /// An empty directory can be replaced by a directory.  A symbolic link is
+    /// renamed or replaced itself.
+    ///
+    /// `mv` can move files into a directory and to another filesystem too.
+    ///
+    /// :param oldpath: what to rename
+    /// :param newpath: the new name
+    /// :raises Error: EINVAL: `oldpath` would be moved into itself.
+    /// :raises Error: EISDIR: `newpath` is a directory and `oldpath` is not.
+    /// :raises Error: ENOENT: `oldpath` does not exist, or the directory of `newpath`.
+    /// :raises Error: ENOTDIR: `oldpath` is a directory and `newpath` is not.
+    /// :raises Error: ENOTEMPTY: `newpath` is a directory with something in it.
+    /// :raises Error: EXDEV: `oldpath` and `newpath` are on different filesystems.
+    ///
+    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    #[pyo3(signature = (oldpath, newpath))]
+    fn rename(&self, py: Python<'_>, oldpath: Text, newpath: Text) -> PyResult<Py<PyAny>> {
+        self.run(py, |g| g.rename(&oldpath, &newpath))
+    }
+
+    /// checksums of all files in a directory
+    ///
+    /// Each regular file in `directory` and in the directories beneath it
+    /// gets a line in `sumsfile`, in the form that `sha256sum(1)` and its
+    /// kin print and check: the checksum, two blanks, and a name such as
+    /// `./etc/passwd`.  In lines of `crc` the length of the file stands
+    /// between the two.  Lines are sorted by name, directory by directory.
+    ///
+    /// Where a name has a newline or a backslash in it, these are written as
+    /// `\n` and `\\`, and the line begins with a backslash, which those
+    /// programs understand.
+    ///
+    /// Links are not followed; what is mounted beneath `directory` counts
+    /// too.
+    ///
+    /// :param csumtype: `crc`, `md5`, `sha1`, `sha224`, `sha256`, `sha384` or `sha512`
+    /// :param directory: directory of the guest
+    /// :param sumsfile: file of the host to write
+    /// :raises Error: EINVAL: `csumtype` is unknown.
+    /// :raises Error: ENOENT: `directory` does not exist.
+    /// :raises Error: ENOTDIR: `directory` is not a directory.
+    /// :raises Error: ENOTSUP: `csumtype` is `gost` or `gost12`, which are not supported.
+    ///
+    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    #[pyo3(signature = (csumtype, directory, sumsfile))]
+    fn checksums_out(
+        &self,
+        py: Python<'_>,
+        csumtype: Text,
+        directory: Text,
+        sumsfile: Text,
+    ) -> PyResult<Py<PyAny>> {
+        self.run(py, |g| g.checksums_out(&csumtype, &directory, sumsfile.as_path()))
+    }
 }

@@ -4,6 +4,7 @@ mod appliance;
 mod archive;
 mod bind_test;
 mod command;
+mod copy;
 mod device;
 mod directory;
 mod drive;
@@ -16,6 +17,8 @@ mod metadata;
 mod mount;
 mod partition;
 mod properties;
+mod rsync;
+mod text;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;

@@ -2,7 +2,7 @@
 
 use crate::arguments::{Text, TextList};
 use crate::handle::HandlePtr;
-use std::ffi::c_char;
+use std::ffi::{c_char, c_int};
 
 #[unsafe(no_mangle)]
 extern "C" fn guestfs_command(g: HandlePtr, arguments: TextList) -> *mut c_char {
@@ -22,4 +22,16 @@ extern "C" fn guestfs_sh(g: HandlePtr, command: Text) -> *mut c_char {
 #[unsafe(no_mangle)]
 extern "C" fn guestfs_sh_lines(g: HandlePtr, command: Text) -> *mut *mut c_char {
     g.call("sh_lines", |g| Ok(g.sh_lines(command.bytes("command")?)?))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_command_out(g: HandlePtr, arguments: TextList, output: Text) -> c_int {
+    g.call("command_out", |g| {
+        Ok(g.command_out(&arguments.items("arguments")?, output.path("output")?)?)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_sh_out(g: HandlePtr, command: Text, output: Text) -> c_int {
+    g.call("sh_out", |g| Ok(g.sh_out(command.bytes("command")?, output.path("output")?)?))
 }
