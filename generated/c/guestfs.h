@@ -1143,6 +1143,7 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define GUESTFS_HAVE_FILL_DIR 1
 #define GUESTFS_HAVE_GLOB_EXPAND 1
 #define GUESTFS_HAVE_GLOB_EXPAND_OPTS 1
+#define GUESTFS_HAVE_CASE_SENSITIVE_PATH 1
 #define GUESTFS_HAVE_STAT 1
 #define GUESTFS_HAVE_LSTAT 1
 #define GUESTFS_HAVE_STATNS 1
@@ -1176,6 +1177,34 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define GUESTFS_HAVE_REALPATH 1
 #define GUESTFS_HAVE_DF 1
 #define GUESTFS_HAVE_DF_H 1
+#define GUESTFS_HAVE_COPY_ATTRIBUTES 1
+#define GUESTFS_HAVE_LLZ 1
+#define GUESTFS_HAVE_LSTATLIST 1
+#define GUESTFS_HAVE_MKFIFO 1
+#define GUESTFS_HAVE_MKNOD 1
+#define GUESTFS_HAVE_MKNOD_B 1
+#define GUESTFS_HAVE_MKNOD_C 1
+#define GUESTFS_HAVE_READLINKLIST 1
+#define GUESTFS_HAVE_INTERNAL_READLINKLIST 1
+#define GUESTFS_HAVE_GETXATTR 1
+#define GUESTFS_HAVE_GETXATTRS 1
+#define GUESTFS_HAVE_LGETXATTR 1
+#define GUESTFS_HAVE_LGETXATTRS 1
+#define GUESTFS_HAVE_LREMOVEXATTR 1
+#define GUESTFS_HAVE_LSETXATTR 1
+#define GUESTFS_HAVE_LXATTRLIST 1
+#define GUESTFS_HAVE_INTERNAL_LXATTRLIST 1
+#define GUESTFS_HAVE_REMOVEXATTR 1
+#define GUESTFS_HAVE_SETXATTR 1
+#define GUESTFS_HAVE_ACL_DELETE_DEF_FILE 1
+#define GUESTFS_HAVE_ACL_GET_FILE 1
+#define GUESTFS_HAVE_ACL_SET_FILE 1
+#define GUESTFS_HAVE_CAP_GET_FILE 1
+#define GUESTFS_HAVE_CAP_SET_FILE 1
+#define GUESTFS_HAVE_GETCON 1
+#define GUESTFS_HAVE_SELINUX_RELABEL 1
+#define GUESTFS_HAVE_SETCON 1
+#define GUESTFS_HAVE_SETFILES 1
 #define GUESTFS_HAVE_TAR_IN 1
 #define GUESTFS_HAVE_TAR_IN_OPTS 1
 #define GUESTFS_HAVE_TAR_OUT 1
@@ -1199,6 +1228,38 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define GUESTFS_HAVE_SH_LINES 1
 #define GUESTFS_HAVE_COMMAND_OUT 1
 #define GUESTFS_HAVE_SH_OUT 1
+#define GUESTFS_HAVE_AUG_CLEAR 1
+#define GUESTFS_HAVE_AUG_CLOSE 1
+#define GUESTFS_HAVE_AUG_DEFNODE 1
+#define GUESTFS_HAVE_AUG_DEFVAR 1
+#define GUESTFS_HAVE_AUG_GET 1
+#define GUESTFS_HAVE_AUG_INIT 1
+#define GUESTFS_HAVE_AUG_INSERT 1
+#define GUESTFS_HAVE_AUG_LABEL 1
+#define GUESTFS_HAVE_AUG_LOAD 1
+#define GUESTFS_HAVE_AUG_LS 1
+#define GUESTFS_HAVE_AUG_MATCH 1
+#define GUESTFS_HAVE_AUG_MV 1
+#define GUESTFS_HAVE_AUG_RM 1
+#define GUESTFS_HAVE_AUG_SAVE 1
+#define GUESTFS_HAVE_AUG_SET 1
+#define GUESTFS_HAVE_AUG_SETM 1
+#define GUESTFS_HAVE_AUG_TRANSFORM 1
+#define GUESTFS_HAVE_JOURNAL_CLOSE 1
+#define GUESTFS_HAVE_JOURNAL_GET 1
+#define GUESTFS_HAVE_JOURNAL_GET_DATA_THRESHOLD 1
+#define GUESTFS_HAVE_JOURNAL_GET_REALTIME_USEC 1
+#define GUESTFS_HAVE_JOURNAL_NEXT 1
+#define GUESTFS_HAVE_JOURNAL_OPEN 1
+#define GUESTFS_HAVE_JOURNAL_SET_DATA_THRESHOLD 1
+#define GUESTFS_HAVE_JOURNAL_SKIP 1
+#define GUESTFS_HAVE_INTERNAL_JOURNAL_GET 1
+#define GUESTFS_HAVE_INOTIFY_ADD_WATCH 1
+#define GUESTFS_HAVE_INOTIFY_CLOSE 1
+#define GUESTFS_HAVE_INOTIFY_FILES 1
+#define GUESTFS_HAVE_INOTIFY_INIT 1
+#define GUESTFS_HAVE_INOTIFY_READ 1
+#define GUESTFS_HAVE_INOTIFY_RM_WATCH 1
 #define GUESTFS_HAVE_INTERNAL_TEST 1
 #define GUESTFS_HAVE_INTERNAL_TEST_ONLY_OPTARGS 1
 #define GUESTFS_HAVE_INTERNAL_TEST_63_OPTARGS 1
@@ -1476,6 +1537,7 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define LIBGUESTFS_HAVE_FILL_DIR 1
 #define LIBGUESTFS_HAVE_GLOB_EXPAND 1
 #define LIBGUESTFS_HAVE_GLOB_EXPAND_OPTS 1
+#define LIBGUESTFS_HAVE_CASE_SENSITIVE_PATH 1
 #define LIBGUESTFS_HAVE_STAT 1
 #define LIBGUESTFS_HAVE_LSTAT 1
 #define LIBGUESTFS_HAVE_STATNS 1
@@ -1509,6 +1571,34 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define LIBGUESTFS_HAVE_REALPATH 1
 #define LIBGUESTFS_HAVE_DF 1
 #define LIBGUESTFS_HAVE_DF_H 1
+#define LIBGUESTFS_HAVE_COPY_ATTRIBUTES 1
+#define LIBGUESTFS_HAVE_LLZ 1
+#define LIBGUESTFS_HAVE_LSTATLIST 1
+#define LIBGUESTFS_HAVE_MKFIFO 1
+#define LIBGUESTFS_HAVE_MKNOD 1
+#define LIBGUESTFS_HAVE_MKNOD_B 1
+#define LIBGUESTFS_HAVE_MKNOD_C 1
+#define LIBGUESTFS_HAVE_READLINKLIST 1
+#define LIBGUESTFS_HAVE_INTERNAL_READLINKLIST 1
+#define LIBGUESTFS_HAVE_GETXATTR 1
+#define LIBGUESTFS_HAVE_GETXATTRS 1
+#define LIBGUESTFS_HAVE_LGETXATTR 1
+#define LIBGUESTFS_HAVE_LGETXATTRS 1
+#define LIBGUESTFS_HAVE_LREMOVEXATTR 1
+#define LIBGUESTFS_HAVE_LSETXATTR 1
+#define LIBGUESTFS_HAVE_LXATTRLIST 1
+#define LIBGUESTFS_HAVE_INTERNAL_LXATTRLIST 1
+#define LIBGUESTFS_HAVE_REMOVEXATTR 1
+#define LIBGUESTFS_HAVE_SETXATTR 1
+#define LIBGUESTFS_HAVE_ACL_DELETE_DEF_FILE 1
+#define LIBGUESTFS_HAVE_ACL_GET_FILE 1
+#define LIBGUESTFS_HAVE_ACL_SET_FILE 1
+#define LIBGUESTFS_HAVE_CAP_GET_FILE 1
+#define LIBGUESTFS_HAVE_CAP_SET_FILE 1
+#define LIBGUESTFS_HAVE_GETCON 1
+#define LIBGUESTFS_HAVE_SELINUX_RELABEL 1
+#define LIBGUESTFS_HAVE_SETCON 1
+#define LIBGUESTFS_HAVE_SETFILES 1
 #define LIBGUESTFS_HAVE_TAR_IN 1
 #define LIBGUESTFS_HAVE_TAR_IN_OPTS 1
 #define LIBGUESTFS_HAVE_TAR_OUT 1
@@ -1532,6 +1622,38 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define LIBGUESTFS_HAVE_SH_LINES 1
 #define LIBGUESTFS_HAVE_COMMAND_OUT 1
 #define LIBGUESTFS_HAVE_SH_OUT 1
+#define LIBGUESTFS_HAVE_AUG_CLEAR 1
+#define LIBGUESTFS_HAVE_AUG_CLOSE 1
+#define LIBGUESTFS_HAVE_AUG_DEFNODE 1
+#define LIBGUESTFS_HAVE_AUG_DEFVAR 1
+#define LIBGUESTFS_HAVE_AUG_GET 1
+#define LIBGUESTFS_HAVE_AUG_INIT 1
+#define LIBGUESTFS_HAVE_AUG_INSERT 1
+#define LIBGUESTFS_HAVE_AUG_LABEL 1
+#define LIBGUESTFS_HAVE_AUG_LOAD 1
+#define LIBGUESTFS_HAVE_AUG_LS 1
+#define LIBGUESTFS_HAVE_AUG_MATCH 1
+#define LIBGUESTFS_HAVE_AUG_MV 1
+#define LIBGUESTFS_HAVE_AUG_RM 1
+#define LIBGUESTFS_HAVE_AUG_SAVE 1
+#define LIBGUESTFS_HAVE_AUG_SET 1
+#define LIBGUESTFS_HAVE_AUG_SETM 1
+#define LIBGUESTFS_HAVE_AUG_TRANSFORM 1
+#define LIBGUESTFS_HAVE_JOURNAL_CLOSE 1
+#define LIBGUESTFS_HAVE_JOURNAL_GET 1
+#define LIBGUESTFS_HAVE_JOURNAL_GET_DATA_THRESHOLD 1
+#define LIBGUESTFS_HAVE_JOURNAL_GET_REALTIME_USEC 1
+#define LIBGUESTFS_HAVE_JOURNAL_NEXT 1
+#define LIBGUESTFS_HAVE_JOURNAL_OPEN 1
+#define LIBGUESTFS_HAVE_JOURNAL_SET_DATA_THRESHOLD 1
+#define LIBGUESTFS_HAVE_JOURNAL_SKIP 1
+#define LIBGUESTFS_HAVE_INTERNAL_JOURNAL_GET 1
+#define LIBGUESTFS_HAVE_INOTIFY_ADD_WATCH 1
+#define LIBGUESTFS_HAVE_INOTIFY_CLOSE 1
+#define LIBGUESTFS_HAVE_INOTIFY_FILES 1
+#define LIBGUESTFS_HAVE_INOTIFY_INIT 1
+#define LIBGUESTFS_HAVE_INOTIFY_READ 1
+#define LIBGUESTFS_HAVE_INOTIFY_RM_WATCH 1
 #define LIBGUESTFS_HAVE_INTERNAL_TEST 1
 #define LIBGUESTFS_HAVE_INTERNAL_TEST_ONLY_OPTARGS 1
 #define LIBGUESTFS_HAVE_INTERNAL_TEST_63_OPTARGS 1
@@ -2376,6 +2498,8 @@ extern GUESTFS_DLL_PUBLIC char **guestfs_glob_expand_opts (guestfs_h *g, const c
 extern GUESTFS_DLL_PUBLIC char **guestfs_glob_expand_opts_va (guestfs_h *g, const char *pattern, va_list args);
 extern GUESTFS_DLL_PUBLIC char **guestfs_glob_expand_opts_argv (guestfs_h *g, const char *pattern, const struct guestfs_glob_expand_opts_argv *optargs);
 
+extern GUESTFS_DLL_PUBLIC char *guestfs_case_sensitive_path (guestfs_h *g, const char *path);
+
 /* METADATA */
 
 #ifndef GUESTFS_NO_DEPRECATED
@@ -2493,6 +2617,123 @@ extern GUESTFS_DLL_PUBLIC char *guestfs_realpath (guestfs_h *g, const char *path
 extern GUESTFS_DLL_PUBLIC char *guestfs_df (guestfs_h *g);
 
 extern GUESTFS_DLL_PUBLIC char *guestfs_df_h (guestfs_h *g);
+
+#define GUESTFS_COPY_ATTRIBUTES_ALL 0
+#define GUESTFS_COPY_ATTRIBUTES_ALL_BITMASK (UINT64_C (1) << 0)
+#define GUESTFS_COPY_ATTRIBUTES_MODE 1
+#define GUESTFS_COPY_ATTRIBUTES_MODE_BITMASK (UINT64_C (1) << 1)
+#define GUESTFS_COPY_ATTRIBUTES_XATTRIBUTES 2
+#define GUESTFS_COPY_ATTRIBUTES_XATTRIBUTES_BITMASK (UINT64_C (1) << 2)
+#define GUESTFS_COPY_ATTRIBUTES_OWNERSHIP 3
+#define GUESTFS_COPY_ATTRIBUTES_OWNERSHIP_BITMASK (UINT64_C (1) << 3)
+struct guestfs_copy_attributes_argv {
+  uint64_t bitmask;
+  int all;
+  int mode;
+  int xattributes;
+  int ownership;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_copy_attributes (guestfs_h *g, const char *src, const char *dest, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_copy_attributes_va (guestfs_h *g, const char *src, const char *dest, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_copy_attributes_argv (guestfs_h *g, const char *src, const char *dest, const struct guestfs_copy_attributes_argv *optargs);
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC char *guestfs_llz (guestfs_h *g, const char *directory)
+  GUESTFS_DEPRECATED_REPLACED_BY ("lgetxattrs");
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC struct guestfs_stat_list *guestfs_lstatlist (guestfs_h *g, const char *path, char *const *names)
+  GUESTFS_DEPRECATED_REPLACED_BY ("lstatnslist");
+#endif
+
+extern GUESTFS_DLL_PUBLIC int guestfs_mkfifo (guestfs_h *g, int mode, const char *path);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_mknod (guestfs_h *g, int mode, int devmajor, int devminor, const char *path);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_mknod_b (guestfs_h *g, int mode, int devmajor, int devminor, const char *path);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_mknod_c (guestfs_h *g, int mode, int devmajor, int devminor, const char *path);
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_readlinklist (guestfs_h *g, const char *path, char *const *names);
+
+#ifdef GUESTFS_PRIVATE
+extern GUESTFS_DLL_PUBLIC char **guestfs_internal_readlinklist (guestfs_h *g, const char *path, char *const *names);
+#endif
+
+/* EXTENDED ATTRIBUTES, ACLS AND CAPABILITIES */
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_getxattr (guestfs_h *g, const char *path, const char *name, size_t *size_r);
+
+extern GUESTFS_DLL_PUBLIC struct guestfs_xattr_list *guestfs_getxattrs (guestfs_h *g, const char *path);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_lgetxattr (guestfs_h *g, const char *path, const char *name, size_t *size_r);
+
+extern GUESTFS_DLL_PUBLIC struct guestfs_xattr_list *guestfs_lgetxattrs (guestfs_h *g, const char *path);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_lremovexattr (guestfs_h *g, const char *xattr, const char *path);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_lsetxattr (guestfs_h *g, const char *xattr, const char *val, int vallen, const char *path);
+
+extern GUESTFS_DLL_PUBLIC struct guestfs_xattr_list *guestfs_lxattrlist (guestfs_h *g, const char *path, char *const *names);
+
+#ifdef GUESTFS_PRIVATE
+extern GUESTFS_DLL_PUBLIC struct guestfs_xattr_list *guestfs_internal_lxattrlist (guestfs_h *g, const char *path, char *const *names);
+#endif
+
+extern GUESTFS_DLL_PUBLIC int guestfs_removexattr (guestfs_h *g, const char *xattr, const char *path);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_setxattr (guestfs_h *g, const char *xattr, const char *val, int vallen, const char *path);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_acl_delete_def_file (guestfs_h *g, const char *dir);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_acl_get_file (guestfs_h *g, const char *path, const char *acltype);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_acl_set_file (guestfs_h *g, const char *path, const char *acltype, const char *acl);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_cap_get_file (guestfs_h *g, const char *path);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_cap_set_file (guestfs_h *g, const char *path, const char *cap);
+
+/* SELINUX */
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC char *guestfs_getcon (guestfs_h *g)
+  GUESTFS_DEPRECATED_REPLACED_BY ("setfiles");
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+#define GUESTFS_SELINUX_RELABEL_FORCE 0
+#define GUESTFS_SELINUX_RELABEL_FORCE_BITMASK (UINT64_C (1) << 0)
+struct guestfs_selinux_relabel_argv {
+  uint64_t bitmask;
+  int force;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_selinux_relabel (guestfs_h *g, const char *specfile, const char *path, ...)
+  GUESTFS_DEPRECATED_REPLACED_BY ("setfiles");
+extern GUESTFS_DLL_PUBLIC int guestfs_selinux_relabel_va (guestfs_h *g, const char *specfile, const char *path, va_list args)
+  GUESTFS_DEPRECATED_REPLACED_BY ("setfiles");
+extern GUESTFS_DLL_PUBLIC int guestfs_selinux_relabel_argv (guestfs_h *g, const char *specfile, const char *path, const struct guestfs_selinux_relabel_argv *optargs)
+  GUESTFS_DEPRECATED_REPLACED_BY ("setfiles");
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_setcon (guestfs_h *g, const char *context)
+  GUESTFS_DEPRECATED_REPLACED_BY ("setfiles");
+#endif
+
+#define GUESTFS_SETFILES_FORCE 0
+#define GUESTFS_SETFILES_FORCE_BITMASK (UINT64_C (1) << 0)
+#define GUESTFS_SETFILES_EXCLUDES 1
+#define GUESTFS_SETFILES_EXCLUDES_BITMASK (UINT64_C (1) << 1)
+struct guestfs_setfiles_argv {
+  uint64_t bitmask;
+  int force;
+  char *const *excludes;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_setfiles (guestfs_h *g, const char *specfile, char *const *paths, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_setfiles_va (guestfs_h *g, const char *specfile, char *const *paths, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_setfiles_argv (guestfs_h *g, const char *specfile, char *const *paths, const struct guestfs_setfiles_argv *optargs);
 
 /* ARCHIVES */
 
@@ -2650,6 +2891,86 @@ extern GUESTFS_DLL_PUBLIC char **guestfs_sh_lines (guestfs_h *g, const char *com
 extern GUESTFS_DLL_PUBLIC int guestfs_command_out (guestfs_h *g, char *const *arguments, const char *output);
 
 extern GUESTFS_DLL_PUBLIC int guestfs_sh_out (guestfs_h *g, const char *command, const char *output);
+
+/* AUGEAS */
+
+extern GUESTFS_DLL_PUBLIC int guestfs_aug_clear (guestfs_h *g, const char *augpath);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_aug_close (guestfs_h *g);
+
+extern GUESTFS_DLL_PUBLIC struct guestfs_int_bool *guestfs_aug_defnode (guestfs_h *g, const char *name, const char *expr, const char *val);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_aug_defvar (guestfs_h *g, const char *name, const char *expr);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_aug_get (guestfs_h *g, const char *augpath);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_aug_init (guestfs_h *g, const char *root, int flags);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_aug_insert (guestfs_h *g, const char *augpath, const char *label, int before);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_aug_label (guestfs_h *g, const char *augpath);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_aug_load (guestfs_h *g);
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_aug_ls (guestfs_h *g, const char *augpath);
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_aug_match (guestfs_h *g, const char *augpath);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_aug_mv (guestfs_h *g, const char *src, const char *dest);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_aug_rm (guestfs_h *g, const char *augpath);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_aug_save (guestfs_h *g);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_aug_set (guestfs_h *g, const char *augpath, const char *val);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_aug_setm (guestfs_h *g, const char *base, const char *sub, const char *val);
+
+#define GUESTFS_AUG_TRANSFORM_REMOVE 0
+#define GUESTFS_AUG_TRANSFORM_REMOVE_BITMASK (UINT64_C (1) << 0)
+struct guestfs_aug_transform_argv {
+  uint64_t bitmask;
+  int remove;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_aug_transform (guestfs_h *g, const char *lens, const char *file, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_aug_transform_va (guestfs_h *g, const char *lens, const char *file, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_aug_transform_argv (guestfs_h *g, const char *lens, const char *file, const struct guestfs_aug_transform_argv *optargs);
+
+/* THE SYSTEMD JOURNAL */
+
+extern GUESTFS_DLL_PUBLIC int guestfs_journal_close (guestfs_h *g);
+
+extern GUESTFS_DLL_PUBLIC struct guestfs_xattr_list *guestfs_journal_get (guestfs_h *g);
+
+extern GUESTFS_DLL_PUBLIC int64_t guestfs_journal_get_data_threshold (guestfs_h *g);
+
+extern GUESTFS_DLL_PUBLIC int64_t guestfs_journal_get_realtime_usec (guestfs_h *g);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_journal_next (guestfs_h *g);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_journal_open (guestfs_h *g, const char *directory);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_journal_set_data_threshold (guestfs_h *g, int64_t threshold);
+
+extern GUESTFS_DLL_PUBLIC int64_t guestfs_journal_skip (guestfs_h *g, int64_t skip);
+
+#ifdef GUESTFS_PRIVATE
+extern GUESTFS_DLL_PUBLIC int guestfs_internal_journal_get (guestfs_h *g, const char *filename);
+#endif
+
+/* WATCHING FILES */
+
+extern GUESTFS_DLL_PUBLIC int64_t guestfs_inotify_add_watch (guestfs_h *g, const char *path, int mask);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_inotify_close (guestfs_h *g);
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_inotify_files (guestfs_h *g);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_inotify_init (guestfs_h *g, int maxevents);
+
+extern GUESTFS_DLL_PUBLIC struct guestfs_inotify_event_list *guestfs_inotify_read (guestfs_h *g);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_inotify_rm_watch (guestfs_h *g, int wd);
 
 /* TESTS OF BINDINGS */
 

@@ -991,6 +991,142 @@ guestfs_is_blockdev_opts (guestfs_h *g, const char *path, ...)
 }
 
 int
+guestfs_copy_attributes_va (guestfs_h *g, const char *src, const char *dest, va_list args)
+{
+  struct guestfs_copy_attributes_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_COPY_ATTRIBUTES_ALL:
+      name = "all";
+      optargs.all = va_arg (args, int);
+      break;
+    case GUESTFS_COPY_ATTRIBUTES_MODE:
+      name = "mode";
+      optargs.mode = va_arg (args, int);
+      break;
+    case GUESTFS_COPY_ATTRIBUTES_XATTRIBUTES:
+      name = "xattributes";
+      optargs.xattributes = va_arg (args, int);
+      break;
+    case GUESTFS_COPY_ATTRIBUTES_OWNERSHIP:
+      name = "ownership";
+      optargs.ownership = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "copy_attributes", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "copy_attributes", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_copy_attributes_argv (g, src, dest, &optargs);
+}
+
+int
+guestfs_copy_attributes (guestfs_h *g, const char *src, const char *dest, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, dest);
+  result = guestfs_copy_attributes_va (g, src, dest, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_selinux_relabel_va (guestfs_h *g, const char *specfile, const char *path, va_list args)
+{
+  struct guestfs_selinux_relabel_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_SELINUX_RELABEL_FORCE:
+      name = "force";
+      optargs.force = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "selinux_relabel", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "selinux_relabel", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_selinux_relabel_argv (g, specfile, path, &optargs);
+}
+
+int
+guestfs_selinux_relabel (guestfs_h *g, const char *specfile, const char *path, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, path);
+  result = guestfs_selinux_relabel_va (g, specfile, path, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_setfiles_va (guestfs_h *g, const char *specfile, char *const *paths, va_list args)
+{
+  struct guestfs_setfiles_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_SETFILES_FORCE:
+      name = "force";
+      optargs.force = va_arg (args, int);
+      break;
+    case GUESTFS_SETFILES_EXCLUDES:
+      name = "excludes";
+      optargs.excludes = va_arg (args, char *const *);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "setfiles", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "setfiles", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_setfiles_argv (g, specfile, paths, &optargs);
+}
+
+int
+guestfs_setfiles (guestfs_h *g, const char *specfile, char *const *paths, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, paths);
+  result = guestfs_setfiles_va (g, specfile, paths, args);
+  va_end (args);
+  return result;
+}
+
+int
 guestfs_tar_in_opts_va (guestfs_h *g, const char *tarfile, const char *directory, va_list args)
 {
   struct guestfs_tar_in_opts_argv optargs;
@@ -1318,6 +1454,46 @@ guestfs_rsync_out (guestfs_h *g, const char *src, const char *remote, ...)
 
   va_start (args, remote);
   result = guestfs_rsync_out_va (g, src, remote, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_aug_transform_va (guestfs_h *g, const char *lens, const char *file, va_list args)
+{
+  struct guestfs_aug_transform_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_AUG_TRANSFORM_REMOVE:
+      name = "remove";
+      optargs.remove = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "aug_transform", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "aug_transform", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_aug_transform_argv (g, lens, file, &optargs);
+}
+
+int
+guestfs_aug_transform (guestfs_h *g, const char *lens, const char *file, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, file);
+  result = guestfs_aug_transform_va (g, lens, file, args);
   va_end (args);
   return result;
 }

@@ -480,6 +480,52 @@ ERRORS
         }],
         run: glob_expand,
     },
+    Command {
+        name: "case-sensitive-path",
+        aliases: &[],
+        summary: "find a path whatever the case of its letters",
+        listed: true,
+        help: "\
+NAME
+    case-sensitive-path - find a path whatever the case of its letters
+
+SYNOPSIS
+    case-sensitive-path path
+
+DESCRIPTION
+    Linux drivers take names on FAT or NTFS as they are spelled, but the
+    configuration and the registry of Windows spell them in any way. Given
+    /windows/SYSTEM32, this answers /Windows/System32 if that is what is
+    there.
+
+    A name that is spelled exactly so is preferred; otherwise it is compared
+    without regard to case, for all letters of Unicode that have one. If
+    only the last component does not exist, it is returned as it was given,
+    so that a new file can be made in an existing directory.
+
+    Slashes that are doubled or at the end are dropped, as are components .;
+    .. is refused. Drive letters and backslashes mean nothing here. Symbolic
+    links to directories are followed on the way.
+
+    path path to find
+
+OUTPUT
+    the path as the filesystem spells it
+
+ERRORS
+    EINVAL two names differ from a component only in case, and none is
+        spelled like it; or a component is ...
+    ENOENT a component other than the last does not exist in any case.
+    ENOTDIR a component other than the last is not a directory.
+
+    Not implemented yet: it only says so.
+
+    See also realpath, exists.
+",
+        params: &[Param { name: "path", kind: Kind::Path, unit: Unit::Plain, values: &[] }],
+        options: &[],
+        run: case_sensitive_path,
+    },
 ];
 
 fn mkdir(g: &Handle, args: &mut Args<'_>, _: &mut Output) -> Result<()> {
@@ -562,4 +608,9 @@ fn glob_expand(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> 
     let pattern = args.path()?;
     let options = GlobExpandOptions { directoryslash: args.option_bool("directoryslash")? };
     out.lines(&g.glob_expand(&pattern, &options)?)
+}
+
+fn case_sensitive_path(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> {
+    let path = args.path()?;
+    out.line(&g.case_sensitive_path(&path)?)
 }

@@ -2,6 +2,7 @@
 
 #![expect(deprecated, reason = "what is deprecated works on")]
 
+use guestfs::CopyAttributesOptions;
 use guestfs::Handle;
 use guestfs::IsBlockdevOptions;
 use guestfs::IsChardevOptions;
@@ -874,6 +875,341 @@ ERRORS
         options: &[],
         run: df_h,
     },
+    Command {
+        name: "copy-attributes",
+        aliases: &[],
+        summary: "copy permissions, owner and extended attributes to another file",
+        listed: true,
+        help: "\
+NAME
+    copy-attributes - copy permissions, owner and extended attributes to another file
+
+SYNOPSIS
+    copy-attributes src dest [all:..] [mode:..] [xattributes:..]
+        [ownership:..]
+
+DESCRIPTION
+    Without options nothing is copied. all overrides the other options, even
+    those which are given as false. Content and times are not copied; cp-a
+    copies whole files.
+
+    Extended attributes of dest that src does not have stay as they are.
+    ACLs, capabilities and SELinux labels are extended attributes too, and
+    are copied with these.
+
+    Symbolic links are followed.
+
+    src file to copy from
+    dest file to change
+    all: everything: as if the three below were given
+    mode: permissions, with the set-user-ID, set-group-ID and sticky bits
+    xattributes: extended attributes
+    ownership: user and group
+
+ERRORS
+    ENOENT src or dest does not exist.
+    EROFS the filesystem of dest is mounted read-only.
+
+    Not implemented yet: it only says so.
+
+    See also cp-a, chmod, chown, lgetxattrs.
+",
+        params: &[
+            Param { name: "src", kind: Kind::Path, unit: Unit::Plain, values: &[] },
+            Param { name: "dest", kind: Kind::Path, unit: Unit::Plain, values: &[] },
+        ],
+        options: &[
+            Param { name: "all", kind: Kind::Bool, unit: Unit::Plain, values: &[] },
+            Param { name: "mode", kind: Kind::Bool, unit: Unit::Plain, values: &[] },
+            Param { name: "xattributes", kind: Kind::Bool, unit: Unit::Plain, values: &[] },
+            Param { name: "ownership", kind: Kind::Bool, unit: Unit::Plain, values: &[] },
+        ],
+        run: copy_attributes,
+    },
+    Command {
+        name: "llz",
+        aliases: &[],
+        summary: "print a directory as ls -laZ does",
+        listed: true,
+        help: "\
+NAME
+    llz - print a directory as ls -laZ does
+
+SYNOPSIS
+    llz directory
+
+DESCRIPTION
+    This is for people to read, not for programs. It is ll with one column
+    more, which is ? for a file that has no label. The label is what the
+    guest has written to the file, whether or not anybody uses SELinux.
+
+    directory directory to list, or a file
+
+OUTPUT
+    a line for each file: that of ll, with the SELinux label after the group
+
+ERRORS
+    ENOENT directory does not exist.
+
+    Deprecated: use lgetxattrs.
+
+    Not implemented yet: it only says so.
+
+    See also ll, lgetxattrs, setfiles.
+",
+        params: &[Param { name: "directory", kind: Kind::Path, unit: Unit::Plain, values: &[] }],
+        options: &[],
+        run: llz,
+    },
+    Command {
+        name: "lstatlist",
+        aliases: &[],
+        summary: "read what is recorded about many files of a directory",
+        listed: true,
+        help: "\
+NAME
+    lstatlist - read what is recorded about many files of a directory
+
+SYNOPSIS
+    lstatlist path 'names ...'
+
+DESCRIPTION
+    This is lstat for many files at once, at the cost of few calls. A file
+    that is missing or cannot be read is no error: the ino of its structure
+    is -1 and the other fields are 0.
+
+    lstatnslist gives the same with the nanoseconds of the times.
+
+    path directory that holds the files
+    names names of the files without directory
+
+OUTPUT
+    one structure for each name, in the order of names
+
+ERRORS
+    ENOENT path does not exist.
+    ENOTDIR path is not a directory.
+
+    Deprecated: use lstatnslist.
+
+    Not implemented yet: it only says so.
+
+    See also lstatnslist, lstat, readdir.
+",
+        params: &[
+            Param { name: "path", kind: Kind::Path, unit: Unit::Plain, values: &[] },
+            Param { name: "names", kind: Kind::List, unit: Unit::Plain, values: &[] },
+        ],
+        options: &[],
+        run: lstatlist,
+    },
+    Command {
+        name: "mkfifo",
+        aliases: &[],
+        summary: "make a named pipe",
+        listed: true,
+        help: "\
+NAME
+    mkfifo - make a named pipe
+
+SYNOPSIS
+    mkfifo mode path
+
+DESCRIPTION
+    The umask takes permissions away from mode. The type S_IFIFO may be in
+    mode, but need not be.
+
+    mode permissions, from 0 to 07777
+    path pipe to make
+
+ERRORS
+    EINVAL mode is negative or more than permissions.
+    EEXIST path exists, whatever it is.
+    ENOENT the directory that is to hold path does not exist.
+
+    Not implemented yet: it only says so.
+
+    It needs the feature mknod of the appliance: see supported.
+
+    See also mknod, is-fifo, umask.
+",
+        params: &[
+            Param { name: "mode", kind: Kind::Number, unit: Unit::Plain, values: &[] },
+            Param { name: "path", kind: Kind::Path, unit: Unit::Plain, values: &[] },
+        ],
+        options: &[],
+        run: mkfifo,
+    },
+    Command {
+        name: "mknod",
+        aliases: &[],
+        summary: "make a device node, named pipe, socket or empty file",
+        listed: true,
+        help: "\
+NAME
+    mknod - make a device node, named pipe, socket or empty file
+
+SYNOPSIS
+    mknod mode devmajor devminor path
+
+DESCRIPTION
+    The type is S_IFBLK (060000) for a block device, S_IFCHR (020000) for a
+    character device, S_IFIFO (010000) for a named pipe, S_IFSOCK (0140000)
+    for a socket, or S_IFREG (0100000) for a regular file, which is also
+    what 0 stands for. mknod-b, mknod-c and mkfifo add the type themselves.
+
+    The umask takes permissions away from mode. Device numbers are not
+    looked at unless it is a device. Making a node does not use the device:
+    it need not exist.
+
+    mode type and permissions, as the field mode of stat(2)
+    devmajor major number, for a device
+    devminor minor number, for a device
+    path file to make
+
+ERRORS
+    EINVAL mode or a device number is out of range, or the type in mode is
+        none that can be made.
+    EEXIST path exists, whatever it is.
+    ENOENT the directory that is to hold path does not exist.
+
+    Not implemented yet: it only says so.
+
+    It needs the feature mknod of the appliance: see supported.
+
+    See also mknod-b, mknod-c, mkfifo, umask.
+",
+        params: &[
+            Param { name: "mode", kind: Kind::Number, unit: Unit::Plain, values: &[] },
+            Param { name: "devmajor", kind: Kind::Number, unit: Unit::Plain, values: &[] },
+            Param { name: "devminor", kind: Kind::Number, unit: Unit::Plain, values: &[] },
+            Param { name: "path", kind: Kind::Path, unit: Unit::Plain, values: &[] },
+        ],
+        options: &[],
+        run: mknod,
+    },
+    Command {
+        name: "mknod-b",
+        aliases: &[],
+        summary: "make the node of a block device",
+        listed: true,
+        help: "\
+NAME
+    mknod-b - make the node of a block device
+
+SYNOPSIS
+    mknod-b mode devmajor devminor path
+
+DESCRIPTION
+    The umask takes permissions away from mode. The type S_IFBLK may be in
+    mode, but need not be.
+
+    mode permissions, from 0 to 07777
+    devmajor major number
+    devminor minor number
+    path node to make
+
+ERRORS
+    EINVAL mode is negative or more than permissions, or a device number is
+        out of range.
+    EEXIST path exists, whatever it is.
+    ENOENT the directory that is to hold path does not exist.
+
+    Not implemented yet: it only says so.
+
+    It needs the feature mknod of the appliance: see supported.
+
+    See also mknod, mknod-c, is-blockdev.
+",
+        params: &[
+            Param { name: "mode", kind: Kind::Number, unit: Unit::Plain, values: &[] },
+            Param { name: "devmajor", kind: Kind::Number, unit: Unit::Plain, values: &[] },
+            Param { name: "devminor", kind: Kind::Number, unit: Unit::Plain, values: &[] },
+            Param { name: "path", kind: Kind::Path, unit: Unit::Plain, values: &[] },
+        ],
+        options: &[],
+        run: mknod_b,
+    },
+    Command {
+        name: "mknod-c",
+        aliases: &[],
+        summary: "make the node of a character device",
+        listed: true,
+        help: "\
+NAME
+    mknod-c - make the node of a character device
+
+SYNOPSIS
+    mknod-c mode devmajor devminor path
+
+DESCRIPTION
+    The umask takes permissions away from mode. The type S_IFCHR may be in
+    mode, but need not be.
+
+    mode permissions, from 0 to 07777
+    devmajor major number
+    devminor minor number
+    path node to make
+
+ERRORS
+    EINVAL mode is negative or more than permissions, or a device number is
+        out of range.
+    EEXIST path exists, whatever it is.
+    ENOENT the directory that is to hold path does not exist.
+
+    Not implemented yet: it only says so.
+
+    It needs the feature mknod of the appliance: see supported.
+
+    See also mknod, mknod-b, is-chardev.
+",
+        params: &[
+            Param { name: "mode", kind: Kind::Number, unit: Unit::Plain, values: &[] },
+            Param { name: "devmajor", kind: Kind::Number, unit: Unit::Plain, values: &[] },
+            Param { name: "devminor", kind: Kind::Number, unit: Unit::Plain, values: &[] },
+            Param { name: "path", kind: Kind::Path, unit: Unit::Plain, values: &[] },
+        ],
+        options: &[],
+        run: mknod_c,
+    },
+    Command {
+        name: "readlinklist",
+        aliases: &[],
+        summary: "read many symbolic links of a directory",
+        listed: true,
+        help: "\
+NAME
+    readlinklist - read many symbolic links of a directory
+
+SYNOPSIS
+    readlinklist path 'names ...'
+
+DESCRIPTION
+    This is readlink for many files at once, at the cost of few calls. What
+    is missing or is not a symbolic link is no error: its text is empty,
+    which that of a link never is.
+
+    path directory that holds the links
+    names names of the links without directory
+
+OUTPUT
+    text of each link, in the order of names
+
+ERRORS
+    ENOENT path does not exist.
+    ENOTDIR path is not a directory.
+
+    Not implemented yet: it only says so.
+
+    See also readlink, readdir, lstatnslist.
+",
+        params: &[
+            Param { name: "path", kind: Kind::Path, unit: Unit::Plain, values: &[] },
+            Param { name: "names", kind: Kind::List, unit: Unit::Plain, values: &[] },
+        ],
+        options: &[],
+        run: readlinklist,
+    },
 ];
 
 fn stat(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> {
@@ -1030,4 +1366,68 @@ fn df(g: &Handle, _: &mut Args<'_>, out: &mut Output) -> Result<()> {
 
 fn df_h(g: &Handle, _: &mut Args<'_>, out: &mut Output) -> Result<()> {
     out.line(&g.df_h()?)
+}
+
+fn copy_attributes(g: &Handle, args: &mut Args<'_>, _: &mut Output) -> Result<()> {
+    let src = args.path()?;
+    let dest = args.path()?;
+    let options = CopyAttributesOptions {
+        all: args.option_bool("all")?,
+        mode: args.option_bool("mode")?,
+        xattributes: args.option_bool("xattributes")?,
+        ownership: args.option_bool("ownership")?,
+    };
+    g.copy_attributes(&src, &dest, &options)?;
+    Ok(())
+}
+
+fn llz(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> {
+    let directory = args.path()?;
+    out.line(&g.llz(&directory)?)
+}
+
+fn lstatlist(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> {
+    let path = args.path()?;
+    let names = args.list()?;
+    out.structures(&g.lstatlist(&path, &names)?)
+}
+
+fn mkfifo(g: &Handle, args: &mut Args<'_>, _: &mut Output) -> Result<()> {
+    let mode = args.int()?;
+    let path = args.path()?;
+    g.mkfifo(mode, &path)?;
+    Ok(())
+}
+
+fn mknod(g: &Handle, args: &mut Args<'_>, _: &mut Output) -> Result<()> {
+    let mode = args.int()?;
+    let devmajor = args.int()?;
+    let devminor = args.int()?;
+    let path = args.path()?;
+    g.mknod(mode, devmajor, devminor, &path)?;
+    Ok(())
+}
+
+fn mknod_b(g: &Handle, args: &mut Args<'_>, _: &mut Output) -> Result<()> {
+    let mode = args.int()?;
+    let devmajor = args.int()?;
+    let devminor = args.int()?;
+    let path = args.path()?;
+    g.mknod_b(mode, devmajor, devminor, &path)?;
+    Ok(())
+}
+
+fn mknod_c(g: &Handle, args: &mut Args<'_>, _: &mut Output) -> Result<()> {
+    let mode = args.int()?;
+    let devmajor = args.int()?;
+    let devminor = args.int()?;
+    let path = args.path()?;
+    g.mknod_c(mode, devmajor, devminor, &path)?;
+    Ok(())
+}
+
+fn readlinklist(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> {
+    let path = args.path()?;
+    let names = args.list()?;
+    out.lines(&g.readlinklist(&path, &names)?)
 }

@@ -2,6 +2,7 @@
 
 mod appliance;
 mod archive;
+mod augeas;
 mod command;
 mod copy;
 mod device;
@@ -11,14 +12,18 @@ mod file;
 mod filesystem;
 mod handle;
 mod image;
+mod inotify;
+mod journal;
 mod lvm;
 mod metadata;
 mod mount;
 mod partition;
 mod properties;
 mod rsync;
+mod selinux;
 mod structs;
 mod text;
+mod xattr;
 
 use crate::command::Command;
 
@@ -26,6 +31,7 @@ use crate::command::Command;
 pub(crate) static COMMANDS: &[&[Command]] = &[
     appliance::COMMANDS,
     archive::COMMANDS,
+    augeas::COMMANDS,
     command::COMMANDS,
     copy::COMMANDS,
     device::COMMANDS,
@@ -35,11 +41,15 @@ pub(crate) static COMMANDS: &[&[Command]] = &[
     filesystem::COMMANDS,
     handle::COMMANDS,
     image::COMMANDS,
+    inotify::COMMANDS,
+    journal::COMMANDS,
     lvm::COMMANDS,
     metadata::COMMANDS,
     mount::COMMANDS,
     partition::COMMANDS,
     properties::COMMANDS,
     rsync::COMMANDS,
+    selinux::COMMANDS,
     text::COMMANDS,
+    xattr::COMMANDS,
 ];

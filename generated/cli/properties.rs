@@ -509,7 +509,7 @@ DESCRIPTION
 OUTPUT
     true if it will
 
-    Deprecated.
+    Deprecated: use setfiles.
 
     See also set-selinux.
 ",
@@ -1164,7 +1164,7 @@ DESCRIPTION
 
     Also called selinux.
 
-    Deprecated.
+    Deprecated: use setfiles.
 
     It can only be used before the appliance is launched.
 

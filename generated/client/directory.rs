@@ -539,4 +539,51 @@ impl Handle {
             },
         )
     }
+
+    /// Find a path whatever the case of its letters.
+    ///
+    /// Linux drivers take names on FAT or NTFS as they are spelled, but the configuration and the
+    /// registry of Windows spell them in any way.  Given `/windows/SYSTEM32`, this answers
+    /// `/Windows/System32` if that is what is there.
+    ///
+    /// A name that is spelled exactly so is preferred; otherwise it is compared without regard to
+    /// case, for all letters of Unicode that have one.  If only the last component does not exist, it
+    /// is returned as it was given, so that a new file can be made in an existing directory.
+    ///
+    /// Slashes that are doubled or at the end are dropped, as are components `.`; `..` is refused.
+    /// Drive letters and backslashes mean nothing here.  Symbolic links to directories are followed
+    /// on the way.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `path`: path to find
+    ///
+    /// # Result
+    ///
+    /// the path as the filesystem spells it
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: two names differ from a component only in case, and none is spelled like it; or a component is `..`.
+    /// * `ENOENT`: a component other than the last does not exist in any case.
+    /// * `ENOTDIR`: a component other than the last is not a directory.
+    ///
+    /// See also [`realpath`](Self::realpath), [`exists`](Self::exists).
+    pub fn case_sensitive_path(&self, path: impl AsRef<[u8]>) -> Result<BString> {
+        let path = path.as_ref();
+        self.action(
+            &Action { name: "case_sensitive_path", config_only: false },
+            |t| {
+                t.string(path);
+            },
+            || {
+                let args = CaseSensitivePathArgs { path: text("path", path)? };
+                let ret: CaseSensitivePathRet =
+                    self.call(Procedure::CaseSensitivePath, 0, &args)?;
+                Ok(ret.rpath)
+            },
+        )
+    }
 }

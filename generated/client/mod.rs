@@ -2,6 +2,7 @@
 
 mod appliance;
 mod archive;
+mod augeas;
 mod bind_test;
 mod command;
 mod copy;
@@ -12,15 +13,20 @@ mod file;
 mod filesystem;
 mod handle;
 mod image;
+mod inotify;
+mod journal;
 mod lvm;
 mod metadata;
 mod mount;
 mod partition;
 mod properties;
 mod rsync;
+mod selinux;
 mod text;
+mod xattr;
 
 pub use archive::*;
+pub use augeas::*;
 pub use bind_test::*;
 pub use copy::*;
 pub use directory::*;
@@ -31,6 +37,7 @@ pub use image::*;
 pub use metadata::*;
 pub use mount::*;
 pub use rsync::*;
+pub use selinux::*;
 pub use text::*;
 
 use crate::trace::ApiStruct;

@@ -96,3 +96,7 @@ pub(super) fn fill_dir(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
 pub(super) fn glob_expand(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     Err(Error::NotImplemented)
 }
+
+pub(super) fn case_sensitive_path(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}

@@ -2,6 +2,7 @@
 
 mod appliance;
 mod archive;
+mod augeas;
 mod bind_test;
 mod command;
 mod copy;
@@ -9,12 +10,16 @@ mod device;
 mod directory;
 mod file;
 mod filesystem;
+mod inotify;
+mod journal;
 mod lvm;
 mod metadata;
 mod mount;
 mod partition;
 mod rsync;
+mod selinux;
 mod text;
+mod xattr;
 
 pub(crate) use archive::*;
 pub(crate) use filesystem::*;
@@ -41,6 +46,19 @@ pub(crate) const TABLE: &[(u32, &str, Stub)] = &[
     (12, "pvs_full", lvm::pvs_full),
     (13, "vgs_full", lvm::vgs_full),
     (14, "lvs_full", lvm::lvs_full),
+    (16, "aug_init", augeas::aug_init),
+    (17, "aug_defvar", augeas::aug_defvar),
+    (18, "aug_defnode", augeas::aug_defnode),
+    (19, "aug_get", augeas::aug_get),
+    (20, "aug_set", augeas::aug_set),
+    (21, "aug_insert", augeas::aug_insert),
+    (22, "aug_rm", augeas::aug_rm),
+    (23, "aug_mv", augeas::aug_mv),
+    (24, "aug_match", augeas::aug_match),
+    (25, "aug_save", augeas::aug_save),
+    (26, "aug_close", augeas::aug_close),
+    (27, "aug_load", augeas::aug_load),
+    (28, "aug_ls", augeas::aug_ls),
     (29, "rm", file::rm),
     (30, "rmdir", directory::rmdir),
     (31, "rm_rf", file::rm_rf),
@@ -112,8 +130,18 @@ pub(crate) const TABLE: &[(u32, &str, Stub)] = &[
     (126, "df_h", metadata::df_h),
     (127, "du", directory::du),
     (128, "initrd_list", archive::initrd_list),
+    (133, "mknod", metadata::mknod),
+    (134, "mkfifo", metadata::mkfifo),
+    (135, "mknod_b", metadata::mknod_b),
+    (136, "mknod_c", metadata::mknod_c),
     (137, "umask", appliance::umask),
     (140, "zfile", file::zfile),
+    (141, "getxattrs", xattr::getxattrs),
+    (142, "lgetxattrs", xattr::lgetxattrs),
+    (143, "setxattr", xattr::setxattr),
+    (144, "lsetxattr", xattr::lsetxattr),
+    (145, "removexattr", xattr::removexattr),
+    (146, "lremovexattr", xattr::lremovexattr),
     (147, "mountpoints", mount::mountpoints),
     (148, "mkmountpoint", mount::mkmountpoint),
     (149, "rmmountpoint", mount::rmmountpoint),
@@ -136,13 +164,24 @@ pub(crate) const TABLE: &[(u32, &str, Stub)] = &[
     (167, "ln_sf", metadata::ln_sf),
     (168, "readlink", metadata::readlink),
     (169, "fallocate", file::fallocate),
+    (179, "inotify_init", inotify::inotify_init),
+    (180, "inotify_add_watch", inotify::inotify_add_watch),
+    (181, "inotify_rm_watch", inotify::inotify_rm_watch),
+    (182, "inotify_read", inotify::inotify_read),
+    (183, "inotify_files", inotify::inotify_files),
+    (184, "inotify_close", inotify::inotify_close),
+    (185, "setcon", selinux::setcon),
+    (186, "getcon", selinux::getcon),
     (196, "find0", directory::find0),
+    (197, "case_sensitive_path", directory::case_sensitive_path),
     (198, "vfs_type", filesystem::vfs_type),
     (199, "truncate", file::truncate),
     (200, "truncate_size", file::truncate_size),
     (201, "utimens", metadata::utimens),
     (202, "mkdir_mode", directory::mkdir_mode),
     (203, "lchown", metadata::lchown),
+    (205, "internal_lxattrlist", xattr::internal_lxattrlist),
+    (206, "internal_readlinklist", metadata::internal_readlinklist),
     (207, "pread", file::pread),
     (208, "part_init", partition::part_init),
     (209, "part_add", partition::part_add),
@@ -163,6 +202,7 @@ pub(crate) const TABLE: &[(u32, &str, Stub)] = &[
     (234, "part_get_bootable", partition::part_get_bootable),
     (235, "part_get_mbr_id", partition::part_get_mbr_id),
     (236, "part_set_mbr_id", partition::part_set_mbr_id),
+    (239, "aug_clear", augeas::aug_clear),
     (240, "get_umask", appliance::get_umask),
     (242, "base64_in", archive::base64_in),
     (243, "base64_out", archive::base64_out),
@@ -183,6 +223,8 @@ pub(crate) const TABLE: &[(u32, &str, Stub)] = &[
     (273, "upload_offset", file::upload_offset),
     (274, "download_offset", file::download_offset),
     (278, "mkfs", filesystem::mkfs),
+    (279, "getxattr", xattr::getxattr),
+    (280, "lgetxattr", xattr::lgetxattr),
     (282, "internal_autosync", appliance::internal_autosync),
     (283, "is_zero", file::is_zero),
     (290, "internal_write_append", file::internal_write_append),
@@ -194,6 +236,7 @@ pub(crate) const TABLE: &[(u32, &str, Stub)] = &[
     (296, "copy_file_to_device", copy::copy_file_to_device),
     (297, "copy_file_to_file", copy::copy_file_to_file),
     (303, "blkid", filesystem::blkid),
+    (305, "llz", metadata::llz),
     (306, "wipefs", filesystem::wipefs),
     (310, "set_label", filesystem::set_label),
     (336, "nr_devices", device::nr_devices),
@@ -204,25 +247,44 @@ pub(crate) const TABLE: &[(u32, &str, Stub)] = &[
     (348, "fill_dir", directory::fill_dir),
     (367, "rm_f", file::rm_f),
     (373, "mktemp", file::mktemp),
+    (375, "acl_get_file", xattr::acl_get_file),
+    (376, "acl_set_file", xattr::acl_set_file),
+    (377, "acl_delete_def_file", xattr::acl_delete_def_file),
+    (378, "cap_get_file", xattr::cap_get_file),
+    (379, "cap_set_file", xattr::cap_set_file),
     (394, "rename", file::rename),
     (396, "internal_parse_mountable", mount::internal_parse_mountable),
     (397, "internal_rhbz914931", bind_test::internal_rhbz914931),
     (401, "cp_r", file::cp_r),
     (403, "set_uuid", filesystem::set_uuid),
+    (404, "journal_open", journal::journal_open),
+    (405, "journal_close", journal::journal_close),
+    (406, "journal_next", journal::journal_next),
+    (407, "journal_skip", journal::journal_skip),
+    (408, "internal_journal_get", journal::internal_journal_get),
+    (409, "journal_get_data_threshold", journal::journal_get_data_threshold),
+    (410, "journal_set_data_threshold", journal::journal_set_data_threshold),
+    (411, "aug_setm", augeas::aug_setm),
+    (412, "aug_label", augeas::aug_label),
     (413, "internal_upload", file::internal_upload),
     (414, "internal_exit", appliance::internal_exit),
+    (415, "copy_attributes", metadata::copy_attributes),
     (416, "part_get_name", partition::part_get_name),
     (419, "cpio_out", archive::cpio_out),
+    (420, "journal_get_realtime_usec", journal::journal_get_realtime_usec),
     (421, "statns", metadata::statns),
     (422, "lstatns", metadata::lstatns),
     (423, "internal_lstatnslist", metadata::internal_lstatnslist),
     (458, "internal_feature_available", appliance::internal_feature_available),
+    (467, "selinux_relabel", selinux::selinux_relabel),
+    (469, "aug_transform", augeas::aug_transform),
     (471, "mksquashfs", archive::mksquashfs),
     (475, "file_architecture", file::file_architecture),
     (476, "list_filesystems", filesystem::list_filesystems),
     (511, "internal_readdir", directory::internal_readdir),
     (516, "command_out", command::command_out),
     (517, "sh_out", command::sh_out),
+    (519, "setfiles", selinux::setfiles),
     (4096, "internal_resume", appliance::internal_resume),
 ];
 
@@ -239,7 +301,7 @@ pub(crate) struct Feature {
 
 /// Every feature, in the order of the names.
 pub(crate) const FEATURES: &[Feature] = &[
-    Feature { name: "acl", programs: &[], filesystem: None, implemented: true },
+    Feature { name: "acl", programs: &[], filesystem: None, implemented: false },
     Feature { name: "blkdiscard", programs: &["blkdiscard"], filesystem: None, implemented: true },
     Feature { name: "blkdiscardzeroes", programs: &[], filesystem: None, implemented: true },
     Feature {
@@ -255,29 +317,29 @@ pub(crate) const FEATURES: &[Feature] = &[
     Feature { name: "gdisk", programs: &["sgdisk"], filesystem: None, implemented: true },
     Feature { name: "grub", programs: &["grub-install"], filesystem: None, implemented: true },
     Feature { name: "hivex", programs: &[], filesystem: None, implemented: true },
-    Feature { name: "inotify", programs: &[], filesystem: None, implemented: true },
-    Feature { name: "journal", programs: &[], filesystem: None, implemented: true },
+    Feature { name: "inotify", programs: &[], filesystem: None, implemented: false },
+    Feature { name: "journal", programs: &[], filesystem: None, implemented: false },
     Feature { name: "ldm", programs: &["ldmtool"], filesystem: None, implemented: true },
     Feature { name: "libtsk", programs: &[], filesystem: None, implemented: true },
     Feature { name: "libyara", programs: &[], filesystem: None, implemented: true },
-    Feature { name: "linuxcaps", programs: &[], filesystem: None, implemented: true },
+    Feature { name: "linuxcaps", programs: &[], filesystem: None, implemented: false },
     Feature { name: "linuxfsuuid", programs: &[], filesystem: None, implemented: true },
     Feature { name: "linuxmodules", programs: &["modprobe"], filesystem: None, implemented: true },
-    Feature { name: "linuxxattrs", programs: &[], filesystem: None, implemented: true },
+    Feature { name: "linuxxattrs", programs: &[], filesystem: None, implemented: false },
     Feature { name: "luks", programs: &["cryptsetup"], filesystem: None, implemented: true },
     Feature { name: "lvm2", programs: &["lvm"], filesystem: None, implemented: true },
     Feature { name: "mdadm", programs: &["mdadm"], filesystem: None, implemented: true },
-    Feature { name: "mknod", programs: &[], filesystem: None, implemented: true },
+    Feature { name: "mknod", programs: &[], filesystem: None, implemented: false },
     Feature { name: "ntfs3g", programs: &["ntfs-3g.probe"], filesystem: None, implemented: true },
     Feature { name: "ntfsprogs", programs: &["ntfsresize"], filesystem: None, implemented: true },
     Feature { name: "rsync", programs: &["rsync"], filesystem: None, implemented: false },
     Feature { name: "scrub", programs: &["scrub"], filesystem: None, implemented: false },
-    Feature { name: "selinux", programs: &[], filesystem: None, implemented: true },
+    Feature { name: "selinux", programs: &[], filesystem: None, implemented: false },
     Feature {
         name: "selinuxrelabel",
         programs: &["setfiles"],
         filesystem: None,
-        implemented: true,
+        implemented: false,
     },
     Feature {
         name: "sleuthkit",

@@ -24,9 +24,8 @@ impl<Out: Write> Pack<Out> for DebugArgs {
 impl Unpack<Strict<'_>> for DebugArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (subcmd, _) = xdr::unpack_text(input)?;
-        let (extraargs, _) = xdr::unpack_text_list(input)?;
-        let value = Self { subcmd, extraargs };
+        let value =
+            Self { subcmd: xdr::unpack_text(input)?.0, extraargs: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -47,8 +46,7 @@ impl<Out: Write> Pack<Out> for DebugRet {
 impl Unpack<Strict<'_>> for DebugRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (result, _) = xdr::unpack_text(input)?;
-        let value = Self { result };
+        let value = Self { result: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -69,8 +67,7 @@ impl<Out: Write> Pack<Out> for AvailableAllGroupsRet {
 impl Unpack<Strict<'_>> for AvailableAllGroupsRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (groups, _) = xdr::unpack_text_list(input)?;
-        let value = Self { groups };
+        let value = Self { groups: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -91,8 +88,7 @@ impl<Out: Write> Pack<Out> for UmaskArgs {
 impl Unpack<Strict<'_>> for UmaskArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (mask, _) = i32::unpack(input)?;
-        let value = Self { mask };
+        let value = Self { mask: i32::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -113,8 +109,7 @@ impl<Out: Write> Pack<Out> for UmaskRet {
 impl Unpack<Strict<'_>> for UmaskRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (oldmask, _) = i32::unpack(input)?;
-        let value = Self { oldmask };
+        let value = Self { oldmask: i32::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -135,8 +130,7 @@ impl<Out: Write> Pack<Out> for GetUmaskRet {
 impl Unpack<Strict<'_>> for GetUmaskRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (mask, _) = i32::unpack(input)?;
-        let value = Self { mask };
+        let value = Self { mask: i32::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -157,8 +151,7 @@ impl<Out: Write> Pack<Out> for InternalFeatureAvailableArgs {
 impl Unpack<Strict<'_>> for InternalFeatureAvailableArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (group, _) = xdr::unpack_text(input)?;
-        let value = Self { group };
+        let value = Self { group: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -179,8 +172,7 @@ impl<Out: Write> Pack<Out> for InternalFeatureAvailableRet {
 impl Unpack<Strict<'_>> for InternalFeatureAvailableRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (result, _) = i32::unpack(input)?;
-        let value = Self { result };
+        let value = Self { result: i32::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -210,11 +202,12 @@ impl<Out: Write> Pack<Out> for InternalResumeArgs {
 impl Unpack<Strict<'_>> for InternalResumeArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (seconds, _) = i64::unpack(input)?;
-        let (nanoseconds, _) = i32::unpack(input)?;
-        let (entropy, _) = xdr::unpack_bytes(input, MESSAGE_MAX)?;
-        let (ndrives, _) = i32::unpack(input)?;
-        let value = Self { seconds, nanoseconds, entropy, ndrives };
+        let value = Self {
+            seconds: i64::unpack(input)?.0,
+            nanoseconds: i32::unpack(input)?.0,
+            entropy: xdr::unpack_bytes(input, MESSAGE_MAX)?.0,
+            ndrives: i32::unpack(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }

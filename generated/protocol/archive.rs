@@ -37,13 +37,14 @@ impl<Out: Write> Pack<Out> for TarInArgs {
 impl Unpack<Strict<'_>> for TarInArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (directory, _) = xdr::unpack_text(input)?;
-        let (compress, _) = xdr::unpack_text(input)?;
-        let (xattrs, _) = bool::unpack(input)?;
-        let (selinux, _) = bool::unpack(input)?;
-        let (acls, _) = bool::unpack(input)?;
-        let (keepdirlink, _) = bool::unpack(input)?;
-        let value = Self { directory, compress, xattrs, selinux, acls, keepdirlink };
+        let value = Self {
+            directory: xdr::unpack_text(input)?.0,
+            compress: xdr::unpack_text(input)?.0,
+            xattrs: bool::unpack(input)?.0,
+            selinux: bool::unpack(input)?.0,
+            acls: bool::unpack(input)?.0,
+            keepdirlink: bool::unpack(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -82,14 +83,15 @@ impl<Out: Write> Pack<Out> for TarOutArgs {
 impl Unpack<Strict<'_>> for TarOutArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (directory, _) = xdr::unpack_text(input)?;
-        let (compress, _) = xdr::unpack_text(input)?;
-        let (numericowner, _) = bool::unpack(input)?;
-        let (excludes, _) = xdr::unpack_text_list(input)?;
-        let (xattrs, _) = bool::unpack(input)?;
-        let (selinux, _) = bool::unpack(input)?;
-        let (acls, _) = bool::unpack(input)?;
-        let value = Self { directory, compress, numericowner, excludes, xattrs, selinux, acls };
+        let value = Self {
+            directory: xdr::unpack_text(input)?.0,
+            compress: xdr::unpack_text(input)?.0,
+            numericowner: bool::unpack(input)?.0,
+            excludes: xdr::unpack_text_list(input)?.0,
+            xattrs: bool::unpack(input)?.0,
+            selinux: bool::unpack(input)?.0,
+            acls: bool::unpack(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -110,8 +112,7 @@ impl<Out: Write> Pack<Out> for Base64InArgs {
 impl Unpack<Strict<'_>> for Base64InArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (filename, _) = xdr::unpack_text(input)?;
-        let value = Self { filename };
+        let value = Self { filename: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -132,8 +133,7 @@ impl<Out: Write> Pack<Out> for Base64OutArgs {
 impl Unpack<Strict<'_>> for Base64OutArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (filename, _) = xdr::unpack_text(input)?;
-        let value = Self { filename };
+        let value = Self { filename: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -156,9 +156,8 @@ impl<Out: Write> Pack<Out> for CpioOutArgs {
 impl Unpack<Strict<'_>> for CpioOutArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (directory, _) = xdr::unpack_text(input)?;
-        let (format, _) = xdr::unpack_text(input)?;
-        let value = Self { directory, format };
+        let value =
+            Self { directory: xdr::unpack_text(input)?.0, format: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -179,8 +178,7 @@ impl<Out: Write> Pack<Out> for InitrdListArgs {
 impl Unpack<Strict<'_>> for InitrdListArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { path };
+        let value = Self { path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -201,8 +199,7 @@ impl<Out: Write> Pack<Out> for InitrdListRet {
 impl Unpack<Strict<'_>> for InitrdListRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (filenames, _) = xdr::unpack_text_list(input)?;
-        let value = Self { filenames };
+        let value = Self { filenames: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -225,9 +222,8 @@ impl<Out: Write> Pack<Out> for InitrdCatArgs {
 impl Unpack<Strict<'_>> for InitrdCatArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (initrdpath, _) = xdr::unpack_text(input)?;
-        let (filename, _) = xdr::unpack_text(input)?;
-        let value = Self { initrdpath, filename };
+        let value =
+            Self { initrdpath: xdr::unpack_text(input)?.0, filename: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -248,8 +244,7 @@ impl<Out: Write> Pack<Out> for InitrdCatRet {
 impl Unpack<Strict<'_>> for InitrdCatRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (content, _) = xdr::unpack_bytes(input, MESSAGE_MAX)?;
-        let value = Self { content };
+        let value = Self { content: xdr::unpack_bytes(input, MESSAGE_MAX)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -276,10 +271,11 @@ impl<Out: Write> Pack<Out> for MksquashfsArgs {
 impl Unpack<Strict<'_>> for MksquashfsArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let (compress, _) = xdr::unpack_text(input)?;
-        let (excludes, _) = xdr::unpack_text_list(input)?;
-        let value = Self { path, compress, excludes };
+        let value = Self {
+            path: xdr::unpack_text(input)?.0,
+            compress: xdr::unpack_text(input)?.0,
+            excludes: xdr::unpack_text_list(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -300,8 +296,7 @@ impl<Out: Write> Pack<Out> for TgzInArgs {
 impl Unpack<Strict<'_>> for TgzInArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (directory, _) = xdr::unpack_text(input)?;
-        let value = Self { directory };
+        let value = Self { directory: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -322,8 +317,7 @@ impl<Out: Write> Pack<Out> for TgzOutArgs {
 impl Unpack<Strict<'_>> for TgzOutArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (directory, _) = xdr::unpack_text(input)?;
-        let value = Self { directory };
+        let value = Self { directory: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -344,8 +338,7 @@ impl<Out: Write> Pack<Out> for TxzInArgs {
 impl Unpack<Strict<'_>> for TxzInArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (directory, _) = xdr::unpack_text(input)?;
-        let value = Self { directory };
+        let value = Self { directory: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -366,8 +359,7 @@ impl<Out: Write> Pack<Out> for TxzOutArgs {
 impl Unpack<Strict<'_>> for TxzOutArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (directory, _) = xdr::unpack_text(input)?;
-        let value = Self { directory };
+        let value = Self { directory: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }

@@ -19,8 +19,7 @@ impl<Out: Write> Pack<Out> for InternalRhbz914931Args {
 impl Unpack<Strict<'_>> for InternalRhbz914931Args {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (count, _) = i32::unpack(input)?;
-        let value = Self { count };
+        let value = Self { count: i32::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }

@@ -21,8 +21,7 @@ impl<Out: Write> Pack<Out> for CommandArgs {
 impl Unpack<Strict<'_>> for CommandArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (arguments, _) = xdr::unpack_text_list(input)?;
-        let value = Self { arguments };
+        let value = Self { arguments: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -43,8 +42,7 @@ impl<Out: Write> Pack<Out> for CommandRet {
 impl Unpack<Strict<'_>> for CommandRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (output, _) = xdr::unpack_text(input)?;
-        let value = Self { output };
+        let value = Self { output: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -65,8 +63,7 @@ impl<Out: Write> Pack<Out> for CommandLinesArgs {
 impl Unpack<Strict<'_>> for CommandLinesArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (arguments, _) = xdr::unpack_text_list(input)?;
-        let value = Self { arguments };
+        let value = Self { arguments: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -87,8 +84,7 @@ impl<Out: Write> Pack<Out> for CommandLinesRet {
 impl Unpack<Strict<'_>> for CommandLinesRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (lines, _) = xdr::unpack_text_list(input)?;
-        let value = Self { lines };
+        let value = Self { lines: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -109,8 +105,7 @@ impl<Out: Write> Pack<Out> for ShArgs {
 impl Unpack<Strict<'_>> for ShArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (command, _) = xdr::unpack_text(input)?;
-        let value = Self { command };
+        let value = Self { command: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -131,8 +126,7 @@ impl<Out: Write> Pack<Out> for ShRet {
 impl Unpack<Strict<'_>> for ShRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (output, _) = xdr::unpack_text(input)?;
-        let value = Self { output };
+        let value = Self { output: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -153,8 +147,7 @@ impl<Out: Write> Pack<Out> for ShLinesArgs {
 impl Unpack<Strict<'_>> for ShLinesArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (command, _) = xdr::unpack_text(input)?;
-        let value = Self { command };
+        let value = Self { command: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -175,8 +168,7 @@ impl<Out: Write> Pack<Out> for ShLinesRet {
 impl Unpack<Strict<'_>> for ShLinesRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (lines, _) = xdr::unpack_text_list(input)?;
-        let value = Self { lines };
+        let value = Self { lines: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -197,8 +189,7 @@ impl<Out: Write> Pack<Out> for CommandOutArgs {
 impl Unpack<Strict<'_>> for CommandOutArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (arguments, _) = xdr::unpack_text_list(input)?;
-        let value = Self { arguments };
+        let value = Self { arguments: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -219,8 +210,7 @@ impl<Out: Write> Pack<Out> for ShOutArgs {
 impl Unpack<Strict<'_>> for ShOutArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (command, _) = xdr::unpack_text(input)?;
-        let value = Self { command };
+        let value = Self { command: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }

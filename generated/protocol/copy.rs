@@ -27,10 +27,11 @@ impl<Out: Write> Pack<Out> for CompressOutArgs {
 impl Unpack<Strict<'_>> for CompressOutArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (ctype, _) = xdr::unpack_text(input)?;
-        let (file, _) = xdr::unpack_text(input)?;
-        let (level, _) = i32::unpack(input)?;
-        let value = Self { ctype, file, level };
+        let value = Self {
+            ctype: xdr::unpack_text(input)?.0,
+            file: xdr::unpack_text(input)?.0,
+            level: i32::unpack(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -57,10 +58,11 @@ impl<Out: Write> Pack<Out> for CompressDeviceOutArgs {
 impl Unpack<Strict<'_>> for CompressDeviceOutArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (ctype, _) = xdr::unpack_text(input)?;
-        let (device, _) = xdr::unpack_text(input)?;
-        let (level, _) = i32::unpack(input)?;
-        let value = Self { ctype, device, level };
+        let value = Self {
+            ctype: xdr::unpack_text(input)?.0,
+            device: xdr::unpack_text(input)?.0,
+            level: i32::unpack(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -99,14 +101,15 @@ impl<Out: Write> Pack<Out> for CopyDeviceToDeviceArgs {
 impl Unpack<Strict<'_>> for CopyDeviceToDeviceArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (src, _) = xdr::unpack_text(input)?;
-        let (dest, _) = xdr::unpack_text(input)?;
-        let (srcoffset, _) = i64::unpack(input)?;
-        let (destoffset, _) = i64::unpack(input)?;
-        let (size, _) = i64::unpack(input)?;
-        let (sparse, _) = bool::unpack(input)?;
-        let (append, _) = bool::unpack(input)?;
-        let value = Self { src, dest, srcoffset, destoffset, size, sparse, append };
+        let value = Self {
+            src: xdr::unpack_text(input)?.0,
+            dest: xdr::unpack_text(input)?.0,
+            srcoffset: i64::unpack(input)?.0,
+            destoffset: i64::unpack(input)?.0,
+            size: i64::unpack(input)?.0,
+            sparse: bool::unpack(input)?.0,
+            append: bool::unpack(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -145,14 +148,15 @@ impl<Out: Write> Pack<Out> for CopyDeviceToFileArgs {
 impl Unpack<Strict<'_>> for CopyDeviceToFileArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (src, _) = xdr::unpack_text(input)?;
-        let (dest, _) = xdr::unpack_text(input)?;
-        let (srcoffset, _) = i64::unpack(input)?;
-        let (destoffset, _) = i64::unpack(input)?;
-        let (size, _) = i64::unpack(input)?;
-        let (sparse, _) = bool::unpack(input)?;
-        let (append, _) = bool::unpack(input)?;
-        let value = Self { src, dest, srcoffset, destoffset, size, sparse, append };
+        let value = Self {
+            src: xdr::unpack_text(input)?.0,
+            dest: xdr::unpack_text(input)?.0,
+            srcoffset: i64::unpack(input)?.0,
+            destoffset: i64::unpack(input)?.0,
+            size: i64::unpack(input)?.0,
+            sparse: bool::unpack(input)?.0,
+            append: bool::unpack(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -191,14 +195,15 @@ impl<Out: Write> Pack<Out> for CopyFileToDeviceArgs {
 impl Unpack<Strict<'_>> for CopyFileToDeviceArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (src, _) = xdr::unpack_text(input)?;
-        let (dest, _) = xdr::unpack_text(input)?;
-        let (srcoffset, _) = i64::unpack(input)?;
-        let (destoffset, _) = i64::unpack(input)?;
-        let (size, _) = i64::unpack(input)?;
-        let (sparse, _) = bool::unpack(input)?;
-        let (append, _) = bool::unpack(input)?;
-        let value = Self { src, dest, srcoffset, destoffset, size, sparse, append };
+        let value = Self {
+            src: xdr::unpack_text(input)?.0,
+            dest: xdr::unpack_text(input)?.0,
+            srcoffset: i64::unpack(input)?.0,
+            destoffset: i64::unpack(input)?.0,
+            size: i64::unpack(input)?.0,
+            sparse: bool::unpack(input)?.0,
+            append: bool::unpack(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -237,14 +242,15 @@ impl<Out: Write> Pack<Out> for CopyFileToFileArgs {
 impl Unpack<Strict<'_>> for CopyFileToFileArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (src, _) = xdr::unpack_text(input)?;
-        let (dest, _) = xdr::unpack_text(input)?;
-        let (srcoffset, _) = i64::unpack(input)?;
-        let (destoffset, _) = i64::unpack(input)?;
-        let (size, _) = i64::unpack(input)?;
-        let (sparse, _) = bool::unpack(input)?;
-        let (append, _) = bool::unpack(input)?;
-        let value = Self { src, dest, srcoffset, destoffset, size, sparse, append };
+        let value = Self {
+            src: xdr::unpack_text(input)?.0,
+            dest: xdr::unpack_text(input)?.0,
+            srcoffset: i64::unpack(input)?.0,
+            destoffset: i64::unpack(input)?.0,
+            size: i64::unpack(input)?.0,
+            sparse: bool::unpack(input)?.0,
+            append: bool::unpack(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -271,10 +277,11 @@ impl<Out: Write> Pack<Out> for CopySizeArgs {
 impl Unpack<Strict<'_>> for CopySizeArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (src, _) = xdr::unpack_text(input)?;
-        let (dest, _) = xdr::unpack_text(input)?;
-        let (size, _) = i64::unpack(input)?;
-        let value = Self { src, dest, size };
+        let value = Self {
+            src: xdr::unpack_text(input)?.0,
+            dest: xdr::unpack_text(input)?.0,
+            size: i64::unpack(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -297,9 +304,7 @@ impl<Out: Write> Pack<Out> for DdArgs {
 impl Unpack<Strict<'_>> for DdArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (src, _) = xdr::unpack_text(input)?;
-        let (dest, _) = xdr::unpack_text(input)?;
-        let value = Self { src, dest };
+        let value = Self { src: xdr::unpack_text(input)?.0, dest: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }

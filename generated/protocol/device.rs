@@ -21,8 +21,7 @@ impl<Out: Write> Pack<Out> for ListDevicesRet {
 impl Unpack<Strict<'_>> for ListDevicesRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (devices, _) = xdr::unpack_text_list(input)?;
-        let value = Self { devices };
+        let value = Self { devices: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -43,8 +42,7 @@ impl<Out: Write> Pack<Out> for NrDevicesRet {
 impl Unpack<Strict<'_>> for NrDevicesRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (nrdisks, _) = i32::unpack(input)?;
-        let value = Self { nrdisks };
+        let value = Self { nrdisks: i32::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -65,8 +63,7 @@ impl<Out: Write> Pack<Out> for BlockdevGetsize64Args {
 impl Unpack<Strict<'_>> for BlockdevGetsize64Args {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (device, _) = xdr::unpack_text(input)?;
-        let value = Self { device };
+        let value = Self { device: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -87,8 +84,7 @@ impl<Out: Write> Pack<Out> for BlockdevGetsize64Ret {
 impl Unpack<Strict<'_>> for BlockdevGetsize64Ret {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (sizeinbytes, _) = i64::unpack(input)?;
-        let value = Self { sizeinbytes };
+        let value = Self { sizeinbytes: i64::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -109,8 +105,7 @@ impl<Out: Write> Pack<Out> for BlockdevGetszArgs {
 impl Unpack<Strict<'_>> for BlockdevGetszArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (device, _) = xdr::unpack_text(input)?;
-        let value = Self { device };
+        let value = Self { device: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -131,8 +126,7 @@ impl<Out: Write> Pack<Out> for BlockdevGetszRet {
 impl Unpack<Strict<'_>> for BlockdevGetszRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (sizeinsectors, _) = i64::unpack(input)?;
-        let value = Self { sizeinsectors };
+        let value = Self { sizeinsectors: i64::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -153,8 +147,7 @@ impl<Out: Write> Pack<Out> for BlockdevGetssArgs {
 impl Unpack<Strict<'_>> for BlockdevGetssArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (device, _) = xdr::unpack_text(input)?;
-        let value = Self { device };
+        let value = Self { device: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -175,8 +168,7 @@ impl<Out: Write> Pack<Out> for BlockdevGetssRet {
 impl Unpack<Strict<'_>> for BlockdevGetssRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (sectorsize, _) = i32::unpack(input)?;
-        let value = Self { sectorsize };
+        let value = Self { sectorsize: i32::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -197,8 +189,7 @@ impl<Out: Write> Pack<Out> for BlockdevGetbszArgs {
 impl Unpack<Strict<'_>> for BlockdevGetbszArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (device, _) = xdr::unpack_text(input)?;
-        let value = Self { device };
+        let value = Self { device: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -219,8 +210,7 @@ impl<Out: Write> Pack<Out> for BlockdevGetbszRet {
 impl Unpack<Strict<'_>> for BlockdevGetbszRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (blocksize, _) = i32::unpack(input)?;
-        let value = Self { blocksize };
+        let value = Self { blocksize: i32::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -241,8 +231,7 @@ impl<Out: Write> Pack<Out> for BlockdevGetroArgs {
 impl Unpack<Strict<'_>> for BlockdevGetroArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (device, _) = xdr::unpack_text(input)?;
-        let value = Self { device };
+        let value = Self { device: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -263,8 +252,7 @@ impl<Out: Write> Pack<Out> for BlockdevGetroRet {
 impl Unpack<Strict<'_>> for BlockdevGetroRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (ro, _) = bool::unpack(input)?;
-        let value = Self { ro };
+        let value = Self { ro: bool::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -285,8 +273,7 @@ impl<Out: Write> Pack<Out> for BlockdevSetroArgs {
 impl Unpack<Strict<'_>> for BlockdevSetroArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (device, _) = xdr::unpack_text(input)?;
-        let value = Self { device };
+        let value = Self { device: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -307,8 +294,7 @@ impl<Out: Write> Pack<Out> for BlockdevSetrwArgs {
 impl Unpack<Strict<'_>> for BlockdevSetrwArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (device, _) = xdr::unpack_text(input)?;
-        let value = Self { device };
+        let value = Self { device: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -329,8 +315,7 @@ impl<Out: Write> Pack<Out> for BlockdevFlushbufsArgs {
 impl Unpack<Strict<'_>> for BlockdevFlushbufsArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (device, _) = xdr::unpack_text(input)?;
-        let value = Self { device };
+        let value = Self { device: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -351,8 +336,7 @@ impl<Out: Write> Pack<Out> for BlockdevRereadptArgs {
 impl Unpack<Strict<'_>> for BlockdevRereadptArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (device, _) = xdr::unpack_text(input)?;
-        let value = Self { device };
+        let value = Self { device: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -373,8 +357,7 @@ impl<Out: Write> Pack<Out> for ZeroDeviceArgs {
 impl Unpack<Strict<'_>> for ZeroDeviceArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (device, _) = xdr::unpack_text(input)?;
-        let value = Self { device };
+        let value = Self { device: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }

@@ -21,8 +21,7 @@ impl<Out: Write> Pack<Out> for MkdirArgs {
 impl Unpack<Strict<'_>> for MkdirArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { path };
+        let value = Self { path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -43,8 +42,7 @@ impl<Out: Write> Pack<Out> for MkdirPArgs {
 impl Unpack<Strict<'_>> for MkdirPArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { path };
+        let value = Self { path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -67,9 +65,7 @@ impl<Out: Write> Pack<Out> for MkdirModeArgs {
 impl Unpack<Strict<'_>> for MkdirModeArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let (mode, _) = i32::unpack(input)?;
-        let value = Self { path, mode };
+        let value = Self { path: xdr::unpack_text(input)?.0, mode: i32::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -90,8 +86,7 @@ impl<Out: Write> Pack<Out> for MkdtempArgs {
 impl Unpack<Strict<'_>> for MkdtempArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (tmpl, _) = xdr::unpack_text(input)?;
-        let value = Self { tmpl };
+        let value = Self { tmpl: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -112,8 +107,7 @@ impl<Out: Write> Pack<Out> for MkdtempRet {
 impl Unpack<Strict<'_>> for MkdtempRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (dir, _) = xdr::unpack_text(input)?;
-        let value = Self { dir };
+        let value = Self { dir: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -134,8 +128,7 @@ impl<Out: Write> Pack<Out> for RmdirArgs {
 impl Unpack<Strict<'_>> for RmdirArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { path };
+        let value = Self { path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -156,8 +149,7 @@ impl<Out: Write> Pack<Out> for Ls0Args {
 impl Unpack<Strict<'_>> for Ls0Args {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (dir, _) = xdr::unpack_text(input)?;
-        let value = Self { dir };
+        let value = Self { dir: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -178,8 +170,7 @@ impl<Out: Write> Pack<Out> for LlArgs {
 impl Unpack<Strict<'_>> for LlArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (directory, _) = xdr::unpack_text(input)?;
-        let value = Self { directory };
+        let value = Self { directory: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -200,8 +191,7 @@ impl<Out: Write> Pack<Out> for LlRet {
 impl Unpack<Strict<'_>> for LlRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (listing, _) = xdr::unpack_text(input)?;
-        let value = Self { listing };
+        let value = Self { listing: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -222,8 +212,7 @@ impl<Out: Write> Pack<Out> for InternalReaddirArgs {
 impl Unpack<Strict<'_>> for InternalReaddirArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (dir, _) = xdr::unpack_text(input)?;
-        let value = Self { dir };
+        let value = Self { dir: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -244,8 +233,7 @@ impl<Out: Write> Pack<Out> for Find0Args {
 impl Unpack<Strict<'_>> for Find0Args {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (directory, _) = xdr::unpack_text(input)?;
-        let value = Self { directory };
+        let value = Self { directory: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -266,8 +254,7 @@ impl<Out: Write> Pack<Out> for DuArgs {
 impl Unpack<Strict<'_>> for DuArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { path };
+        let value = Self { path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -288,8 +275,7 @@ impl<Out: Write> Pack<Out> for DuRet {
 impl Unpack<Strict<'_>> for DuRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (sizekb, _) = i64::unpack(input)?;
-        let value = Self { sizekb };
+        let value = Self { sizekb: i64::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -312,9 +298,7 @@ impl<Out: Write> Pack<Out> for FillDirArgs {
 impl Unpack<Strict<'_>> for FillDirArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (dir, _) = xdr::unpack_text(input)?;
-        let (nr, _) = i32::unpack(input)?;
-        let value = Self { dir, nr };
+        let value = Self { dir: xdr::unpack_text(input)?.0, nr: i32::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -337,9 +321,8 @@ impl<Out: Write> Pack<Out> for GlobExpandArgs {
 impl Unpack<Strict<'_>> for GlobExpandArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (pattern, _) = xdr::unpack_text(input)?;
-        let (directoryslash, _) = bool::unpack(input)?;
-        let value = Self { pattern, directoryslash };
+        let value =
+            Self { pattern: xdr::unpack_text(input)?.0, directoryslash: bool::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -360,8 +343,49 @@ impl<Out: Write> Pack<Out> for GlobExpandRet {
 impl Unpack<Strict<'_>> for GlobExpandRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (paths, _) = xdr::unpack_text_list(input)?;
-        let value = Self { paths };
+        let value = Self { paths: xdr::unpack_text_list(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `case_sensitive_path`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaseSensitivePathArgs {
+    /// path to find
+    pub path: BString,
+}
+
+impl<Out: Write> Pack<Out> for CaseSensitivePathArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        xdr::pack_bytes(&self.path, out)
+    }
+}
+
+impl Unpack<Strict<'_>> for CaseSensitivePathArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { path: xdr::unpack_text(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Result of `case_sensitive_path`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaseSensitivePathRet {
+    /// the path as the filesystem spells it
+    pub rpath: BString,
+}
+
+impl<Out: Write> Pack<Out> for CaseSensitivePathRet {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        xdr::pack_bytes(&self.rpath, out)
+    }
+}
+
+impl Unpack<Strict<'_>> for CaseSensitivePathRet {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { rpath: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }

@@ -22,8 +22,7 @@ impl<Out: Write> Pack<Out> for TouchArgs {
 impl Unpack<Strict<'_>> for TouchArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { path };
+        let value = Self { path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -50,10 +49,11 @@ impl<Out: Write> Pack<Out> for WriteFileArgs {
 impl Unpack<Strict<'_>> for WriteFileArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let (content, _) = xdr::unpack_text(input)?;
-        let (size, _) = i32::unpack(input)?;
-        let value = Self { path, content, size };
+        let value = Self {
+            path: xdr::unpack_text(input)?.0,
+            content: xdr::unpack_text(input)?.0,
+            size: i32::unpack(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -78,10 +78,11 @@ impl<Out: Write> Pack<Out> for PreadArgs {
 impl Unpack<Strict<'_>> for PreadArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let (count, _) = i32::unpack(input)?;
-        let (offset, _) = i64::unpack(input)?;
-        let value = Self { path, count, offset };
+        let value = Self {
+            path: xdr::unpack_text(input)?.0,
+            count: i32::unpack(input)?.0,
+            offset: i64::unpack(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -102,8 +103,7 @@ impl<Out: Write> Pack<Out> for PreadRet {
 impl Unpack<Strict<'_>> for PreadRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (content, _) = xdr::unpack_bytes(input, MESSAGE_MAX)?;
-        let value = Self { content };
+        let value = Self { content: xdr::unpack_bytes(input, MESSAGE_MAX)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -130,10 +130,11 @@ impl<Out: Write> Pack<Out> for PwriteArgs {
 impl Unpack<Strict<'_>> for PwriteArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let (content, _) = xdr::unpack_bytes(input, MESSAGE_MAX)?;
-        let (offset, _) = i64::unpack(input)?;
-        let value = Self { path, content, offset };
+        let value = Self {
+            path: xdr::unpack_text(input)?.0,
+            content: xdr::unpack_bytes(input, MESSAGE_MAX)?.0,
+            offset: i64::unpack(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -154,8 +155,7 @@ impl<Out: Write> Pack<Out> for PwriteRet {
 impl Unpack<Strict<'_>> for PwriteRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (nbytes, _) = i32::unpack(input)?;
-        let value = Self { nbytes };
+        let value = Self { nbytes: i32::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -176,8 +176,7 @@ impl<Out: Write> Pack<Out> for RmArgs {
 impl Unpack<Strict<'_>> for RmArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { path };
+        let value = Self { path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -198,8 +197,7 @@ impl<Out: Write> Pack<Out> for RmFArgs {
 impl Unpack<Strict<'_>> for RmFArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { path };
+        let value = Self { path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -220,8 +218,7 @@ impl<Out: Write> Pack<Out> for RmRfArgs {
 impl Unpack<Strict<'_>> for RmRfArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { path };
+        let value = Self { path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -244,9 +241,7 @@ impl<Out: Write> Pack<Out> for MvArgs {
 impl Unpack<Strict<'_>> for MvArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (src, _) = xdr::unpack_text(input)?;
-        let (dest, _) = xdr::unpack_text(input)?;
-        let value = Self { src, dest };
+        let value = Self { src: xdr::unpack_text(input)?.0, dest: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -269,9 +264,7 @@ impl<Out: Write> Pack<Out> for CpArgs {
 impl Unpack<Strict<'_>> for CpArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (src, _) = xdr::unpack_text(input)?;
-        let (dest, _) = xdr::unpack_text(input)?;
-        let value = Self { src, dest };
+        let value = Self { src: xdr::unpack_text(input)?.0, dest: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -294,9 +287,7 @@ impl<Out: Write> Pack<Out> for CpAArgs {
 impl Unpack<Strict<'_>> for CpAArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (src, _) = xdr::unpack_text(input)?;
-        let (dest, _) = xdr::unpack_text(input)?;
-        let value = Self { src, dest };
+        let value = Self { src: xdr::unpack_text(input)?.0, dest: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -319,9 +310,7 @@ impl<Out: Write> Pack<Out> for CpRArgs {
 impl Unpack<Strict<'_>> for CpRArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (src, _) = xdr::unpack_text(input)?;
-        let (dest, _) = xdr::unpack_text(input)?;
-        let value = Self { src, dest };
+        let value = Self { src: xdr::unpack_text(input)?.0, dest: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -342,8 +331,7 @@ impl<Out: Write> Pack<Out> for TruncateArgs {
 impl Unpack<Strict<'_>> for TruncateArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { path };
+        let value = Self { path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -366,9 +354,7 @@ impl<Out: Write> Pack<Out> for TruncateSizeArgs {
 impl Unpack<Strict<'_>> for TruncateSizeArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let (size, _) = i64::unpack(input)?;
-        let value = Self { path, size };
+        let value = Self { path: xdr::unpack_text(input)?.0, size: i64::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -389,8 +375,7 @@ impl<Out: Write> Pack<Out> for FilesizeArgs {
 impl Unpack<Strict<'_>> for FilesizeArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (file, _) = xdr::unpack_text(input)?;
-        let value = Self { file };
+        let value = Self { file: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -411,8 +396,7 @@ impl<Out: Write> Pack<Out> for FilesizeRet {
 impl Unpack<Strict<'_>> for FilesizeRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (size, _) = i64::unpack(input)?;
-        let value = Self { size };
+        let value = Self { size: i64::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -433,8 +417,7 @@ impl<Out: Write> Pack<Out> for FileArgs {
 impl Unpack<Strict<'_>> for FileArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { path };
+        let value = Self { path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -455,8 +438,7 @@ impl<Out: Write> Pack<Out> for FileRet {
 impl Unpack<Strict<'_>> for FileRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (description, _) = xdr::unpack_text(input)?;
-        let value = Self { description };
+        let value = Self { description: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -477,8 +459,7 @@ impl<Out: Write> Pack<Out> for UploadArgs {
 impl Unpack<Strict<'_>> for UploadArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (remotefilename, _) = xdr::unpack_text(input)?;
-        let value = Self { remotefilename };
+        let value = Self { remotefilename: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -499,8 +480,7 @@ impl<Out: Write> Pack<Out> for DownloadArgs {
 impl Unpack<Strict<'_>> for DownloadArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (remotefilename, _) = xdr::unpack_text(input)?;
-        let value = Self { remotefilename };
+        let value = Self { remotefilename: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -523,9 +503,8 @@ impl<Out: Write> Pack<Out> for UploadOffsetArgs {
 impl Unpack<Strict<'_>> for UploadOffsetArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (remotefilename, _) = xdr::unpack_text(input)?;
-        let (offset, _) = i64::unpack(input)?;
-        let value = Self { remotefilename, offset };
+        let value =
+            Self { remotefilename: xdr::unpack_text(input)?.0, offset: i64::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -552,10 +531,11 @@ impl<Out: Write> Pack<Out> for DownloadOffsetArgs {
 impl Unpack<Strict<'_>> for DownloadOffsetArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (remotefilename, _) = xdr::unpack_text(input)?;
-        let (offset, _) = i64::unpack(input)?;
-        let (size, _) = i64::unpack(input)?;
-        let value = Self { remotefilename, offset, size };
+        let value = Self {
+            remotefilename: xdr::unpack_text(input)?.0,
+            offset: i64::unpack(input)?.0,
+            size: i64::unpack(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -578,9 +558,7 @@ impl<Out: Write> Pack<Out> for ChecksumArgs {
 impl Unpack<Strict<'_>> for ChecksumArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (csumtype, _) = xdr::unpack_text(input)?;
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { csumtype, path };
+        let value = Self { csumtype: xdr::unpack_text(input)?.0, path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -601,8 +579,7 @@ impl<Out: Write> Pack<Out> for ChecksumRet {
 impl Unpack<Strict<'_>> for ChecksumRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (checksum, _) = xdr::unpack_text(input)?;
-        let value = Self { checksum };
+        let value = Self { checksum: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -623,8 +600,7 @@ impl<Out: Write> Pack<Out> for FileArchitectureArgs {
 impl Unpack<Strict<'_>> for FileArchitectureArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (filename, _) = xdr::unpack_text(input)?;
-        let value = Self { filename };
+        let value = Self { filename: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -645,8 +621,7 @@ impl<Out: Write> Pack<Out> for FileArchitectureRet {
 impl Unpack<Strict<'_>> for FileArchitectureRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (arch, _) = xdr::unpack_text(input)?;
-        let value = Self { arch };
+        let value = Self { arch: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -669,9 +644,10 @@ impl<Out: Write> Pack<Out> for InternalWriteArgs {
 impl Unpack<Strict<'_>> for InternalWriteArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let (content, _) = xdr::unpack_bytes(input, MESSAGE_MAX)?;
-        let value = Self { path, content };
+        let value = Self {
+            path: xdr::unpack_text(input)?.0,
+            content: xdr::unpack_bytes(input, MESSAGE_MAX)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -694,9 +670,10 @@ impl<Out: Write> Pack<Out> for InternalWriteAppendArgs {
 impl Unpack<Strict<'_>> for InternalWriteAppendArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let (content, _) = xdr::unpack_bytes(input, MESSAGE_MAX)?;
-        let value = Self { path, content };
+        let value = Self {
+            path: xdr::unpack_text(input)?.0,
+            content: xdr::unpack_bytes(input, MESSAGE_MAX)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -719,9 +696,7 @@ impl<Out: Write> Pack<Out> for InternalUploadArgs {
 impl Unpack<Strict<'_>> for InternalUploadArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (tmpname, _) = xdr::unpack_text(input)?;
-        let (mode, _) = i32::unpack(input)?;
-        let value = Self { tmpname, mode };
+        let value = Self { tmpname: xdr::unpack_text(input)?.0, mode: i32::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -744,9 +719,7 @@ impl<Out: Write> Pack<Out> for EqualArgs {
 impl Unpack<Strict<'_>> for EqualArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (file1, _) = xdr::unpack_text(input)?;
-        let (file2, _) = xdr::unpack_text(input)?;
-        let value = Self { file1, file2 };
+        let value = Self { file1: xdr::unpack_text(input)?.0, file2: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -767,8 +740,7 @@ impl<Out: Write> Pack<Out> for EqualRet {
 impl Unpack<Strict<'_>> for EqualRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (equality, _) = bool::unpack(input)?;
-        let value = Self { equality };
+        let value = Self { equality: bool::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -791,9 +763,7 @@ impl<Out: Write> Pack<Out> for FallocateArgs {
 impl Unpack<Strict<'_>> for FallocateArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let (len, _) = i32::unpack(input)?;
-        let value = Self { path, len };
+        let value = Self { path: xdr::unpack_text(input)?.0, len: i32::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -816,9 +786,7 @@ impl<Out: Write> Pack<Out> for Fallocate64Args {
 impl Unpack<Strict<'_>> for Fallocate64Args {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let (len, _) = i64::unpack(input)?;
-        let value = Self { path, len };
+        let value = Self { path: xdr::unpack_text(input)?.0, len: i64::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -843,10 +811,11 @@ impl<Out: Write> Pack<Out> for FillArgs {
 impl Unpack<Strict<'_>> for FillArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (c, _) = i32::unpack(input)?;
-        let (len, _) = i32::unpack(input)?;
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { c, len, path };
+        let value = Self {
+            c: i32::unpack(input)?.0,
+            len: i32::unpack(input)?.0,
+            path: xdr::unpack_text(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -873,10 +842,11 @@ impl<Out: Write> Pack<Out> for FillPatternArgs {
 impl Unpack<Strict<'_>> for FillPatternArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (pattern, _) = xdr::unpack_text(input)?;
-        let (len, _) = i32::unpack(input)?;
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { pattern, len, path };
+        let value = Self {
+            pattern: xdr::unpack_text(input)?.0,
+            len: i32::unpack(input)?.0,
+            path: xdr::unpack_text(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -897,8 +867,7 @@ impl<Out: Write> Pack<Out> for IsZeroArgs {
 impl Unpack<Strict<'_>> for IsZeroArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { path };
+        let value = Self { path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -919,8 +888,7 @@ impl<Out: Write> Pack<Out> for IsZeroRet {
 impl Unpack<Strict<'_>> for IsZeroRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (zeroflag, _) = bool::unpack(input)?;
-        let value = Self { zeroflag };
+        let value = Self { zeroflag: bool::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -943,9 +911,7 @@ impl<Out: Write> Pack<Out> for MktempArgs {
 impl Unpack<Strict<'_>> for MktempArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (tmpl, _) = xdr::unpack_text(input)?;
-        let (suffix, _) = xdr::unpack_text(input)?;
-        let value = Self { tmpl, suffix };
+        let value = Self { tmpl: xdr::unpack_text(input)?.0, suffix: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -966,8 +932,7 @@ impl<Out: Write> Pack<Out> for MktempRet {
 impl Unpack<Strict<'_>> for MktempRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { path };
+        let value = Self { path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -988,8 +953,7 @@ impl<Out: Write> Pack<Out> for ScrubFileArgs {
 impl Unpack<Strict<'_>> for ScrubFileArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (file, _) = xdr::unpack_text(input)?;
-        let value = Self { file };
+        let value = Self { file: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -1010,8 +974,7 @@ impl<Out: Write> Pack<Out> for ZeroArgs {
 impl Unpack<Strict<'_>> for ZeroArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (device, _) = xdr::unpack_text(input)?;
-        let value = Self { device };
+        let value = Self { device: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -1034,9 +997,7 @@ impl<Out: Write> Pack<Out> for ZfileArgs {
 impl Unpack<Strict<'_>> for ZfileArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (meth, _) = xdr::unpack_text(input)?;
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { meth, path };
+        let value = Self { meth: xdr::unpack_text(input)?.0, path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -1057,8 +1018,7 @@ impl<Out: Write> Pack<Out> for ZfileRet {
 impl Unpack<Strict<'_>> for ZfileRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (description, _) = xdr::unpack_text(input)?;
-        let value = Self { description };
+        let value = Self { description: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -1081,9 +1041,8 @@ impl<Out: Write> Pack<Out> for RenameArgs {
 impl Unpack<Strict<'_>> for RenameArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (oldpath, _) = xdr::unpack_text(input)?;
-        let (newpath, _) = xdr::unpack_text(input)?;
-        let value = Self { oldpath, newpath };
+        let value =
+            Self { oldpath: xdr::unpack_text(input)?.0, newpath: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -1106,9 +1065,8 @@ impl<Out: Write> Pack<Out> for ChecksumsOutArgs {
 impl Unpack<Strict<'_>> for ChecksumsOutArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (csumtype, _) = xdr::unpack_text(input)?;
-        let (directory, _) = xdr::unpack_text(input)?;
-        let value = Self { csumtype, directory };
+        let value =
+            Self { csumtype: xdr::unpack_text(input)?.0, directory: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }

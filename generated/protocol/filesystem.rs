@@ -21,8 +21,7 @@ impl<Out: Write> Pack<Out> for ListFilesystemsRet {
 impl Unpack<Strict<'_>> for ListFilesystemsRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (fses, _) = xdr::unpack_text_list(input)?;
-        let value = Self { fses };
+        let value = Self { fses: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -61,14 +60,15 @@ impl<Out: Write> Pack<Out> for MkfsArgs {
 impl Unpack<Strict<'_>> for MkfsArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (fstype, _) = xdr::unpack_text(input)?;
-        let (device, _) = xdr::unpack_text(input)?;
-        let (blocksize, _) = i32::unpack(input)?;
-        let (features, _) = xdr::unpack_text(input)?;
-        let (inode, _) = i32::unpack(input)?;
-        let (sectorsize, _) = i32::unpack(input)?;
-        let (label, _) = xdr::unpack_text(input)?;
-        let value = Self { fstype, device, blocksize, features, inode, sectorsize, label };
+        let value = Self {
+            fstype: xdr::unpack_text(input)?.0,
+            device: xdr::unpack_text(input)?.0,
+            blocksize: i32::unpack(input)?.0,
+            features: xdr::unpack_text(input)?.0,
+            inode: i32::unpack(input)?.0,
+            sectorsize: i32::unpack(input)?.0,
+            label: xdr::unpack_text(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -89,8 +89,7 @@ impl<Out: Write> Pack<Out> for VfsTypeArgs {
 impl Unpack<Strict<'_>> for VfsTypeArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (mountable, _) = xdr::unpack_text(input)?;
-        let value = Self { mountable };
+        let value = Self { mountable: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -111,8 +110,7 @@ impl<Out: Write> Pack<Out> for VfsTypeRet {
 impl Unpack<Strict<'_>> for VfsTypeRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (fstype, _) = xdr::unpack_text(input)?;
-        let value = Self { fstype };
+        let value = Self { fstype: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -133,8 +131,7 @@ impl<Out: Write> Pack<Out> for VfsLabelArgs {
 impl Unpack<Strict<'_>> for VfsLabelArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (mountable, _) = xdr::unpack_text(input)?;
-        let value = Self { mountable };
+        let value = Self { mountable: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -155,8 +152,7 @@ impl<Out: Write> Pack<Out> for VfsLabelRet {
 impl Unpack<Strict<'_>> for VfsLabelRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (label, _) = xdr::unpack_text(input)?;
-        let value = Self { label };
+        let value = Self { label: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -177,8 +173,7 @@ impl<Out: Write> Pack<Out> for VfsUuidArgs {
 impl Unpack<Strict<'_>> for VfsUuidArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (mountable, _) = xdr::unpack_text(input)?;
-        let value = Self { mountable };
+        let value = Self { mountable: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -199,8 +194,7 @@ impl<Out: Write> Pack<Out> for VfsUuidRet {
 impl Unpack<Strict<'_>> for VfsUuidRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (uuid, _) = xdr::unpack_text(input)?;
-        let value = Self { uuid };
+        let value = Self { uuid: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -223,9 +217,8 @@ impl<Out: Write> Pack<Out> for SetLabelArgs {
 impl Unpack<Strict<'_>> for SetLabelArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (mountable, _) = xdr::unpack_text(input)?;
-        let (label, _) = xdr::unpack_text(input)?;
-        let value = Self { mountable, label };
+        let value =
+            Self { mountable: xdr::unpack_text(input)?.0, label: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -248,9 +241,7 @@ impl<Out: Write> Pack<Out> for SetUuidArgs {
 impl Unpack<Strict<'_>> for SetUuidArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (device, _) = xdr::unpack_text(input)?;
-        let (uuid, _) = xdr::unpack_text(input)?;
-        let value = Self { device, uuid };
+        let value = Self { device: xdr::unpack_text(input)?.0, uuid: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -271,8 +262,7 @@ impl<Out: Write> Pack<Out> for BlkidArgs {
 impl Unpack<Strict<'_>> for BlkidArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (device, _) = xdr::unpack_text(input)?;
-        let value = Self { device };
+        let value = Self { device: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -293,8 +283,7 @@ impl<Out: Write> Pack<Out> for BlkidRet {
 impl Unpack<Strict<'_>> for BlkidRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (info, _) = xdr::unpack_text_list(input)?;
-        let value = Self { info };
+        let value = Self { info: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -315,8 +304,7 @@ impl<Out: Write> Pack<Out> for WipefsArgs {
 impl Unpack<Strict<'_>> for WipefsArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (device, _) = xdr::unpack_text(input)?;
-        let value = Self { device };
+        let value = Self { device: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }

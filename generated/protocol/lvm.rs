@@ -22,8 +22,7 @@ impl<Out: Write> Pack<Out> for PvcreateArgs {
 impl Unpack<Strict<'_>> for PvcreateArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (device, _) = xdr::unpack_text(input)?;
-        let value = Self { device };
+        let value = Self { device: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -46,9 +45,10 @@ impl<Out: Write> Pack<Out> for VgcreateArgs {
 impl Unpack<Strict<'_>> for VgcreateArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (volgroup, _) = xdr::unpack_text(input)?;
-        let (physvols, _) = xdr::unpack_text_list(input)?;
-        let value = Self { volgroup, physvols };
+        let value = Self {
+            volgroup: xdr::unpack_text(input)?.0,
+            physvols: xdr::unpack_text_list(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -75,10 +75,11 @@ impl<Out: Write> Pack<Out> for LvcreateArgs {
 impl Unpack<Strict<'_>> for LvcreateArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (logvol, _) = xdr::unpack_text(input)?;
-        let (volgroup, _) = xdr::unpack_text(input)?;
-        let (mbytes, _) = i32::unpack(input)?;
-        let value = Self { logvol, volgroup, mbytes };
+        let value = Self {
+            logvol: xdr::unpack_text(input)?.0,
+            volgroup: xdr::unpack_text(input)?.0,
+            mbytes: i32::unpack(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -99,8 +100,7 @@ impl<Out: Write> Pack<Out> for PvsRet {
 impl Unpack<Strict<'_>> for PvsRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (physvols, _) = xdr::unpack_text_list(input)?;
-        let value = Self { physvols };
+        let value = Self { physvols: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -121,8 +121,7 @@ impl<Out: Write> Pack<Out> for VgsRet {
 impl Unpack<Strict<'_>> for VgsRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (volgroups, _) = xdr::unpack_text_list(input)?;
-        let value = Self { volgroups };
+        let value = Self { volgroups: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -143,8 +142,7 @@ impl<Out: Write> Pack<Out> for LvsRet {
 impl Unpack<Strict<'_>> for LvsRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (logvols, _) = xdr::unpack_text_list(input)?;
-        let value = Self { logvols };
+        let value = Self { logvols: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -165,8 +163,7 @@ impl<Out: Write> Pack<Out> for PvsFullRet {
 impl Unpack<Strict<'_>> for PvsFullRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (physvols, _) = xdr::unpack_list(input)?;
-        let value = Self { physvols };
+        let value = Self { physvols: xdr::unpack_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -187,8 +184,7 @@ impl<Out: Write> Pack<Out> for VgsFullRet {
 impl Unpack<Strict<'_>> for VgsFullRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (volgroups, _) = xdr::unpack_list(input)?;
-        let value = Self { volgroups };
+        let value = Self { volgroups: xdr::unpack_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -209,8 +205,7 @@ impl<Out: Write> Pack<Out> for LvsFullRet {
 impl Unpack<Strict<'_>> for LvsFullRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (logvols, _) = xdr::unpack_list(input)?;
-        let value = Self { logvols };
+        let value = Self { logvols: xdr::unpack_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -233,9 +228,8 @@ impl<Out: Write> Pack<Out> for VgActivateArgs {
 impl Unpack<Strict<'_>> for VgActivateArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (activate, _) = bool::unpack(input)?;
-        let (volgroups, _) = xdr::unpack_text_list(input)?;
-        let value = Self { activate, volgroups };
+        let value =
+            Self { activate: bool::unpack(input)?.0, volgroups: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -256,8 +250,7 @@ impl<Out: Write> Pack<Out> for VgActivateAllArgs {
 impl Unpack<Strict<'_>> for VgActivateAllArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (activate, _) = bool::unpack(input)?;
-        let value = Self { activate };
+        let value = Self { activate: bool::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -278,8 +271,7 @@ impl<Out: Write> Pack<Out> for LvremoveArgs {
 impl Unpack<Strict<'_>> for LvremoveArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (device, _) = xdr::unpack_text(input)?;
-        let value = Self { device };
+        let value = Self { device: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -300,8 +292,7 @@ impl<Out: Write> Pack<Out> for VgremoveArgs {
 impl Unpack<Strict<'_>> for VgremoveArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (vgname, _) = xdr::unpack_text(input)?;
-        let value = Self { vgname };
+        let value = Self { vgname: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -322,8 +313,7 @@ impl<Out: Write> Pack<Out> for PvremoveArgs {
 impl Unpack<Strict<'_>> for PvremoveArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (device, _) = xdr::unpack_text(input)?;
-        let value = Self { device };
+        let value = Self { device: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }

@@ -22,8 +22,7 @@ impl<Out: Write> Pack<Out> for StatnsArgs {
 impl Unpack<Strict<'_>> for StatnsArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { path };
+        let value = Self { path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -44,8 +43,7 @@ impl<Out: Write> Pack<Out> for StatnsRet {
 impl Unpack<Strict<'_>> for StatnsRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (statbuf, _) = Statns::unpack(input)?;
-        let value = Self { statbuf };
+        let value = Self { statbuf: Statns::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -66,8 +64,7 @@ impl<Out: Write> Pack<Out> for LstatnsArgs {
 impl Unpack<Strict<'_>> for LstatnsArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { path };
+        let value = Self { path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -88,8 +85,7 @@ impl<Out: Write> Pack<Out> for LstatnsRet {
 impl Unpack<Strict<'_>> for LstatnsRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (statbuf, _) = Statns::unpack(input)?;
-        let value = Self { statbuf };
+        let value = Self { statbuf: Statns::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -112,9 +108,8 @@ impl<Out: Write> Pack<Out> for InternalLstatnslistArgs {
 impl Unpack<Strict<'_>> for InternalLstatnslistArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let (names, _) = xdr::unpack_text_list(input)?;
-        let value = Self { path, names };
+        let value =
+            Self { path: xdr::unpack_text(input)?.0, names: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -135,8 +130,7 @@ impl<Out: Write> Pack<Out> for InternalLstatnslistRet {
 impl Unpack<Strict<'_>> for InternalLstatnslistRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (statbufs, _) = xdr::unpack_list(input)?;
-        let value = Self { statbufs };
+        let value = Self { statbufs: xdr::unpack_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -157,8 +151,7 @@ impl<Out: Write> Pack<Out> for StatvfsArgs {
 impl Unpack<Strict<'_>> for StatvfsArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { path };
+        let value = Self { path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -179,8 +172,7 @@ impl<Out: Write> Pack<Out> for StatvfsRet {
 impl Unpack<Strict<'_>> for StatvfsRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (statbuf, _) = Statvfs::unpack(input)?;
-        let value = Self { statbuf };
+        let value = Self { statbuf: Statvfs::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -201,8 +193,7 @@ impl<Out: Write> Pack<Out> for ExistsArgs {
 impl Unpack<Strict<'_>> for ExistsArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { path };
+        let value = Self { path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -223,8 +214,7 @@ impl<Out: Write> Pack<Out> for ExistsRet {
 impl Unpack<Strict<'_>> for ExistsRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (existsflag, _) = bool::unpack(input)?;
-        let value = Self { existsflag };
+        let value = Self { existsflag: bool::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -247,9 +237,8 @@ impl<Out: Write> Pack<Out> for IsFileArgs {
 impl Unpack<Strict<'_>> for IsFileArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let (followsymlinks, _) = bool::unpack(input)?;
-        let value = Self { path, followsymlinks };
+        let value =
+            Self { path: xdr::unpack_text(input)?.0, followsymlinks: bool::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -270,8 +259,7 @@ impl<Out: Write> Pack<Out> for IsFileRet {
 impl Unpack<Strict<'_>> for IsFileRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (fileflag, _) = bool::unpack(input)?;
-        let value = Self { fileflag };
+        let value = Self { fileflag: bool::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -294,9 +282,8 @@ impl<Out: Write> Pack<Out> for IsDirArgs {
 impl Unpack<Strict<'_>> for IsDirArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let (followsymlinks, _) = bool::unpack(input)?;
-        let value = Self { path, followsymlinks };
+        let value =
+            Self { path: xdr::unpack_text(input)?.0, followsymlinks: bool::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -317,8 +304,7 @@ impl<Out: Write> Pack<Out> for IsDirRet {
 impl Unpack<Strict<'_>> for IsDirRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (dirflag, _) = bool::unpack(input)?;
-        let value = Self { dirflag };
+        let value = Self { dirflag: bool::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -339,8 +325,7 @@ impl<Out: Write> Pack<Out> for IsSymlinkArgs {
 impl Unpack<Strict<'_>> for IsSymlinkArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { path };
+        let value = Self { path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -361,8 +346,7 @@ impl<Out: Write> Pack<Out> for IsSymlinkRet {
 impl Unpack<Strict<'_>> for IsSymlinkRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (flag, _) = bool::unpack(input)?;
-        let value = Self { flag };
+        let value = Self { flag: bool::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -385,9 +369,8 @@ impl<Out: Write> Pack<Out> for IsFifoArgs {
 impl Unpack<Strict<'_>> for IsFifoArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let (followsymlinks, _) = bool::unpack(input)?;
-        let value = Self { path, followsymlinks };
+        let value =
+            Self { path: xdr::unpack_text(input)?.0, followsymlinks: bool::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -408,8 +391,7 @@ impl<Out: Write> Pack<Out> for IsFifoRet {
 impl Unpack<Strict<'_>> for IsFifoRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (flag, _) = bool::unpack(input)?;
-        let value = Self { flag };
+        let value = Self { flag: bool::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -432,9 +414,8 @@ impl<Out: Write> Pack<Out> for IsSocketArgs {
 impl Unpack<Strict<'_>> for IsSocketArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let (followsymlinks, _) = bool::unpack(input)?;
-        let value = Self { path, followsymlinks };
+        let value =
+            Self { path: xdr::unpack_text(input)?.0, followsymlinks: bool::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -455,8 +436,7 @@ impl<Out: Write> Pack<Out> for IsSocketRet {
 impl Unpack<Strict<'_>> for IsSocketRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (flag, _) = bool::unpack(input)?;
-        let value = Self { flag };
+        let value = Self { flag: bool::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -479,9 +459,8 @@ impl<Out: Write> Pack<Out> for IsChardevArgs {
 impl Unpack<Strict<'_>> for IsChardevArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let (followsymlinks, _) = bool::unpack(input)?;
-        let value = Self { path, followsymlinks };
+        let value =
+            Self { path: xdr::unpack_text(input)?.0, followsymlinks: bool::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -502,8 +481,7 @@ impl<Out: Write> Pack<Out> for IsChardevRet {
 impl Unpack<Strict<'_>> for IsChardevRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (flag, _) = bool::unpack(input)?;
-        let value = Self { flag };
+        let value = Self { flag: bool::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -526,9 +504,8 @@ impl<Out: Write> Pack<Out> for IsBlockdevArgs {
 impl Unpack<Strict<'_>> for IsBlockdevArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let (followsymlinks, _) = bool::unpack(input)?;
-        let value = Self { path, followsymlinks };
+        let value =
+            Self { path: xdr::unpack_text(input)?.0, followsymlinks: bool::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -549,8 +526,7 @@ impl<Out: Write> Pack<Out> for IsBlockdevRet {
 impl Unpack<Strict<'_>> for IsBlockdevRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (flag, _) = bool::unpack(input)?;
-        let value = Self { flag };
+        let value = Self { flag: bool::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -573,9 +549,7 @@ impl<Out: Write> Pack<Out> for ChmodArgs {
 impl Unpack<Strict<'_>> for ChmodArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (mode, _) = i32::unpack(input)?;
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { mode, path };
+        let value = Self { mode: i32::unpack(input)?.0, path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -600,10 +574,11 @@ impl<Out: Write> Pack<Out> for ChownArgs {
 impl Unpack<Strict<'_>> for ChownArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (owner, _) = i32::unpack(input)?;
-        let (group, _) = i32::unpack(input)?;
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { owner, group, path };
+        let value = Self {
+            owner: i32::unpack(input)?.0,
+            group: i32::unpack(input)?.0,
+            path: xdr::unpack_text(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -628,10 +603,11 @@ impl<Out: Write> Pack<Out> for LchownArgs {
 impl Unpack<Strict<'_>> for LchownArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (owner, _) = i32::unpack(input)?;
-        let (group, _) = i32::unpack(input)?;
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { owner, group, path };
+        let value = Self {
+            owner: i32::unpack(input)?.0,
+            group: i32::unpack(input)?.0,
+            path: xdr::unpack_text(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -664,12 +640,13 @@ impl<Out: Write> Pack<Out> for UtimensArgs {
 impl Unpack<Strict<'_>> for UtimensArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let (atsecs, _) = i64::unpack(input)?;
-        let (atnsecs, _) = i64::unpack(input)?;
-        let (mtsecs, _) = i64::unpack(input)?;
-        let (mtnsecs, _) = i64::unpack(input)?;
-        let value = Self { path, atsecs, atnsecs, mtsecs, mtnsecs };
+        let value = Self {
+            path: xdr::unpack_text(input)?.0,
+            atsecs: i64::unpack(input)?.0,
+            atnsecs: i64::unpack(input)?.0,
+            mtsecs: i64::unpack(input)?.0,
+            mtnsecs: i64::unpack(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -692,9 +669,8 @@ impl<Out: Write> Pack<Out> for LnArgs {
 impl Unpack<Strict<'_>> for LnArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (target, _) = xdr::unpack_text(input)?;
-        let (linkname, _) = xdr::unpack_text(input)?;
-        let value = Self { target, linkname };
+        let value =
+            Self { target: xdr::unpack_text(input)?.0, linkname: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -717,9 +693,8 @@ impl<Out: Write> Pack<Out> for LnSArgs {
 impl Unpack<Strict<'_>> for LnSArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (target, _) = xdr::unpack_text(input)?;
-        let (linkname, _) = xdr::unpack_text(input)?;
-        let value = Self { target, linkname };
+        let value =
+            Self { target: xdr::unpack_text(input)?.0, linkname: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -742,9 +717,8 @@ impl<Out: Write> Pack<Out> for LnFArgs {
 impl Unpack<Strict<'_>> for LnFArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (target, _) = xdr::unpack_text(input)?;
-        let (linkname, _) = xdr::unpack_text(input)?;
-        let value = Self { target, linkname };
+        let value =
+            Self { target: xdr::unpack_text(input)?.0, linkname: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -767,9 +741,8 @@ impl<Out: Write> Pack<Out> for LnSfArgs {
 impl Unpack<Strict<'_>> for LnSfArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (target, _) = xdr::unpack_text(input)?;
-        let (linkname, _) = xdr::unpack_text(input)?;
-        let value = Self { target, linkname };
+        let value =
+            Self { target: xdr::unpack_text(input)?.0, linkname: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -790,8 +763,7 @@ impl<Out: Write> Pack<Out> for ReadlinkArgs {
 impl Unpack<Strict<'_>> for ReadlinkArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { path };
+        let value = Self { path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -812,8 +784,7 @@ impl<Out: Write> Pack<Out> for ReadlinkRet {
 impl Unpack<Strict<'_>> for ReadlinkRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (link, _) = xdr::unpack_text(input)?;
-        let value = Self { link };
+        let value = Self { link: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -834,8 +805,7 @@ impl<Out: Write> Pack<Out> for RealpathArgs {
 impl Unpack<Strict<'_>> for RealpathArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { path };
+        let value = Self { path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -856,8 +826,7 @@ impl<Out: Write> Pack<Out> for RealpathRet {
 impl Unpack<Strict<'_>> for RealpathRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (rpath, _) = xdr::unpack_text(input)?;
-        let value = Self { rpath };
+        let value = Self { rpath: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -878,8 +847,7 @@ impl<Out: Write> Pack<Out> for DfRet {
 impl Unpack<Strict<'_>> for DfRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (output, _) = xdr::unpack_text(input)?;
-        let value = Self { output };
+        let value = Self { output: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -900,8 +868,265 @@ impl<Out: Write> Pack<Out> for DfHRet {
 impl Unpack<Strict<'_>> for DfHRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (output, _) = xdr::unpack_text(input)?;
-        let value = Self { output };
+        let value = Self { output: xdr::unpack_text(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `copy_attributes`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopyAttributesArgs {
+    /// file to copy from
+    pub src: BString,
+    /// file to change
+    pub dest: BString,
+    /// everything: as if the three below were given
+    pub all: bool,
+    /// permissions, with the set-user-ID, set-group-ID and sticky bits
+    pub mode: bool,
+    /// extended attributes
+    pub xattributes: bool,
+    /// user and group
+    pub ownership: bool,
+}
+
+impl<Out: Write> Pack<Out> for CopyAttributesArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(xdr::pack_bytes(&self.src, out)?
+            + xdr::pack_bytes(&self.dest, out)?
+            + self.all.pack(out)?
+            + self.mode.pack(out)?
+            + self.xattributes.pack(out)?
+            + self.ownership.pack(out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for CopyAttributesArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self {
+            src: xdr::unpack_text(input)?.0,
+            dest: xdr::unpack_text(input)?.0,
+            all: bool::unpack(input)?.0,
+            mode: bool::unpack(input)?.0,
+            xattributes: bool::unpack(input)?.0,
+            ownership: bool::unpack(input)?.0,
+        };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `llz`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LlzArgs {
+    /// directory to list, or a file
+    pub directory: BString,
+}
+
+impl<Out: Write> Pack<Out> for LlzArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        xdr::pack_bytes(&self.directory, out)
+    }
+}
+
+impl Unpack<Strict<'_>> for LlzArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { directory: xdr::unpack_text(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Result of `llz`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LlzRet {
+    /// a line for each file: that of `ll`, with the SELinux label after the group
+    pub listing: BString,
+}
+
+impl<Out: Write> Pack<Out> for LlzRet {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        xdr::pack_bytes(&self.listing, out)
+    }
+}
+
+impl Unpack<Strict<'_>> for LlzRet {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { listing: xdr::unpack_text(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `mkfifo`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MkfifoArgs {
+    /// permissions, from 0 to 07777
+    pub mode: i32,
+    /// pipe to make
+    pub path: BString,
+}
+
+impl<Out: Write> Pack<Out> for MkfifoArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(self.mode.pack(out)? + xdr::pack_bytes(&self.path, out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for MkfifoArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { mode: i32::unpack(input)?.0, path: xdr::unpack_text(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `mknod`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MknodArgs {
+    /// type and permissions, as the field `mode` of stat(2)
+    pub mode: i32,
+    /// major number, for a device
+    pub devmajor: i32,
+    /// minor number, for a device
+    pub devminor: i32,
+    /// file to make
+    pub path: BString,
+}
+
+impl<Out: Write> Pack<Out> for MknodArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(self.mode.pack(out)?
+            + self.devmajor.pack(out)?
+            + self.devminor.pack(out)?
+            + xdr::pack_bytes(&self.path, out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for MknodArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self {
+            mode: i32::unpack(input)?.0,
+            devmajor: i32::unpack(input)?.0,
+            devminor: i32::unpack(input)?.0,
+            path: xdr::unpack_text(input)?.0,
+        };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `mknod_b`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MknodBArgs {
+    /// permissions, from 0 to 07777
+    pub mode: i32,
+    /// major number
+    pub devmajor: i32,
+    /// minor number
+    pub devminor: i32,
+    /// node to make
+    pub path: BString,
+}
+
+impl<Out: Write> Pack<Out> for MknodBArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(self.mode.pack(out)?
+            + self.devmajor.pack(out)?
+            + self.devminor.pack(out)?
+            + xdr::pack_bytes(&self.path, out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for MknodBArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self {
+            mode: i32::unpack(input)?.0,
+            devmajor: i32::unpack(input)?.0,
+            devminor: i32::unpack(input)?.0,
+            path: xdr::unpack_text(input)?.0,
+        };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `mknod_c`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MknodCArgs {
+    /// permissions, from 0 to 07777
+    pub mode: i32,
+    /// major number
+    pub devmajor: i32,
+    /// minor number
+    pub devminor: i32,
+    /// node to make
+    pub path: BString,
+}
+
+impl<Out: Write> Pack<Out> for MknodCArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(self.mode.pack(out)?
+            + self.devmajor.pack(out)?
+            + self.devminor.pack(out)?
+            + xdr::pack_bytes(&self.path, out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for MknodCArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self {
+            mode: i32::unpack(input)?.0,
+            devmajor: i32::unpack(input)?.0,
+            devminor: i32::unpack(input)?.0,
+            path: xdr::unpack_text(input)?.0,
+        };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `internal_readlinklist`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InternalReadlinklistArgs {
+    /// directory that holds the links
+    pub path: BString,
+    /// names of the links
+    pub names: Vec<BString>,
+}
+
+impl<Out: Write> Pack<Out> for InternalReadlinklistArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(xdr::pack_bytes(&self.path, out)? + xdr::pack_text_list(&self.names, out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for InternalReadlinklistArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value =
+            Self { path: xdr::unpack_text(input)?.0, names: xdr::unpack_text_list(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Result of `internal_readlinklist`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InternalReadlinklistRet {
+    /// text of each link
+    pub links: Vec<BString>,
+}
+
+impl<Out: Write> Pack<Out> for InternalReadlinklistRet {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        xdr::pack_text_list(&self.links, out)
+    }
+}
+
+impl Unpack<Strict<'_>> for InternalReadlinklistRet {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { links: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }

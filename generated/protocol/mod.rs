@@ -2,6 +2,7 @@
 
 mod appliance;
 mod archive;
+mod augeas;
 mod bind_test;
 mod command;
 mod copy;
@@ -9,18 +10,23 @@ mod device;
 mod directory;
 mod file;
 mod filesystem;
+mod inotify;
+mod journal;
 mod lvm;
 mod metadata;
 mod mount;
 mod partition;
 mod procedures;
 mod rsync;
+mod selinux;
 /// The structures that functions return.
 pub mod structs;
 mod text;
+mod xattr;
 
 pub use appliance::*;
 pub use archive::*;
+pub use augeas::*;
 pub use bind_test::*;
 pub use command::*;
 pub use copy::*;
@@ -28,11 +34,15 @@ pub use device::*;
 pub use directory::*;
 pub use file::*;
 pub use filesystem::*;
+pub use inotify::*;
+pub use journal::*;
 pub use lvm::*;
 pub use metadata::*;
 pub use mount::*;
 pub use partition::*;
 pub use procedures::*;
 pub use rsync::*;
+pub use selinux::*;
 pub use structs::*;
 pub use text::*;
+pub use xattr::*;

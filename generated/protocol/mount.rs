@@ -24,9 +24,8 @@ impl<Out: Write> Pack<Out> for MountArgs {
 impl Unpack<Strict<'_>> for MountArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (mountable, _) = xdr::unpack_text(input)?;
-        let (mountpoint, _) = xdr::unpack_text(input)?;
-        let value = Self { mountable, mountpoint };
+        let value =
+            Self { mountable: xdr::unpack_text(input)?.0, mountpoint: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -49,9 +48,8 @@ impl<Out: Write> Pack<Out> for MountRoArgs {
 impl Unpack<Strict<'_>> for MountRoArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (mountable, _) = xdr::unpack_text(input)?;
-        let (mountpoint, _) = xdr::unpack_text(input)?;
-        let value = Self { mountable, mountpoint };
+        let value =
+            Self { mountable: xdr::unpack_text(input)?.0, mountpoint: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -78,10 +76,11 @@ impl<Out: Write> Pack<Out> for MountOptionsArgs {
 impl Unpack<Strict<'_>> for MountOptionsArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (options, _) = xdr::unpack_text(input)?;
-        let (mountable, _) = xdr::unpack_text(input)?;
-        let (mountpoint, _) = xdr::unpack_text(input)?;
-        let value = Self { options, mountable, mountpoint };
+        let value = Self {
+            options: xdr::unpack_text(input)?.0,
+            mountable: xdr::unpack_text(input)?.0,
+            mountpoint: xdr::unpack_text(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -111,11 +110,12 @@ impl<Out: Write> Pack<Out> for MountVfsArgs {
 impl Unpack<Strict<'_>> for MountVfsArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (options, _) = xdr::unpack_text(input)?;
-        let (vfstype, _) = xdr::unpack_text(input)?;
-        let (mountable, _) = xdr::unpack_text(input)?;
-        let (mountpoint, _) = xdr::unpack_text(input)?;
-        let value = Self { options, vfstype, mountable, mountpoint };
+        let value = Self {
+            options: xdr::unpack_text(input)?.0,
+            vfstype: xdr::unpack_text(input)?.0,
+            mountable: xdr::unpack_text(input)?.0,
+            mountpoint: xdr::unpack_text(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -142,10 +142,11 @@ impl<Out: Write> Pack<Out> for UmountArgs {
 impl Unpack<Strict<'_>> for UmountArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (pathordevice, _) = xdr::unpack_text(input)?;
-        let (force, _) = bool::unpack(input)?;
-        let (lazyunmount, _) = bool::unpack(input)?;
-        let value = Self { pathordevice, force, lazyunmount };
+        let value = Self {
+            pathordevice: xdr::unpack_text(input)?.0,
+            force: bool::unpack(input)?.0,
+            lazyunmount: bool::unpack(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -166,8 +167,7 @@ impl<Out: Write> Pack<Out> for MountsRet {
 impl Unpack<Strict<'_>> for MountsRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (devices, _) = xdr::unpack_text_list(input)?;
-        let value = Self { devices };
+        let value = Self { devices: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -188,8 +188,7 @@ impl<Out: Write> Pack<Out> for MountpointsRet {
 impl Unpack<Strict<'_>> for MountpointsRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (mps, _) = xdr::unpack_text_list(input)?;
-        let value = Self { mps };
+        let value = Self { mps: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -210,8 +209,7 @@ impl<Out: Write> Pack<Out> for MkmountpointArgs {
 impl Unpack<Strict<'_>> for MkmountpointArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (exemptpath, _) = xdr::unpack_text(input)?;
-        let value = Self { exemptpath };
+        let value = Self { exemptpath: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -232,8 +230,7 @@ impl<Out: Write> Pack<Out> for RmmountpointArgs {
 impl Unpack<Strict<'_>> for RmmountpointArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (exemptpath, _) = xdr::unpack_text(input)?;
-        let value = Self { exemptpath };
+        let value = Self { exemptpath: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -254,8 +251,7 @@ impl<Out: Write> Pack<Out> for InternalParseMountableArgs {
 impl Unpack<Strict<'_>> for InternalParseMountableArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (mountable, _) = xdr::unpack_text(input)?;
-        let value = Self { mountable };
+        let value = Self { mountable: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -276,8 +272,7 @@ impl<Out: Write> Pack<Out> for InternalParseMountableRet {
 impl Unpack<Strict<'_>> for InternalParseMountableRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (mountable, _) = InternalMountable::unpack(input)?;
-        let value = Self { mountable };
+        let value = Self { mountable: InternalMountable::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }

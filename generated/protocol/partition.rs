@@ -22,8 +22,7 @@ impl<Out: Write> Pack<Out> for ListPartitionsRet {
 impl Unpack<Strict<'_>> for ListPartitionsRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (partitions, _) = xdr::unpack_text_list(input)?;
-        let value = Self { partitions };
+        let value = Self { partitions: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -46,9 +45,8 @@ impl<Out: Write> Pack<Out> for PartInitArgs {
 impl Unpack<Strict<'_>> for PartInitArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (device, _) = xdr::unpack_text(input)?;
-        let (parttype, _) = xdr::unpack_text(input)?;
-        let value = Self { device, parttype };
+        let value =
+            Self { device: xdr::unpack_text(input)?.0, parttype: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -78,11 +76,12 @@ impl<Out: Write> Pack<Out> for PartAddArgs {
 impl Unpack<Strict<'_>> for PartAddArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (device, _) = xdr::unpack_text(input)?;
-        let (prlogex, _) = xdr::unpack_text(input)?;
-        let (startsect, _) = i64::unpack(input)?;
-        let (endsect, _) = i64::unpack(input)?;
-        let value = Self { device, prlogex, startsect, endsect };
+        let value = Self {
+            device: xdr::unpack_text(input)?.0,
+            prlogex: xdr::unpack_text(input)?.0,
+            startsect: i64::unpack(input)?.0,
+            endsect: i64::unpack(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -105,9 +104,7 @@ impl<Out: Write> Pack<Out> for PartDelArgs {
 impl Unpack<Strict<'_>> for PartDelArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (device, _) = xdr::unpack_text(input)?;
-        let (partnum, _) = i32::unpack(input)?;
-        let value = Self { device, partnum };
+        let value = Self { device: xdr::unpack_text(input)?.0, partnum: i32::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -130,9 +127,8 @@ impl<Out: Write> Pack<Out> for PartDiskArgs {
 impl Unpack<Strict<'_>> for PartDiskArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (device, _) = xdr::unpack_text(input)?;
-        let (parttype, _) = xdr::unpack_text(input)?;
-        let value = Self { device, parttype };
+        let value =
+            Self { device: xdr::unpack_text(input)?.0, parttype: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -153,8 +149,7 @@ impl<Out: Write> Pack<Out> for PartListArgs {
 impl Unpack<Strict<'_>> for PartListArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (device, _) = xdr::unpack_text(input)?;
-        let value = Self { device };
+        let value = Self { device: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -175,8 +170,7 @@ impl<Out: Write> Pack<Out> for PartListRet {
 impl Unpack<Strict<'_>> for PartListRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (partitions, _) = xdr::unpack_list(input)?;
-        let value = Self { partitions };
+        let value = Self { partitions: xdr::unpack_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -197,8 +191,7 @@ impl<Out: Write> Pack<Out> for PartGetParttypeArgs {
 impl Unpack<Strict<'_>> for PartGetParttypeArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (device, _) = xdr::unpack_text(input)?;
-        let value = Self { device };
+        let value = Self { device: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -219,8 +212,7 @@ impl<Out: Write> Pack<Out> for PartGetParttypeRet {
 impl Unpack<Strict<'_>> for PartGetParttypeRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (parttype, _) = xdr::unpack_text(input)?;
-        let value = Self { parttype };
+        let value = Self { parttype: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -247,10 +239,11 @@ impl<Out: Write> Pack<Out> for PartSetBootableArgs {
 impl Unpack<Strict<'_>> for PartSetBootableArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (device, _) = xdr::unpack_text(input)?;
-        let (partnum, _) = i32::unpack(input)?;
-        let (bootable, _) = bool::unpack(input)?;
-        let value = Self { device, partnum, bootable };
+        let value = Self {
+            device: xdr::unpack_text(input)?.0,
+            partnum: i32::unpack(input)?.0,
+            bootable: bool::unpack(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -273,9 +266,7 @@ impl<Out: Write> Pack<Out> for PartGetBootableArgs {
 impl Unpack<Strict<'_>> for PartGetBootableArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (device, _) = xdr::unpack_text(input)?;
-        let (partnum, _) = i32::unpack(input)?;
-        let value = Self { device, partnum };
+        let value = Self { device: xdr::unpack_text(input)?.0, partnum: i32::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -296,8 +287,7 @@ impl<Out: Write> Pack<Out> for PartGetBootableRet {
 impl Unpack<Strict<'_>> for PartGetBootableRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (bootable, _) = bool::unpack(input)?;
-        let value = Self { bootable };
+        let value = Self { bootable: bool::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -322,10 +312,11 @@ impl<Out: Write> Pack<Out> for PartSetMbrIdArgs {
 impl Unpack<Strict<'_>> for PartSetMbrIdArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (device, _) = xdr::unpack_text(input)?;
-        let (partnum, _) = i32::unpack(input)?;
-        let (idbyte, _) = i32::unpack(input)?;
-        let value = Self { device, partnum, idbyte };
+        let value = Self {
+            device: xdr::unpack_text(input)?.0,
+            partnum: i32::unpack(input)?.0,
+            idbyte: i32::unpack(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -348,9 +339,7 @@ impl<Out: Write> Pack<Out> for PartGetMbrIdArgs {
 impl Unpack<Strict<'_>> for PartGetMbrIdArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (device, _) = xdr::unpack_text(input)?;
-        let (partnum, _) = i32::unpack(input)?;
-        let value = Self { device, partnum };
+        let value = Self { device: xdr::unpack_text(input)?.0, partnum: i32::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -371,8 +360,7 @@ impl<Out: Write> Pack<Out> for PartGetMbrIdRet {
 impl Unpack<Strict<'_>> for PartGetMbrIdRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (idbyte, _) = i32::unpack(input)?;
-        let value = Self { idbyte };
+        let value = Self { idbyte: i32::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -399,10 +387,11 @@ impl<Out: Write> Pack<Out> for PartSetNameArgs {
 impl Unpack<Strict<'_>> for PartSetNameArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (device, _) = xdr::unpack_text(input)?;
-        let (partnum, _) = i32::unpack(input)?;
-        let (name, _) = xdr::unpack_text(input)?;
-        let value = Self { device, partnum, name };
+        let value = Self {
+            device: xdr::unpack_text(input)?.0,
+            partnum: i32::unpack(input)?.0,
+            name: xdr::unpack_text(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -425,9 +414,7 @@ impl<Out: Write> Pack<Out> for PartGetNameArgs {
 impl Unpack<Strict<'_>> for PartGetNameArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (device, _) = xdr::unpack_text(input)?;
-        let (partnum, _) = i32::unpack(input)?;
-        let value = Self { device, partnum };
+        let value = Self { device: xdr::unpack_text(input)?.0, partnum: i32::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -448,8 +435,7 @@ impl<Out: Write> Pack<Out> for PartGetNameRet {
 impl Unpack<Strict<'_>> for PartGetNameRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (name, _) = xdr::unpack_text(input)?;
-        let value = Self { name };
+        let value = Self { name: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -470,8 +456,7 @@ impl<Out: Write> Pack<Out> for PartToDevArgs {
 impl Unpack<Strict<'_>> for PartToDevArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (partition, _) = xdr::unpack_text(input)?;
-        let value = Self { partition };
+        let value = Self { partition: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -492,8 +477,7 @@ impl<Out: Write> Pack<Out> for PartToDevRet {
 impl Unpack<Strict<'_>> for PartToDevRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (device, _) = xdr::unpack_text(input)?;
-        let value = Self { device };
+        let value = Self { device: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -514,8 +498,7 @@ impl<Out: Write> Pack<Out> for PartToPartnumArgs {
 impl Unpack<Strict<'_>> for PartToPartnumArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (partition, _) = xdr::unpack_text(input)?;
-        let value = Self { partition };
+        let value = Self { partition: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -536,8 +519,7 @@ impl<Out: Write> Pack<Out> for PartToPartnumRet {
 impl Unpack<Strict<'_>> for PartToPartnumRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (partnum, _) = i32::unpack(input)?;
-        let value = Self { partnum };
+        let value = Self { partnum: i32::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }

@@ -28,6 +28,32 @@ pub enum Procedure {
     VgsFull = 13,
     /// `lvs_full`
     LvsFull = 14,
+    /// `aug_init`
+    AugInit = 16,
+    /// `aug_defvar`
+    AugDefvar = 17,
+    /// `aug_defnode`
+    AugDefnode = 18,
+    /// `aug_get`
+    AugGet = 19,
+    /// `aug_set`
+    AugSet = 20,
+    /// `aug_insert`
+    AugInsert = 21,
+    /// `aug_rm`
+    AugRm = 22,
+    /// `aug_mv`
+    AugMv = 23,
+    /// `aug_match`
+    AugMatch = 24,
+    /// `aug_save`
+    AugSave = 25,
+    /// `aug_close`
+    AugClose = 26,
+    /// `aug_load`
+    AugLoad = 27,
+    /// `aug_ls`
+    AugLs = 28,
     /// `rm`
     Rm = 29,
     /// `rmdir`
@@ -170,10 +196,30 @@ pub enum Procedure {
     Du = 127,
     /// `initrd_list`
     InitrdList = 128,
+    /// `mknod`
+    Mknod = 133,
+    /// `mkfifo`
+    Mkfifo = 134,
+    /// `mknod_b`
+    MknodB = 135,
+    /// `mknod_c`
+    MknodC = 136,
     /// `umask`
     Umask = 137,
     /// `zfile`
     Zfile = 140,
+    /// `getxattrs`
+    Getxattrs = 141,
+    /// `lgetxattrs`
+    Lgetxattrs = 142,
+    /// `setxattr`
+    Setxattr = 143,
+    /// `lsetxattr`
+    Lsetxattr = 144,
+    /// `removexattr`
+    Removexattr = 145,
+    /// `lremovexattr`
+    Lremovexattr = 146,
     /// `mountpoints`
     Mountpoints = 147,
     /// `mkmountpoint`
@@ -218,8 +264,26 @@ pub enum Procedure {
     Readlink = 168,
     /// `fallocate`
     Fallocate = 169,
+    /// `inotify_init`
+    InotifyInit = 179,
+    /// `inotify_add_watch`
+    InotifyAddWatch = 180,
+    /// `inotify_rm_watch`
+    InotifyRmWatch = 181,
+    /// `inotify_read`
+    InotifyRead = 182,
+    /// `inotify_files`
+    InotifyFiles = 183,
+    /// `inotify_close`
+    InotifyClose = 184,
+    /// `setcon`
+    Setcon = 185,
+    /// `getcon`
+    Getcon = 186,
     /// `find0`
     Find0 = 196,
+    /// `case_sensitive_path`
+    CaseSensitivePath = 197,
     /// `vfs_type`
     VfsType = 198,
     /// `truncate`
@@ -232,6 +296,10 @@ pub enum Procedure {
     MkdirMode = 202,
     /// `lchown`
     Lchown = 203,
+    /// `internal_lxattrlist`
+    InternalLxattrlist = 205,
+    /// `internal_readlinklist`
+    InternalReadlinklist = 206,
     /// `pread`
     Pread = 207,
     /// `part_init`
@@ -272,6 +340,8 @@ pub enum Procedure {
     PartGetMbrId = 235,
     /// `part_set_mbr_id`
     PartSetMbrId = 236,
+    /// `aug_clear`
+    AugClear = 239,
     /// `get_umask`
     GetUmask = 240,
     /// `base64_in`
@@ -312,6 +382,10 @@ pub enum Procedure {
     DownloadOffset = 274,
     /// `mkfs`
     Mkfs = 278,
+    /// `getxattr`
+    Getxattr = 279,
+    /// `lgetxattr`
+    Lgetxattr = 280,
     /// `internal_autosync`
     InternalAutosync = 282,
     /// `is_zero`
@@ -334,6 +408,8 @@ pub enum Procedure {
     CopyFileToFile = 297,
     /// `blkid`
     Blkid = 303,
+    /// `llz`
+    Llz = 305,
     /// `wipefs`
     Wipefs = 306,
     /// `set_label`
@@ -354,6 +430,16 @@ pub enum Procedure {
     RmF = 367,
     /// `mktemp`
     Mktemp = 373,
+    /// `acl_get_file`
+    AclGetFile = 375,
+    /// `acl_set_file`
+    AclSetFile = 376,
+    /// `acl_delete_def_file`
+    AclDeleteDefFile = 377,
+    /// `cap_get_file`
+    CapGetFile = 378,
+    /// `cap_set_file`
+    CapSetFile = 379,
     /// `rename`
     Rename = 394,
     /// `internal_parse_mountable`
@@ -364,14 +450,36 @@ pub enum Procedure {
     CpR = 401,
     /// `set_uuid`
     SetUuid = 403,
+    /// `journal_open`
+    JournalOpen = 404,
+    /// `journal_close`
+    JournalClose = 405,
+    /// `journal_next`
+    JournalNext = 406,
+    /// `journal_skip`
+    JournalSkip = 407,
+    /// `internal_journal_get`
+    InternalJournalGet = 408,
+    /// `journal_get_data_threshold`
+    JournalGetDataThreshold = 409,
+    /// `journal_set_data_threshold`
+    JournalSetDataThreshold = 410,
+    /// `aug_setm`
+    AugSetm = 411,
+    /// `aug_label`
+    AugLabel = 412,
     /// `internal_upload`
     InternalUpload = 413,
     /// `internal_exit`
     InternalExit = 414,
+    /// `copy_attributes`
+    CopyAttributes = 415,
     /// `part_get_name`
     PartGetName = 416,
     /// `cpio_out`
     CpioOut = 419,
+    /// `journal_get_realtime_usec`
+    JournalGetRealtimeUsec = 420,
     /// `statns`
     Statns = 421,
     /// `lstatns`
@@ -380,6 +488,10 @@ pub enum Procedure {
     InternalLstatnslist = 423,
     /// `internal_feature_available`
     InternalFeatureAvailable = 458,
+    /// `selinux_relabel`
+    SelinuxRelabel = 467,
+    /// `aug_transform`
+    AugTransform = 469,
     /// `mksquashfs`
     Mksquashfs = 471,
     /// `file_architecture`
@@ -392,6 +504,8 @@ pub enum Procedure {
     CommandOut = 516,
     /// `sh_out`
     ShOut = 517,
+    /// `setfiles`
+    Setfiles = 519,
     /// `internal_resume`
     InternalResume = 4096,
 }
@@ -411,6 +525,19 @@ impl Procedure {
         Self::PvsFull,
         Self::VgsFull,
         Self::LvsFull,
+        Self::AugInit,
+        Self::AugDefvar,
+        Self::AugDefnode,
+        Self::AugGet,
+        Self::AugSet,
+        Self::AugInsert,
+        Self::AugRm,
+        Self::AugMv,
+        Self::AugMatch,
+        Self::AugSave,
+        Self::AugClose,
+        Self::AugLoad,
+        Self::AugLs,
         Self::Rm,
         Self::Rmdir,
         Self::RmRf,
@@ -482,8 +609,18 @@ impl Procedure {
         Self::DfH,
         Self::Du,
         Self::InitrdList,
+        Self::Mknod,
+        Self::Mkfifo,
+        Self::MknodB,
+        Self::MknodC,
         Self::Umask,
         Self::Zfile,
+        Self::Getxattrs,
+        Self::Lgetxattrs,
+        Self::Setxattr,
+        Self::Lsetxattr,
+        Self::Removexattr,
+        Self::Lremovexattr,
         Self::Mountpoints,
         Self::Mkmountpoint,
         Self::Rmmountpoint,
@@ -506,13 +643,24 @@ impl Procedure {
         Self::LnSf,
         Self::Readlink,
         Self::Fallocate,
+        Self::InotifyInit,
+        Self::InotifyAddWatch,
+        Self::InotifyRmWatch,
+        Self::InotifyRead,
+        Self::InotifyFiles,
+        Self::InotifyClose,
+        Self::Setcon,
+        Self::Getcon,
         Self::Find0,
+        Self::CaseSensitivePath,
         Self::VfsType,
         Self::Truncate,
         Self::TruncateSize,
         Self::Utimens,
         Self::MkdirMode,
         Self::Lchown,
+        Self::InternalLxattrlist,
+        Self::InternalReadlinklist,
         Self::Pread,
         Self::PartInit,
         Self::PartAdd,
@@ -533,6 +681,7 @@ impl Procedure {
         Self::PartGetBootable,
         Self::PartGetMbrId,
         Self::PartSetMbrId,
+        Self::AugClear,
         Self::GetUmask,
         Self::Base64In,
         Self::Base64Out,
@@ -553,6 +702,8 @@ impl Procedure {
         Self::UploadOffset,
         Self::DownloadOffset,
         Self::Mkfs,
+        Self::Getxattr,
+        Self::Lgetxattr,
         Self::InternalAutosync,
         Self::IsZero,
         Self::InternalWriteAppend,
@@ -564,6 +715,7 @@ impl Procedure {
         Self::CopyFileToDevice,
         Self::CopyFileToFile,
         Self::Blkid,
+        Self::Llz,
         Self::Wipefs,
         Self::SetLabel,
         Self::NrDevices,
@@ -574,25 +726,44 @@ impl Procedure {
         Self::FillDir,
         Self::RmF,
         Self::Mktemp,
+        Self::AclGetFile,
+        Self::AclSetFile,
+        Self::AclDeleteDefFile,
+        Self::CapGetFile,
+        Self::CapSetFile,
         Self::Rename,
         Self::InternalParseMountable,
         Self::InternalRhbz914931,
         Self::CpR,
         Self::SetUuid,
+        Self::JournalOpen,
+        Self::JournalClose,
+        Self::JournalNext,
+        Self::JournalSkip,
+        Self::InternalJournalGet,
+        Self::JournalGetDataThreshold,
+        Self::JournalSetDataThreshold,
+        Self::AugSetm,
+        Self::AugLabel,
         Self::InternalUpload,
         Self::InternalExit,
+        Self::CopyAttributes,
         Self::PartGetName,
         Self::CpioOut,
+        Self::JournalGetRealtimeUsec,
         Self::Statns,
         Self::Lstatns,
         Self::InternalLstatnslist,
         Self::InternalFeatureAvailable,
+        Self::SelinuxRelabel,
+        Self::AugTransform,
         Self::Mksquashfs,
         Self::FileArchitecture,
         Self::ListFilesystems,
         Self::InternalReaddir,
         Self::CommandOut,
         Self::ShOut,
+        Self::Setfiles,
         Self::InternalResume,
     ];
 
@@ -611,6 +782,19 @@ impl Procedure {
             Self::PvsFull => "pvs_full",
             Self::VgsFull => "vgs_full",
             Self::LvsFull => "lvs_full",
+            Self::AugInit => "aug_init",
+            Self::AugDefvar => "aug_defvar",
+            Self::AugDefnode => "aug_defnode",
+            Self::AugGet => "aug_get",
+            Self::AugSet => "aug_set",
+            Self::AugInsert => "aug_insert",
+            Self::AugRm => "aug_rm",
+            Self::AugMv => "aug_mv",
+            Self::AugMatch => "aug_match",
+            Self::AugSave => "aug_save",
+            Self::AugClose => "aug_close",
+            Self::AugLoad => "aug_load",
+            Self::AugLs => "aug_ls",
             Self::Rm => "rm",
             Self::Rmdir => "rmdir",
             Self::RmRf => "rm_rf",
@@ -682,8 +866,18 @@ impl Procedure {
             Self::DfH => "df_h",
             Self::Du => "du",
             Self::InitrdList => "initrd_list",
+            Self::Mknod => "mknod",
+            Self::Mkfifo => "mkfifo",
+            Self::MknodB => "mknod_b",
+            Self::MknodC => "mknod_c",
             Self::Umask => "umask",
             Self::Zfile => "zfile",
+            Self::Getxattrs => "getxattrs",
+            Self::Lgetxattrs => "lgetxattrs",
+            Self::Setxattr => "setxattr",
+            Self::Lsetxattr => "lsetxattr",
+            Self::Removexattr => "removexattr",
+            Self::Lremovexattr => "lremovexattr",
             Self::Mountpoints => "mountpoints",
             Self::Mkmountpoint => "mkmountpoint",
             Self::Rmmountpoint => "rmmountpoint",
@@ -706,13 +900,24 @@ impl Procedure {
             Self::LnSf => "ln_sf",
             Self::Readlink => "readlink",
             Self::Fallocate => "fallocate",
+            Self::InotifyInit => "inotify_init",
+            Self::InotifyAddWatch => "inotify_add_watch",
+            Self::InotifyRmWatch => "inotify_rm_watch",
+            Self::InotifyRead => "inotify_read",
+            Self::InotifyFiles => "inotify_files",
+            Self::InotifyClose => "inotify_close",
+            Self::Setcon => "setcon",
+            Self::Getcon => "getcon",
             Self::Find0 => "find0",
+            Self::CaseSensitivePath => "case_sensitive_path",
             Self::VfsType => "vfs_type",
             Self::Truncate => "truncate",
             Self::TruncateSize => "truncate_size",
             Self::Utimens => "utimens",
             Self::MkdirMode => "mkdir_mode",
             Self::Lchown => "lchown",
+            Self::InternalLxattrlist => "internal_lxattrlist",
+            Self::InternalReadlinklist => "internal_readlinklist",
             Self::Pread => "pread",
             Self::PartInit => "part_init",
             Self::PartAdd => "part_add",
@@ -733,6 +938,7 @@ impl Procedure {
             Self::PartGetBootable => "part_get_bootable",
             Self::PartGetMbrId => "part_get_mbr_id",
             Self::PartSetMbrId => "part_set_mbr_id",
+            Self::AugClear => "aug_clear",
             Self::GetUmask => "get_umask",
             Self::Base64In => "base64_in",
             Self::Base64Out => "base64_out",
@@ -753,6 +959,8 @@ impl Procedure {
             Self::UploadOffset => "upload_offset",
             Self::DownloadOffset => "download_offset",
             Self::Mkfs => "mkfs",
+            Self::Getxattr => "getxattr",
+            Self::Lgetxattr => "lgetxattr",
             Self::InternalAutosync => "internal_autosync",
             Self::IsZero => "is_zero",
             Self::InternalWriteAppend => "internal_write_append",
@@ -764,6 +972,7 @@ impl Procedure {
             Self::CopyFileToDevice => "copy_file_to_device",
             Self::CopyFileToFile => "copy_file_to_file",
             Self::Blkid => "blkid",
+            Self::Llz => "llz",
             Self::Wipefs => "wipefs",
             Self::SetLabel => "set_label",
             Self::NrDevices => "nr_devices",
@@ -774,25 +983,44 @@ impl Procedure {
             Self::FillDir => "fill_dir",
             Self::RmF => "rm_f",
             Self::Mktemp => "mktemp",
+            Self::AclGetFile => "acl_get_file",
+            Self::AclSetFile => "acl_set_file",
+            Self::AclDeleteDefFile => "acl_delete_def_file",
+            Self::CapGetFile => "cap_get_file",
+            Self::CapSetFile => "cap_set_file",
             Self::Rename => "rename",
             Self::InternalParseMountable => "internal_parse_mountable",
             Self::InternalRhbz914931 => "internal_rhbz914931",
             Self::CpR => "cp_r",
             Self::SetUuid => "set_uuid",
+            Self::JournalOpen => "journal_open",
+            Self::JournalClose => "journal_close",
+            Self::JournalNext => "journal_next",
+            Self::JournalSkip => "journal_skip",
+            Self::InternalJournalGet => "internal_journal_get",
+            Self::JournalGetDataThreshold => "journal_get_data_threshold",
+            Self::JournalSetDataThreshold => "journal_set_data_threshold",
+            Self::AugSetm => "aug_setm",
+            Self::AugLabel => "aug_label",
             Self::InternalUpload => "internal_upload",
             Self::InternalExit => "internal_exit",
+            Self::CopyAttributes => "copy_attributes",
             Self::PartGetName => "part_get_name",
             Self::CpioOut => "cpio_out",
+            Self::JournalGetRealtimeUsec => "journal_get_realtime_usec",
             Self::Statns => "statns",
             Self::Lstatns => "lstatns",
             Self::InternalLstatnslist => "internal_lstatnslist",
             Self::InternalFeatureAvailable => "internal_feature_available",
+            Self::SelinuxRelabel => "selinux_relabel",
+            Self::AugTransform => "aug_transform",
             Self::Mksquashfs => "mksquashfs",
             Self::FileArchitecture => "file_architecture",
             Self::ListFilesystems => "list_filesystems",
             Self::InternalReaddir => "internal_readdir",
             Self::CommandOut => "command_out",
             Self::ShOut => "sh_out",
+            Self::Setfiles => "setfiles",
             Self::InternalResume => "internal_resume",
         }
     }

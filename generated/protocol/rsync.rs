@@ -30,11 +30,12 @@ impl<Out: Write> Pack<Out> for RsyncArgs {
 impl Unpack<Strict<'_>> for RsyncArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (src, _) = xdr::unpack_text(input)?;
-        let (dest, _) = xdr::unpack_text(input)?;
-        let (archive, _) = bool::unpack(input)?;
-        let (deletedest, _) = bool::unpack(input)?;
-        let value = Self { src, dest, archive, deletedest };
+        let value = Self {
+            src: xdr::unpack_text(input)?.0,
+            dest: xdr::unpack_text(input)?.0,
+            archive: bool::unpack(input)?.0,
+            deletedest: bool::unpack(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -64,11 +65,12 @@ impl<Out: Write> Pack<Out> for RsyncInArgs {
 impl Unpack<Strict<'_>> for RsyncInArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (remote, _) = xdr::unpack_text(input)?;
-        let (dest, _) = xdr::unpack_text(input)?;
-        let (archive, _) = bool::unpack(input)?;
-        let (deletedest, _) = bool::unpack(input)?;
-        let value = Self { remote, dest, archive, deletedest };
+        let value = Self {
+            remote: xdr::unpack_text(input)?.0,
+            dest: xdr::unpack_text(input)?.0,
+            archive: bool::unpack(input)?.0,
+            deletedest: bool::unpack(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -98,11 +100,12 @@ impl<Out: Write> Pack<Out> for RsyncOutArgs {
 impl Unpack<Strict<'_>> for RsyncOutArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (src, _) = xdr::unpack_text(input)?;
-        let (remote, _) = xdr::unpack_text(input)?;
-        let (archive, _) = bool::unpack(input)?;
-        let (deletedest, _) = bool::unpack(input)?;
-        let value = Self { src, remote, archive, deletedest };
+        let value = Self {
+            src: xdr::unpack_text(input)?.0,
+            remote: xdr::unpack_text(input)?.0,
+            archive: bool::unpack(input)?.0,
+            deletedest: bool::unpack(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }

@@ -61,35 +61,21 @@ impl<Out: Write> Pack<Out> for LvmPv {
 impl Unpack<Strict<'_>> for LvmPv {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (pv_name, _) = xdr::unpack_text(input)?;
-        let (pv_uuid, _) = xdr::unpack_uuid(input)?;
-        let (pv_fmt, _) = xdr::unpack_text(input)?;
-        let (pv_size, _) = u64::unpack(input)?;
-        let (dev_size, _) = u64::unpack(input)?;
-        let (pv_free, _) = u64::unpack(input)?;
-        let (pv_used, _) = u64::unpack(input)?;
-        let (pv_attr, _) = xdr::unpack_text(input)?;
-        let (pv_pe_count, _) = i64::unpack(input)?;
-        let (pv_pe_alloc_count, _) = i64::unpack(input)?;
-        let (pv_tags, _) = xdr::unpack_text(input)?;
-        let (pe_start, _) = u64::unpack(input)?;
-        let (pv_mda_count, _) = i64::unpack(input)?;
-        let (pv_mda_free, _) = u64::unpack(input)?;
         let value = Self {
-            pv_name,
-            pv_uuid,
-            pv_fmt,
-            pv_size,
-            dev_size,
-            pv_free,
-            pv_used,
-            pv_attr,
-            pv_pe_count,
-            pv_pe_alloc_count,
-            pv_tags,
-            pe_start,
-            pv_mda_count,
-            pv_mda_free,
+            pv_name: xdr::unpack_text(input)?.0,
+            pv_uuid: xdr::unpack_uuid(input)?.0,
+            pv_fmt: xdr::unpack_text(input)?.0,
+            pv_size: u64::unpack(input)?.0,
+            dev_size: u64::unpack(input)?.0,
+            pv_free: u64::unpack(input)?.0,
+            pv_used: u64::unpack(input)?.0,
+            pv_attr: xdr::unpack_text(input)?.0,
+            pv_pe_count: i64::unpack(input)?.0,
+            pv_pe_alloc_count: i64::unpack(input)?.0,
+            pv_tags: xdr::unpack_text(input)?.0,
+            pe_start: u64::unpack(input)?.0,
+            pv_mda_count: i64::unpack(input)?.0,
+            pv_mda_free: u64::unpack(input)?.0,
         };
         Ok((value, before - input.rest().len()))
     }
@@ -165,45 +151,26 @@ impl<Out: Write> Pack<Out> for LvmVg {
 impl Unpack<Strict<'_>> for LvmVg {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (vg_name, _) = xdr::unpack_text(input)?;
-        let (vg_uuid, _) = xdr::unpack_uuid(input)?;
-        let (vg_fmt, _) = xdr::unpack_text(input)?;
-        let (vg_attr, _) = xdr::unpack_text(input)?;
-        let (vg_size, _) = u64::unpack(input)?;
-        let (vg_free, _) = u64::unpack(input)?;
-        let (vg_sysid, _) = xdr::unpack_text(input)?;
-        let (vg_extent_size, _) = u64::unpack(input)?;
-        let (vg_extent_count, _) = i64::unpack(input)?;
-        let (vg_free_count, _) = i64::unpack(input)?;
-        let (max_lv, _) = i64::unpack(input)?;
-        let (max_pv, _) = i64::unpack(input)?;
-        let (pv_count, _) = i64::unpack(input)?;
-        let (lv_count, _) = i64::unpack(input)?;
-        let (snap_count, _) = i64::unpack(input)?;
-        let (vg_seqno, _) = i64::unpack(input)?;
-        let (vg_tags, _) = xdr::unpack_text(input)?;
-        let (vg_mda_count, _) = i64::unpack(input)?;
-        let (vg_mda_free, _) = u64::unpack(input)?;
         let value = Self {
-            vg_name,
-            vg_uuid,
-            vg_fmt,
-            vg_attr,
-            vg_size,
-            vg_free,
-            vg_sysid,
-            vg_extent_size,
-            vg_extent_count,
-            vg_free_count,
-            max_lv,
-            max_pv,
-            pv_count,
-            lv_count,
-            snap_count,
-            vg_seqno,
-            vg_tags,
-            vg_mda_count,
-            vg_mda_free,
+            vg_name: xdr::unpack_text(input)?.0,
+            vg_uuid: xdr::unpack_uuid(input)?.0,
+            vg_fmt: xdr::unpack_text(input)?.0,
+            vg_attr: xdr::unpack_text(input)?.0,
+            vg_size: u64::unpack(input)?.0,
+            vg_free: u64::unpack(input)?.0,
+            vg_sysid: xdr::unpack_text(input)?.0,
+            vg_extent_size: u64::unpack(input)?.0,
+            vg_extent_count: i64::unpack(input)?.0,
+            vg_free_count: i64::unpack(input)?.0,
+            max_lv: i64::unpack(input)?.0,
+            max_pv: i64::unpack(input)?.0,
+            pv_count: i64::unpack(input)?.0,
+            lv_count: i64::unpack(input)?.0,
+            snap_count: i64::unpack(input)?.0,
+            vg_seqno: i64::unpack(input)?.0,
+            vg_tags: xdr::unpack_text(input)?.0,
+            vg_mda_count: i64::unpack(input)?.0,
+            vg_mda_free: u64::unpack(input)?.0,
         };
         Ok((value, before - input.rest().len()))
     }
@@ -270,39 +237,23 @@ impl<Out: Write> Pack<Out> for LvmLv {
 impl Unpack<Strict<'_>> for LvmLv {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (lv_name, _) = xdr::unpack_text(input)?;
-        let (lv_uuid, _) = xdr::unpack_uuid(input)?;
-        let (lv_attr, _) = xdr::unpack_text(input)?;
-        let (lv_major, _) = i64::unpack(input)?;
-        let (lv_minor, _) = i64::unpack(input)?;
-        let (lv_kernel_major, _) = i64::unpack(input)?;
-        let (lv_kernel_minor, _) = i64::unpack(input)?;
-        let (lv_size, _) = u64::unpack(input)?;
-        let (seg_count, _) = i64::unpack(input)?;
-        let (origin, _) = xdr::unpack_text(input)?;
-        let (snap_percent, _) = f32::unpack(input)?;
-        let (copy_percent, _) = f32::unpack(input)?;
-        let (move_pv, _) = xdr::unpack_text(input)?;
-        let (lv_tags, _) = xdr::unpack_text(input)?;
-        let (mirror_log, _) = xdr::unpack_text(input)?;
-        let (modules, _) = xdr::unpack_text(input)?;
         let value = Self {
-            lv_name,
-            lv_uuid,
-            lv_attr,
-            lv_major,
-            lv_minor,
-            lv_kernel_major,
-            lv_kernel_minor,
-            lv_size,
-            seg_count,
-            origin,
-            snap_percent,
-            copy_percent,
-            move_pv,
-            lv_tags,
-            mirror_log,
-            modules,
+            lv_name: xdr::unpack_text(input)?.0,
+            lv_uuid: xdr::unpack_uuid(input)?.0,
+            lv_attr: xdr::unpack_text(input)?.0,
+            lv_major: i64::unpack(input)?.0,
+            lv_minor: i64::unpack(input)?.0,
+            lv_kernel_major: i64::unpack(input)?.0,
+            lv_kernel_minor: i64::unpack(input)?.0,
+            lv_size: u64::unpack(input)?.0,
+            seg_count: i64::unpack(input)?.0,
+            origin: xdr::unpack_text(input)?.0,
+            snap_percent: f32::unpack(input)?.0,
+            copy_percent: f32::unpack(input)?.0,
+            move_pv: xdr::unpack_text(input)?.0,
+            lv_tags: xdr::unpack_text(input)?.0,
+            mirror_log: xdr::unpack_text(input)?.0,
+            modules: xdr::unpack_text(input)?.0,
         };
         Ok((value, before - input.rest().len()))
     }
@@ -360,33 +311,20 @@ impl<Out: Write> Pack<Out> for Stat {
 impl Unpack<Strict<'_>> for Stat {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (dev, _) = i64::unpack(input)?;
-        let (ino, _) = i64::unpack(input)?;
-        let (mode, _) = i64::unpack(input)?;
-        let (nlink, _) = i64::unpack(input)?;
-        let (uid, _) = i64::unpack(input)?;
-        let (gid, _) = i64::unpack(input)?;
-        let (rdev, _) = i64::unpack(input)?;
-        let (size, _) = i64::unpack(input)?;
-        let (blksize, _) = i64::unpack(input)?;
-        let (blocks, _) = i64::unpack(input)?;
-        let (atime, _) = i64::unpack(input)?;
-        let (mtime, _) = i64::unpack(input)?;
-        let (ctime, _) = i64::unpack(input)?;
         let value = Self {
-            dev,
-            ino,
-            mode,
-            nlink,
-            uid,
-            gid,
-            rdev,
-            size,
-            blksize,
-            blocks,
-            atime,
-            mtime,
-            ctime,
+            dev: i64::unpack(input)?.0,
+            ino: i64::unpack(input)?.0,
+            mode: i64::unpack(input)?.0,
+            nlink: i64::unpack(input)?.0,
+            uid: i64::unpack(input)?.0,
+            gid: i64::unpack(input)?.0,
+            rdev: i64::unpack(input)?.0,
+            size: i64::unpack(input)?.0,
+            blksize: i64::unpack(input)?.0,
+            blocks: i64::unpack(input)?.0,
+            atime: i64::unpack(input)?.0,
+            mtime: i64::unpack(input)?.0,
+            ctime: i64::unpack(input)?.0,
         };
         Ok((value, before - input.rest().len()))
     }
@@ -471,51 +409,29 @@ impl<Out: Write> Pack<Out> for Statns {
 impl Unpack<Strict<'_>> for Statns {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (st_dev, _) = i64::unpack(input)?;
-        let (st_ino, _) = i64::unpack(input)?;
-        let (st_mode, _) = i64::unpack(input)?;
-        let (st_nlink, _) = i64::unpack(input)?;
-        let (st_uid, _) = i64::unpack(input)?;
-        let (st_gid, _) = i64::unpack(input)?;
-        let (st_rdev, _) = i64::unpack(input)?;
-        let (st_size, _) = i64::unpack(input)?;
-        let (st_blksize, _) = i64::unpack(input)?;
-        let (st_blocks, _) = i64::unpack(input)?;
-        let (st_atime_sec, _) = i64::unpack(input)?;
-        let (st_atime_nsec, _) = i64::unpack(input)?;
-        let (st_mtime_sec, _) = i64::unpack(input)?;
-        let (st_mtime_nsec, _) = i64::unpack(input)?;
-        let (st_ctime_sec, _) = i64::unpack(input)?;
-        let (st_ctime_nsec, _) = i64::unpack(input)?;
-        let (st_spare1, _) = i64::unpack(input)?;
-        let (st_spare2, _) = i64::unpack(input)?;
-        let (st_spare3, _) = i64::unpack(input)?;
-        let (st_spare4, _) = i64::unpack(input)?;
-        let (st_spare5, _) = i64::unpack(input)?;
-        let (st_spare6, _) = i64::unpack(input)?;
         let value = Self {
-            st_dev,
-            st_ino,
-            st_mode,
-            st_nlink,
-            st_uid,
-            st_gid,
-            st_rdev,
-            st_size,
-            st_blksize,
-            st_blocks,
-            st_atime_sec,
-            st_atime_nsec,
-            st_mtime_sec,
-            st_mtime_nsec,
-            st_ctime_sec,
-            st_ctime_nsec,
-            st_spare1,
-            st_spare2,
-            st_spare3,
-            st_spare4,
-            st_spare5,
-            st_spare6,
+            st_dev: i64::unpack(input)?.0,
+            st_ino: i64::unpack(input)?.0,
+            st_mode: i64::unpack(input)?.0,
+            st_nlink: i64::unpack(input)?.0,
+            st_uid: i64::unpack(input)?.0,
+            st_gid: i64::unpack(input)?.0,
+            st_rdev: i64::unpack(input)?.0,
+            st_size: i64::unpack(input)?.0,
+            st_blksize: i64::unpack(input)?.0,
+            st_blocks: i64::unpack(input)?.0,
+            st_atime_sec: i64::unpack(input)?.0,
+            st_atime_nsec: i64::unpack(input)?.0,
+            st_mtime_sec: i64::unpack(input)?.0,
+            st_mtime_nsec: i64::unpack(input)?.0,
+            st_ctime_sec: i64::unpack(input)?.0,
+            st_ctime_nsec: i64::unpack(input)?.0,
+            st_spare1: i64::unpack(input)?.0,
+            st_spare2: i64::unpack(input)?.0,
+            st_spare3: i64::unpack(input)?.0,
+            st_spare4: i64::unpack(input)?.0,
+            st_spare5: i64::unpack(input)?.0,
+            st_spare6: i64::unpack(input)?.0,
         };
         Ok((value, before - input.rest().len()))
     }
@@ -567,29 +483,18 @@ impl<Out: Write> Pack<Out> for Statvfs {
 impl Unpack<Strict<'_>> for Statvfs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (bsize, _) = i64::unpack(input)?;
-        let (frsize, _) = i64::unpack(input)?;
-        let (blocks, _) = i64::unpack(input)?;
-        let (bfree, _) = i64::unpack(input)?;
-        let (bavail, _) = i64::unpack(input)?;
-        let (files, _) = i64::unpack(input)?;
-        let (ffree, _) = i64::unpack(input)?;
-        let (favail, _) = i64::unpack(input)?;
-        let (fsid, _) = i64::unpack(input)?;
-        let (flag, _) = i64::unpack(input)?;
-        let (namemax, _) = i64::unpack(input)?;
         let value = Self {
-            bsize,
-            frsize,
-            blocks,
-            bfree,
-            bavail,
-            files,
-            ffree,
-            favail,
-            fsid,
-            flag,
-            namemax,
+            bsize: i64::unpack(input)?.0,
+            frsize: i64::unpack(input)?.0,
+            blocks: i64::unpack(input)?.0,
+            bfree: i64::unpack(input)?.0,
+            bavail: i64::unpack(input)?.0,
+            files: i64::unpack(input)?.0,
+            ffree: i64::unpack(input)?.0,
+            favail: i64::unpack(input)?.0,
+            fsid: i64::unpack(input)?.0,
+            flag: i64::unpack(input)?.0,
+            namemax: i64::unpack(input)?.0,
         };
         Ok((value, before - input.rest().len()))
     }
@@ -617,10 +522,11 @@ impl<Out: Write> Pack<Out> for Dirent {
 impl Unpack<Strict<'_>> for Dirent {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (ino, _) = i64::unpack(input)?;
-        let (ftyp, _) = xdr::unpack_char(input)?;
-        let (name, _) = xdr::unpack_text(input)?;
-        let value = Self { ino, ftyp, name };
+        let value = Self {
+            ino: i64::unpack(input)?.0,
+            ftyp: xdr::unpack_char(input)?.0,
+            name: xdr::unpack_text(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -650,11 +556,12 @@ impl<Out: Write> Pack<Out> for Version {
 impl Unpack<Strict<'_>> for Version {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (major, _) = i64::unpack(input)?;
-        let (minor, _) = i64::unpack(input)?;
-        let (release, _) = i64::unpack(input)?;
-        let (extra, _) = xdr::unpack_text(input)?;
-        let value = Self { major, minor, release, extra };
+        let value = Self {
+            major: i64::unpack(input)?.0,
+            minor: i64::unpack(input)?.0,
+            release: i64::unpack(input)?.0,
+            extra: xdr::unpack_text(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -684,11 +591,12 @@ impl<Out: Write> Pack<Out> for Partition {
 impl Unpack<Strict<'_>> for Partition {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (part_num, _) = i32::unpack(input)?;
-        let (part_start, _) = u64::unpack(input)?;
-        let (part_end, _) = u64::unpack(input)?;
-        let (part_size, _) = u64::unpack(input)?;
-        let value = Self { part_num, part_start, part_end, part_size };
+        let value = Self {
+            part_num: i32::unpack(input)?.0,
+            part_start: u64::unpack(input)?.0,
+            part_end: u64::unpack(input)?.0,
+            part_size: u64::unpack(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -715,10 +623,11 @@ impl<Out: Write> Pack<Out> for InternalMountable {
 impl Unpack<Strict<'_>> for InternalMountable {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (im_type, _) = i32::unpack(input)?;
-        let (im_device, _) = xdr::unpack_text(input)?;
-        let (im_volume, _) = xdr::unpack_text(input)?;
-        let value = Self { im_type, im_device, im_volume };
+        let value = Self {
+            im_type: i32::unpack(input)?.0,
+            im_device: xdr::unpack_text(input)?.0,
+            im_volume: xdr::unpack_text(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -741,9 +650,7 @@ impl<Out: Write> Pack<Out> for IntBool {
 impl Unpack<Strict<'_>> for IntBool {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (i, _) = i32::unpack(input)?;
-        let (b, _) = i32::unpack(input)?;
-        let value = Self { i, b };
+        let value = Self { i: i32::unpack(input)?.0, b: i32::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -766,9 +673,10 @@ impl<Out: Write> Pack<Out> for Xattr {
 impl Unpack<Strict<'_>> for Xattr {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (attrname, _) = xdr::unpack_text(input)?;
-        let (attrval, _) = xdr::unpack_bytes(input, MESSAGE_MAX)?;
-        let value = Self { attrname, attrval };
+        let value = Self {
+            attrname: xdr::unpack_text(input)?.0,
+            attrval: xdr::unpack_bytes(input, MESSAGE_MAX)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -798,11 +706,12 @@ impl<Out: Write> Pack<Out> for InotifyEvent {
 impl Unpack<Strict<'_>> for InotifyEvent {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (in_wd, _) = i64::unpack(input)?;
-        let (in_mask, _) = u32::unpack(input)?;
-        let (in_cookie, _) = u32::unpack(input)?;
-        let (in_name, _) = xdr::unpack_text(input)?;
-        let value = Self { in_wd, in_mask, in_cookie, in_name };
+        let value = Self {
+            in_wd: i64::unpack(input)?.0,
+            in_mask: u32::unpack(input)?.0,
+            in_cookie: u32::unpack(input)?.0,
+            in_name: xdr::unpack_text(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -856,31 +765,19 @@ impl<Out: Write> Pack<Out> for Application {
 impl Unpack<Strict<'_>> for Application {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (app_name, _) = xdr::unpack_text(input)?;
-        let (app_display_name, _) = xdr::unpack_text(input)?;
-        let (app_epoch, _) = i32::unpack(input)?;
-        let (app_version, _) = xdr::unpack_text(input)?;
-        let (app_release, _) = xdr::unpack_text(input)?;
-        let (app_install_path, _) = xdr::unpack_text(input)?;
-        let (app_trans_path, _) = xdr::unpack_text(input)?;
-        let (app_publisher, _) = xdr::unpack_text(input)?;
-        let (app_url, _) = xdr::unpack_text(input)?;
-        let (app_source_package, _) = xdr::unpack_text(input)?;
-        let (app_summary, _) = xdr::unpack_text(input)?;
-        let (app_description, _) = xdr::unpack_text(input)?;
         let value = Self {
-            app_name,
-            app_display_name,
-            app_epoch,
-            app_version,
-            app_release,
-            app_install_path,
-            app_trans_path,
-            app_publisher,
-            app_url,
-            app_source_package,
-            app_summary,
-            app_description,
+            app_name: xdr::unpack_text(input)?.0,
+            app_display_name: xdr::unpack_text(input)?.0,
+            app_epoch: i32::unpack(input)?.0,
+            app_version: xdr::unpack_text(input)?.0,
+            app_release: xdr::unpack_text(input)?.0,
+            app_install_path: xdr::unpack_text(input)?.0,
+            app_trans_path: xdr::unpack_text(input)?.0,
+            app_publisher: xdr::unpack_text(input)?.0,
+            app_url: xdr::unpack_text(input)?.0,
+            app_source_package: xdr::unpack_text(input)?.0,
+            app_summary: xdr::unpack_text(input)?.0,
+            app_description: xdr::unpack_text(input)?.0,
         };
         Ok((value, before - input.rest().len()))
     }
@@ -950,41 +847,24 @@ impl<Out: Write> Pack<Out> for Application2 {
 impl Unpack<Strict<'_>> for Application2 {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (app2_name, _) = xdr::unpack_text(input)?;
-        let (app2_display_name, _) = xdr::unpack_text(input)?;
-        let (app2_epoch, _) = i32::unpack(input)?;
-        let (app2_version, _) = xdr::unpack_text(input)?;
-        let (app2_release, _) = xdr::unpack_text(input)?;
-        let (app2_arch, _) = xdr::unpack_text(input)?;
-        let (app2_install_path, _) = xdr::unpack_text(input)?;
-        let (app2_trans_path, _) = xdr::unpack_text(input)?;
-        let (app2_publisher, _) = xdr::unpack_text(input)?;
-        let (app2_url, _) = xdr::unpack_text(input)?;
-        let (app2_source_package, _) = xdr::unpack_text(input)?;
-        let (app2_summary, _) = xdr::unpack_text(input)?;
-        let (app2_description, _) = xdr::unpack_text(input)?;
-        let (app2_class, _) = xdr::unpack_text(input)?;
-        let (app2_spare2, _) = xdr::unpack_text(input)?;
-        let (app2_spare3, _) = xdr::unpack_text(input)?;
-        let (app2_spare4, _) = xdr::unpack_text(input)?;
         let value = Self {
-            app2_name,
-            app2_display_name,
-            app2_epoch,
-            app2_version,
-            app2_release,
-            app2_arch,
-            app2_install_path,
-            app2_trans_path,
-            app2_publisher,
-            app2_url,
-            app2_source_package,
-            app2_summary,
-            app2_description,
-            app2_class,
-            app2_spare2,
-            app2_spare3,
-            app2_spare4,
+            app2_name: xdr::unpack_text(input)?.0,
+            app2_display_name: xdr::unpack_text(input)?.0,
+            app2_epoch: i32::unpack(input)?.0,
+            app2_version: xdr::unpack_text(input)?.0,
+            app2_release: xdr::unpack_text(input)?.0,
+            app2_arch: xdr::unpack_text(input)?.0,
+            app2_install_path: xdr::unpack_text(input)?.0,
+            app2_trans_path: xdr::unpack_text(input)?.0,
+            app2_publisher: xdr::unpack_text(input)?.0,
+            app2_url: xdr::unpack_text(input)?.0,
+            app2_source_package: xdr::unpack_text(input)?.0,
+            app2_summary: xdr::unpack_text(input)?.0,
+            app2_description: xdr::unpack_text(input)?.0,
+            app2_class: xdr::unpack_text(input)?.0,
+            app2_spare2: xdr::unpack_text(input)?.0,
+            app2_spare3: xdr::unpack_text(input)?.0,
+            app2_spare4: xdr::unpack_text(input)?.0,
         };
         Ok((value, before - input.rest().len()))
     }
@@ -1054,41 +934,24 @@ impl<Out: Write> Pack<Out> for Isoinfo {
 impl Unpack<Strict<'_>> for Isoinfo {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (iso_system_id, _) = xdr::unpack_text(input)?;
-        let (iso_volume_id, _) = xdr::unpack_text(input)?;
-        let (iso_volume_space_size, _) = u32::unpack(input)?;
-        let (iso_volume_set_size, _) = u32::unpack(input)?;
-        let (iso_volume_sequence_number, _) = u32::unpack(input)?;
-        let (iso_logical_block_size, _) = u32::unpack(input)?;
-        let (iso_volume_set_id, _) = xdr::unpack_text(input)?;
-        let (iso_publisher_id, _) = xdr::unpack_text(input)?;
-        let (iso_data_preparer_id, _) = xdr::unpack_text(input)?;
-        let (iso_application_id, _) = xdr::unpack_text(input)?;
-        let (iso_copyright_file_id, _) = xdr::unpack_text(input)?;
-        let (iso_abstract_file_id, _) = xdr::unpack_text(input)?;
-        let (iso_bibliographic_file_id, _) = xdr::unpack_text(input)?;
-        let (iso_volume_creation_t, _) = i64::unpack(input)?;
-        let (iso_volume_modification_t, _) = i64::unpack(input)?;
-        let (iso_volume_expiration_t, _) = i64::unpack(input)?;
-        let (iso_volume_effective_t, _) = i64::unpack(input)?;
         let value = Self {
-            iso_system_id,
-            iso_volume_id,
-            iso_volume_space_size,
-            iso_volume_set_size,
-            iso_volume_sequence_number,
-            iso_logical_block_size,
-            iso_volume_set_id,
-            iso_publisher_id,
-            iso_data_preparer_id,
-            iso_application_id,
-            iso_copyright_file_id,
-            iso_abstract_file_id,
-            iso_bibliographic_file_id,
-            iso_volume_creation_t,
-            iso_volume_modification_t,
-            iso_volume_expiration_t,
-            iso_volume_effective_t,
+            iso_system_id: xdr::unpack_text(input)?.0,
+            iso_volume_id: xdr::unpack_text(input)?.0,
+            iso_volume_space_size: u32::unpack(input)?.0,
+            iso_volume_set_size: u32::unpack(input)?.0,
+            iso_volume_sequence_number: u32::unpack(input)?.0,
+            iso_logical_block_size: u32::unpack(input)?.0,
+            iso_volume_set_id: xdr::unpack_text(input)?.0,
+            iso_publisher_id: xdr::unpack_text(input)?.0,
+            iso_data_preparer_id: xdr::unpack_text(input)?.0,
+            iso_application_id: xdr::unpack_text(input)?.0,
+            iso_copyright_file_id: xdr::unpack_text(input)?.0,
+            iso_abstract_file_id: xdr::unpack_text(input)?.0,
+            iso_bibliographic_file_id: xdr::unpack_text(input)?.0,
+            iso_volume_creation_t: i64::unpack(input)?.0,
+            iso_volume_modification_t: i64::unpack(input)?.0,
+            iso_volume_expiration_t: i64::unpack(input)?.0,
+            iso_volume_effective_t: i64::unpack(input)?.0,
         };
         Ok((value, before - input.rest().len()))
     }
@@ -1116,10 +979,11 @@ impl<Out: Write> Pack<Out> for Mdstat {
 impl Unpack<Strict<'_>> for Mdstat {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (mdstat_device, _) = xdr::unpack_text(input)?;
-        let (mdstat_index, _) = i32::unpack(input)?;
-        let (mdstat_flags, _) = xdr::unpack_text(input)?;
-        let value = Self { mdstat_device, mdstat_index, mdstat_flags };
+        let value = Self {
+            mdstat_device: xdr::unpack_text(input)?.0,
+            mdstat_index: i32::unpack(input)?.0,
+            mdstat_flags: xdr::unpack_text(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -1146,10 +1010,11 @@ impl<Out: Write> Pack<Out> for Btrfssubvolume {
 impl Unpack<Strict<'_>> for Btrfssubvolume {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (btrfssubvolume_id, _) = u64::unpack(input)?;
-        let (btrfssubvolume_top_level_id, _) = u64::unpack(input)?;
-        let (btrfssubvolume_path, _) = xdr::unpack_text(input)?;
-        let value = Self { btrfssubvolume_id, btrfssubvolume_top_level_id, btrfssubvolume_path };
+        let value = Self {
+            btrfssubvolume_id: u64::unpack(input)?.0,
+            btrfssubvolume_top_level_id: u64::unpack(input)?.0,
+            btrfssubvolume_path: xdr::unpack_text(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -1176,10 +1041,11 @@ impl<Out: Write> Pack<Out> for Btrfsqgroup {
 impl Unpack<Strict<'_>> for Btrfsqgroup {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (btrfsqgroup_id, _) = xdr::unpack_text(input)?;
-        let (btrfsqgroup_rfer, _) = u64::unpack(input)?;
-        let (btrfsqgroup_excl, _) = u64::unpack(input)?;
-        let value = Self { btrfsqgroup_id, btrfsqgroup_rfer, btrfsqgroup_excl };
+        let value = Self {
+            btrfsqgroup_id: xdr::unpack_text(input)?.0,
+            btrfsqgroup_rfer: u64::unpack(input)?.0,
+            btrfsqgroup_excl: u64::unpack(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -1212,17 +1078,12 @@ impl<Out: Write> Pack<Out> for Btrfsbalance {
 impl Unpack<Strict<'_>> for Btrfsbalance {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (btrfsbalance_status, _) = xdr::unpack_text(input)?;
-        let (btrfsbalance_total, _) = u64::unpack(input)?;
-        let (btrfsbalance_balanced, _) = u64::unpack(input)?;
-        let (btrfsbalance_considered, _) = u64::unpack(input)?;
-        let (btrfsbalance_left, _) = u64::unpack(input)?;
         let value = Self {
-            btrfsbalance_status,
-            btrfsbalance_total,
-            btrfsbalance_balanced,
-            btrfsbalance_considered,
-            btrfsbalance_left,
+            btrfsbalance_status: xdr::unpack_text(input)?.0,
+            btrfsbalance_total: u64::unpack(input)?.0,
+            btrfsbalance_balanced: u64::unpack(input)?.0,
+            btrfsbalance_considered: u64::unpack(input)?.0,
+            btrfsbalance_left: u64::unpack(input)?.0,
         };
         Ok((value, before - input.rest().len()))
     }
@@ -1286,37 +1147,22 @@ impl<Out: Write> Pack<Out> for Btrfsscrub {
 impl Unpack<Strict<'_>> for Btrfsscrub {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (btrfsscrub_data_extents_scrubbed, _) = u64::unpack(input)?;
-        let (btrfsscrub_tree_extents_scrubbed, _) = u64::unpack(input)?;
-        let (btrfsscrub_data_bytes_scrubbed, _) = u64::unpack(input)?;
-        let (btrfsscrub_tree_bytes_scrubbed, _) = u64::unpack(input)?;
-        let (btrfsscrub_read_errors, _) = u64::unpack(input)?;
-        let (btrfsscrub_csum_errors, _) = u64::unpack(input)?;
-        let (btrfsscrub_verify_errors, _) = u64::unpack(input)?;
-        let (btrfsscrub_no_csum, _) = u64::unpack(input)?;
-        let (btrfsscrub_csum_discards, _) = u64::unpack(input)?;
-        let (btrfsscrub_super_errors, _) = u64::unpack(input)?;
-        let (btrfsscrub_malloc_errors, _) = u64::unpack(input)?;
-        let (btrfsscrub_uncorrectable_errors, _) = u64::unpack(input)?;
-        let (btrfsscrub_unverified_errors, _) = u64::unpack(input)?;
-        let (btrfsscrub_corrected_errors, _) = u64::unpack(input)?;
-        let (btrfsscrub_last_physical, _) = u64::unpack(input)?;
         let value = Self {
-            btrfsscrub_data_extents_scrubbed,
-            btrfsscrub_tree_extents_scrubbed,
-            btrfsscrub_data_bytes_scrubbed,
-            btrfsscrub_tree_bytes_scrubbed,
-            btrfsscrub_read_errors,
-            btrfsscrub_csum_errors,
-            btrfsscrub_verify_errors,
-            btrfsscrub_no_csum,
-            btrfsscrub_csum_discards,
-            btrfsscrub_super_errors,
-            btrfsscrub_malloc_errors,
-            btrfsscrub_uncorrectable_errors,
-            btrfsscrub_unverified_errors,
-            btrfsscrub_corrected_errors,
-            btrfsscrub_last_physical,
+            btrfsscrub_data_extents_scrubbed: u64::unpack(input)?.0,
+            btrfsscrub_tree_extents_scrubbed: u64::unpack(input)?.0,
+            btrfsscrub_data_bytes_scrubbed: u64::unpack(input)?.0,
+            btrfsscrub_tree_bytes_scrubbed: u64::unpack(input)?.0,
+            btrfsscrub_read_errors: u64::unpack(input)?.0,
+            btrfsscrub_csum_errors: u64::unpack(input)?.0,
+            btrfsscrub_verify_errors: u64::unpack(input)?.0,
+            btrfsscrub_no_csum: u64::unpack(input)?.0,
+            btrfsscrub_csum_discards: u64::unpack(input)?.0,
+            btrfsscrub_super_errors: u64::unpack(input)?.0,
+            btrfsscrub_malloc_errors: u64::unpack(input)?.0,
+            btrfsscrub_uncorrectable_errors: u64::unpack(input)?.0,
+            btrfsscrub_unverified_errors: u64::unpack(input)?.0,
+            btrfsscrub_corrected_errors: u64::unpack(input)?.0,
+            btrfsscrub_last_physical: u64::unpack(input)?.0,
         };
         Ok((value, before - input.rest().len()))
     }
@@ -1410,57 +1256,32 @@ impl<Out: Write> Pack<Out> for Xfsinfo {
 impl Unpack<Strict<'_>> for Xfsinfo {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (xfs_mntpoint, _) = xdr::unpack_text(input)?;
-        let (xfs_inodesize, _) = u32::unpack(input)?;
-        let (xfs_agcount, _) = u32::unpack(input)?;
-        let (xfs_agsize, _) = u32::unpack(input)?;
-        let (xfs_sectsize, _) = u32::unpack(input)?;
-        let (xfs_attr, _) = u32::unpack(input)?;
-        let (xfs_blocksize, _) = u32::unpack(input)?;
-        let (xfs_datablocks, _) = u64::unpack(input)?;
-        let (xfs_imaxpct, _) = u32::unpack(input)?;
-        let (xfs_sunit, _) = u32::unpack(input)?;
-        let (xfs_swidth, _) = u32::unpack(input)?;
-        let (xfs_dirversion, _) = u32::unpack(input)?;
-        let (xfs_dirblocksize, _) = u32::unpack(input)?;
-        let (xfs_cimode, _) = u32::unpack(input)?;
-        let (xfs_logname, _) = xdr::unpack_text(input)?;
-        let (xfs_logblocksize, _) = u32::unpack(input)?;
-        let (xfs_logblocks, _) = u32::unpack(input)?;
-        let (xfs_logversion, _) = u32::unpack(input)?;
-        let (xfs_logsectsize, _) = u32::unpack(input)?;
-        let (xfs_logsunit, _) = u32::unpack(input)?;
-        let (xfs_lazycount, _) = u32::unpack(input)?;
-        let (xfs_rtname, _) = xdr::unpack_text(input)?;
-        let (xfs_rtextsize, _) = u32::unpack(input)?;
-        let (xfs_rtblocks, _) = u64::unpack(input)?;
-        let (xfs_rtextents, _) = u64::unpack(input)?;
         let value = Self {
-            xfs_mntpoint,
-            xfs_inodesize,
-            xfs_agcount,
-            xfs_agsize,
-            xfs_sectsize,
-            xfs_attr,
-            xfs_blocksize,
-            xfs_datablocks,
-            xfs_imaxpct,
-            xfs_sunit,
-            xfs_swidth,
-            xfs_dirversion,
-            xfs_dirblocksize,
-            xfs_cimode,
-            xfs_logname,
-            xfs_logblocksize,
-            xfs_logblocks,
-            xfs_logversion,
-            xfs_logsectsize,
-            xfs_logsunit,
-            xfs_lazycount,
-            xfs_rtname,
-            xfs_rtextsize,
-            xfs_rtblocks,
-            xfs_rtextents,
+            xfs_mntpoint: xdr::unpack_text(input)?.0,
+            xfs_inodesize: u32::unpack(input)?.0,
+            xfs_agcount: u32::unpack(input)?.0,
+            xfs_agsize: u32::unpack(input)?.0,
+            xfs_sectsize: u32::unpack(input)?.0,
+            xfs_attr: u32::unpack(input)?.0,
+            xfs_blocksize: u32::unpack(input)?.0,
+            xfs_datablocks: u64::unpack(input)?.0,
+            xfs_imaxpct: u32::unpack(input)?.0,
+            xfs_sunit: u32::unpack(input)?.0,
+            xfs_swidth: u32::unpack(input)?.0,
+            xfs_dirversion: u32::unpack(input)?.0,
+            xfs_dirblocksize: u32::unpack(input)?.0,
+            xfs_cimode: u32::unpack(input)?.0,
+            xfs_logname: xdr::unpack_text(input)?.0,
+            xfs_logblocksize: u32::unpack(input)?.0,
+            xfs_logblocks: u32::unpack(input)?.0,
+            xfs_logversion: u32::unpack(input)?.0,
+            xfs_logsectsize: u32::unpack(input)?.0,
+            xfs_logsunit: u32::unpack(input)?.0,
+            xfs_lazycount: u32::unpack(input)?.0,
+            xfs_rtname: xdr::unpack_text(input)?.0,
+            xfs_rtextsize: u32::unpack(input)?.0,
+            xfs_rtblocks: u64::unpack(input)?.0,
+            xfs_rtextents: u64::unpack(input)?.0,
         };
         Ok((value, before - input.rest().len()))
     }
@@ -1491,11 +1312,12 @@ impl<Out: Write> Pack<Out> for Utsname {
 impl Unpack<Strict<'_>> for Utsname {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (uts_sysname, _) = xdr::unpack_text(input)?;
-        let (uts_release, _) = xdr::unpack_text(input)?;
-        let (uts_version, _) = xdr::unpack_text(input)?;
-        let (uts_machine, _) = xdr::unpack_text(input)?;
-        let value = Self { uts_sysname, uts_release, uts_version, uts_machine };
+        let value = Self {
+            uts_sysname: xdr::unpack_text(input)?.0,
+            uts_release: xdr::unpack_text(input)?.0,
+            uts_version: xdr::unpack_text(input)?.0,
+            uts_machine: xdr::unpack_text(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -1516,8 +1338,7 @@ impl<Out: Write> Pack<Out> for HivexNode {
 impl Unpack<Strict<'_>> for HivexNode {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (hivex_node_h, _) = i64::unpack(input)?;
-        let value = Self { hivex_node_h };
+        let value = Self { hivex_node_h: i64::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -1538,8 +1359,7 @@ impl<Out: Write> Pack<Out> for HivexValue {
 impl Unpack<Strict<'_>> for HivexValue {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (hivex_value_h, _) = i64::unpack(input)?;
-        let value = Self { hivex_value_h };
+        let value = Self { hivex_value_h: i64::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -1605,39 +1425,23 @@ impl<Out: Write> Pack<Out> for TskDirent {
 impl Unpack<Strict<'_>> for TskDirent {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (tsk_inode, _) = u64::unpack(input)?;
-        let (tsk_type, _) = xdr::unpack_char(input)?;
-        let (tsk_size, _) = i64::unpack(input)?;
-        let (tsk_name, _) = xdr::unpack_text(input)?;
-        let (tsk_flags, _) = u32::unpack(input)?;
-        let (tsk_atime_sec, _) = i64::unpack(input)?;
-        let (tsk_atime_nsec, _) = i64::unpack(input)?;
-        let (tsk_mtime_sec, _) = i64::unpack(input)?;
-        let (tsk_mtime_nsec, _) = i64::unpack(input)?;
-        let (tsk_ctime_sec, _) = i64::unpack(input)?;
-        let (tsk_ctime_nsec, _) = i64::unpack(input)?;
-        let (tsk_crtime_sec, _) = i64::unpack(input)?;
-        let (tsk_crtime_nsec, _) = i64::unpack(input)?;
-        let (tsk_nlink, _) = i64::unpack(input)?;
-        let (tsk_link, _) = xdr::unpack_text(input)?;
-        let (tsk_spare1, _) = i64::unpack(input)?;
         let value = Self {
-            tsk_inode,
-            tsk_type,
-            tsk_size,
-            tsk_name,
-            tsk_flags,
-            tsk_atime_sec,
-            tsk_atime_nsec,
-            tsk_mtime_sec,
-            tsk_mtime_nsec,
-            tsk_ctime_sec,
-            tsk_ctime_nsec,
-            tsk_crtime_sec,
-            tsk_crtime_nsec,
-            tsk_nlink,
-            tsk_link,
-            tsk_spare1,
+            tsk_inode: u64::unpack(input)?.0,
+            tsk_type: xdr::unpack_char(input)?.0,
+            tsk_size: i64::unpack(input)?.0,
+            tsk_name: xdr::unpack_text(input)?.0,
+            tsk_flags: u32::unpack(input)?.0,
+            tsk_atime_sec: i64::unpack(input)?.0,
+            tsk_atime_nsec: i64::unpack(input)?.0,
+            tsk_mtime_sec: i64::unpack(input)?.0,
+            tsk_mtime_nsec: i64::unpack(input)?.0,
+            tsk_ctime_sec: i64::unpack(input)?.0,
+            tsk_ctime_nsec: i64::unpack(input)?.0,
+            tsk_crtime_sec: i64::unpack(input)?.0,
+            tsk_crtime_nsec: i64::unpack(input)?.0,
+            tsk_nlink: i64::unpack(input)?.0,
+            tsk_link: xdr::unpack_text(input)?.0,
+            tsk_spare1: i64::unpack(input)?.0,
         };
         Ok((value, before - input.rest().len()))
     }
@@ -1661,9 +1465,8 @@ impl<Out: Write> Pack<Out> for YaraDetection {
 impl Unpack<Strict<'_>> for YaraDetection {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (yara_name, _) = xdr::unpack_text(input)?;
-        let (yara_rule, _) = xdr::unpack_text(input)?;
-        let value = Self { yara_name, yara_rule };
+        let value =
+            Self { yara_name: xdr::unpack_text(input)?.0, yara_rule: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }

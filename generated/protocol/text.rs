@@ -23,9 +23,7 @@ impl<Out: Write> Pack<Out> for EgrepArgs {
 impl Unpack<Strict<'_>> for EgrepArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (regex, _) = xdr::unpack_text(input)?;
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { regex, path };
+        let value = Self { regex: xdr::unpack_text(input)?.0, path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -46,8 +44,7 @@ impl<Out: Write> Pack<Out> for EgrepRet {
 impl Unpack<Strict<'_>> for EgrepRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (lines, _) = xdr::unpack_text_list(input)?;
-        let value = Self { lines };
+        let value = Self { lines: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -70,9 +67,7 @@ impl<Out: Write> Pack<Out> for EgrepiArgs {
 impl Unpack<Strict<'_>> for EgrepiArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (regex, _) = xdr::unpack_text(input)?;
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { regex, path };
+        let value = Self { regex: xdr::unpack_text(input)?.0, path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -93,8 +88,7 @@ impl<Out: Write> Pack<Out> for EgrepiRet {
 impl Unpack<Strict<'_>> for EgrepiRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (lines, _) = xdr::unpack_text_list(input)?;
-        let value = Self { lines };
+        let value = Self { lines: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -117,9 +111,7 @@ impl<Out: Write> Pack<Out> for FgrepArgs {
 impl Unpack<Strict<'_>> for FgrepArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (pattern, _) = xdr::unpack_text(input)?;
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { pattern, path };
+        let value = Self { pattern: xdr::unpack_text(input)?.0, path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -140,8 +132,7 @@ impl<Out: Write> Pack<Out> for FgrepRet {
 impl Unpack<Strict<'_>> for FgrepRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (lines, _) = xdr::unpack_text_list(input)?;
-        let value = Self { lines };
+        let value = Self { lines: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -164,9 +155,7 @@ impl<Out: Write> Pack<Out> for FgrepiArgs {
 impl Unpack<Strict<'_>> for FgrepiArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (pattern, _) = xdr::unpack_text(input)?;
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { pattern, path };
+        let value = Self { pattern: xdr::unpack_text(input)?.0, path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -187,8 +176,7 @@ impl<Out: Write> Pack<Out> for FgrepiRet {
 impl Unpack<Strict<'_>> for FgrepiRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (lines, _) = xdr::unpack_text_list(input)?;
-        let value = Self { lines };
+        let value = Self { lines: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -211,9 +199,7 @@ impl<Out: Write> Pack<Out> for GrepiArgs {
 impl Unpack<Strict<'_>> for GrepiArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (regex, _) = xdr::unpack_text(input)?;
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { regex, path };
+        let value = Self { regex: xdr::unpack_text(input)?.0, path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -234,8 +220,7 @@ impl<Out: Write> Pack<Out> for GrepiRet {
 impl Unpack<Strict<'_>> for GrepiRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (lines, _) = xdr::unpack_text_list(input)?;
-        let value = Self { lines };
+        let value = Self { lines: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -258,9 +243,7 @@ impl<Out: Write> Pack<Out> for ZegrepArgs {
 impl Unpack<Strict<'_>> for ZegrepArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (regex, _) = xdr::unpack_text(input)?;
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { regex, path };
+        let value = Self { regex: xdr::unpack_text(input)?.0, path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -281,8 +264,7 @@ impl<Out: Write> Pack<Out> for ZegrepRet {
 impl Unpack<Strict<'_>> for ZegrepRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (lines, _) = xdr::unpack_text_list(input)?;
-        let value = Self { lines };
+        let value = Self { lines: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -305,9 +287,7 @@ impl<Out: Write> Pack<Out> for ZegrepiArgs {
 impl Unpack<Strict<'_>> for ZegrepiArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (regex, _) = xdr::unpack_text(input)?;
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { regex, path };
+        let value = Self { regex: xdr::unpack_text(input)?.0, path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -328,8 +308,7 @@ impl<Out: Write> Pack<Out> for ZegrepiRet {
 impl Unpack<Strict<'_>> for ZegrepiRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (lines, _) = xdr::unpack_text_list(input)?;
-        let value = Self { lines };
+        let value = Self { lines: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -352,9 +331,7 @@ impl<Out: Write> Pack<Out> for ZfgrepArgs {
 impl Unpack<Strict<'_>> for ZfgrepArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (pattern, _) = xdr::unpack_text(input)?;
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { pattern, path };
+        let value = Self { pattern: xdr::unpack_text(input)?.0, path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -375,8 +352,7 @@ impl<Out: Write> Pack<Out> for ZfgrepRet {
 impl Unpack<Strict<'_>> for ZfgrepRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (lines, _) = xdr::unpack_text_list(input)?;
-        let value = Self { lines };
+        let value = Self { lines: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -399,9 +375,7 @@ impl<Out: Write> Pack<Out> for ZfgrepiArgs {
 impl Unpack<Strict<'_>> for ZfgrepiArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (pattern, _) = xdr::unpack_text(input)?;
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { pattern, path };
+        let value = Self { pattern: xdr::unpack_text(input)?.0, path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -422,8 +396,7 @@ impl<Out: Write> Pack<Out> for ZfgrepiRet {
 impl Unpack<Strict<'_>> for ZfgrepiRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (lines, _) = xdr::unpack_text_list(input)?;
-        let value = Self { lines };
+        let value = Self { lines: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -446,9 +419,7 @@ impl<Out: Write> Pack<Out> for ZgrepArgs {
 impl Unpack<Strict<'_>> for ZgrepArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (regex, _) = xdr::unpack_text(input)?;
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { regex, path };
+        let value = Self { regex: xdr::unpack_text(input)?.0, path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -469,8 +440,7 @@ impl<Out: Write> Pack<Out> for ZgrepRet {
 impl Unpack<Strict<'_>> for ZgrepRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (lines, _) = xdr::unpack_text_list(input)?;
-        let value = Self { lines };
+        let value = Self { lines: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -493,9 +463,7 @@ impl<Out: Write> Pack<Out> for ZgrepiArgs {
 impl Unpack<Strict<'_>> for ZgrepiArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (regex, _) = xdr::unpack_text(input)?;
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { regex, path };
+        let value = Self { regex: xdr::unpack_text(input)?.0, path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -516,8 +484,7 @@ impl<Out: Write> Pack<Out> for ZgrepiRet {
 impl Unpack<Strict<'_>> for ZgrepiRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (lines, _) = xdr::unpack_text_list(input)?;
-        let value = Self { lines };
+        let value = Self { lines: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -553,13 +520,14 @@ impl<Out: Write> Pack<Out> for GrepArgs {
 impl Unpack<Strict<'_>> for GrepArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (regex, _) = xdr::unpack_text(input)?;
-        let (path, _) = xdr::unpack_text(input)?;
-        let (extended, _) = bool::unpack(input)?;
-        let (fixed, _) = bool::unpack(input)?;
-        let (insensitive, _) = bool::unpack(input)?;
-        let (compressed, _) = bool::unpack(input)?;
-        let value = Self { regex, path, extended, fixed, insensitive, compressed };
+        let value = Self {
+            regex: xdr::unpack_text(input)?.0,
+            path: xdr::unpack_text(input)?.0,
+            extended: bool::unpack(input)?.0,
+            fixed: bool::unpack(input)?.0,
+            insensitive: bool::unpack(input)?.0,
+            compressed: bool::unpack(input)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -580,8 +548,7 @@ impl<Out: Write> Pack<Out> for GrepRet {
 impl Unpack<Strict<'_>> for GrepRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (lines, _) = xdr::unpack_text_list(input)?;
-        let value = Self { lines };
+        let value = Self { lines: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -602,8 +569,7 @@ impl<Out: Write> Pack<Out> for HeadArgs {
 impl Unpack<Strict<'_>> for HeadArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { path };
+        let value = Self { path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -624,8 +590,7 @@ impl<Out: Write> Pack<Out> for HeadRet {
 impl Unpack<Strict<'_>> for HeadRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (lines, _) = xdr::unpack_text_list(input)?;
-        let value = Self { lines };
+        let value = Self { lines: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -648,9 +613,7 @@ impl<Out: Write> Pack<Out> for HeadNArgs {
 impl Unpack<Strict<'_>> for HeadNArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (nrlines, _) = i32::unpack(input)?;
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { nrlines, path };
+        let value = Self { nrlines: i32::unpack(input)?.0, path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -671,8 +634,7 @@ impl<Out: Write> Pack<Out> for HeadNRet {
 impl Unpack<Strict<'_>> for HeadNRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (lines, _) = xdr::unpack_text_list(input)?;
-        let value = Self { lines };
+        let value = Self { lines: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -693,8 +655,7 @@ impl<Out: Write> Pack<Out> for TailArgs {
 impl Unpack<Strict<'_>> for TailArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { path };
+        let value = Self { path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -715,8 +676,7 @@ impl<Out: Write> Pack<Out> for TailRet {
 impl Unpack<Strict<'_>> for TailRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (lines, _) = xdr::unpack_text_list(input)?;
-        let value = Self { lines };
+        let value = Self { lines: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -739,9 +699,7 @@ impl<Out: Write> Pack<Out> for TailNArgs {
 impl Unpack<Strict<'_>> for TailNArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (nrlines, _) = i32::unpack(input)?;
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { nrlines, path };
+        let value = Self { nrlines: i32::unpack(input)?.0, path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -762,8 +720,7 @@ impl<Out: Write> Pack<Out> for TailNRet {
 impl Unpack<Strict<'_>> for TailNRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (lines, _) = xdr::unpack_text_list(input)?;
-        let value = Self { lines };
+        let value = Self { lines: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -784,8 +741,7 @@ impl<Out: Write> Pack<Out> for WcCArgs {
 impl Unpack<Strict<'_>> for WcCArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { path };
+        let value = Self { path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -806,8 +762,7 @@ impl<Out: Write> Pack<Out> for WcCRet {
 impl Unpack<Strict<'_>> for WcCRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (chars, _) = i32::unpack(input)?;
-        let value = Self { chars };
+        let value = Self { chars: i32::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -828,8 +783,7 @@ impl<Out: Write> Pack<Out> for WcLArgs {
 impl Unpack<Strict<'_>> for WcLArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { path };
+        let value = Self { path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -850,8 +804,7 @@ impl<Out: Write> Pack<Out> for WcLRet {
 impl Unpack<Strict<'_>> for WcLRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (lines, _) = i32::unpack(input)?;
-        let value = Self { lines };
+        let value = Self { lines: i32::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -872,8 +825,7 @@ impl<Out: Write> Pack<Out> for WcWArgs {
 impl Unpack<Strict<'_>> for WcWArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { path };
+        let value = Self { path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -894,8 +846,7 @@ impl<Out: Write> Pack<Out> for WcWRet {
 impl Unpack<Strict<'_>> for WcWRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (words, _) = i32::unpack(input)?;
-        let value = Self { words };
+        let value = Self { words: i32::unpack(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -916,8 +867,7 @@ impl<Out: Write> Pack<Out> for StringsArgs {
 impl Unpack<Strict<'_>> for StringsArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { path };
+        let value = Self { path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -938,8 +888,7 @@ impl<Out: Write> Pack<Out> for StringsRet {
 impl Unpack<Strict<'_>> for StringsRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (stringsout, _) = xdr::unpack_text_list(input)?;
-        let value = Self { stringsout };
+        let value = Self { stringsout: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -962,9 +911,7 @@ impl<Out: Write> Pack<Out> for StringsEArgs {
 impl Unpack<Strict<'_>> for StringsEArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (encoding, _) = xdr::unpack_text(input)?;
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { encoding, path };
+        let value = Self { encoding: xdr::unpack_text(input)?.0, path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -985,8 +932,7 @@ impl<Out: Write> Pack<Out> for StringsERet {
 impl Unpack<Strict<'_>> for StringsERet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (stringsout, _) = xdr::unpack_text_list(input)?;
-        let value = Self { stringsout };
+        let value = Self { stringsout: xdr::unpack_text_list(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -1007,8 +953,7 @@ impl<Out: Write> Pack<Out> for HexdumpArgs {
 impl Unpack<Strict<'_>> for HexdumpArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (path, _) = xdr::unpack_text(input)?;
-        let value = Self { path };
+        let value = Self { path: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -1029,8 +974,7 @@ impl<Out: Write> Pack<Out> for HexdumpRet {
 impl Unpack<Strict<'_>> for HexdumpRet {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let (dump, _) = xdr::unpack_text(input)?;
-        let value = Self { dump };
+        let value = Self { dump: xdr::unpack_text(input)?.0 };
         Ok((value, before - input.rest().len()))
     }
 }

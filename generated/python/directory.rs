@@ -253,4 +253,30 @@ impl GuestFS {
         let options = guestfs::GlobExpandOptions { directoryslash: directoryslash.map(|it| it.0) };
         self.run(py, |g| g.glob_expand(&pattern, &options))
     }
+
+    /// find a path whatever the case of its letters
+    ///
+    /// Linux drivers take names on FAT or NTFS as they are spelled, but the configuration and the
+    /// registry of Windows spell them in any way.  Given `/windows/SYSTEM32`, this answers
+    /// `/Windows/System32` if that is what is there.
+    ///
+    /// A name that is spelled exactly so is preferred; otherwise it is compared without regard to
+    /// case, for all letters of Unicode that have one.  If only the last component does not exist, it
+    /// is returned as it was given, so that a new file can be made in an existing directory.
+    ///
+    /// Slashes that are doubled or at the end are dropped, as are components `.`; `..` is refused.
+    /// Drive letters and backslashes mean nothing here.  Symbolic links to directories are followed
+    /// on the way.
+    ///
+    /// :param path: path to find
+    /// :returns: the path as the filesystem spells it
+    /// :raises Error: EINVAL: two names differ from a component only in case, and none is spelled like it; or a component is `..`.
+    /// :raises Error: ENOENT: a component other than the last does not exist in any case.
+    /// :raises Error: ENOTDIR: a component other than the last is not a directory.
+    ///
+    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    #[pyo3(signature = (path))]
+    fn case_sensitive_path(&self, py: Python<'_>, path: Text) -> PyResult<Py<PyAny>> {
+        self.run(py, |g| g.case_sensitive_path(&path))
+    }
 }

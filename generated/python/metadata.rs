@@ -434,4 +434,219 @@ impl GuestFS {
     fn df_h(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.df_h())
     }
+
+    /// copy permissions, owner and extended attributes to another file
+    ///
+    /// Without options nothing is copied.  `all` overrides the other options, even those which are
+    /// given as false.  Content and times are not copied; `cp_a` copies whole files.
+    ///
+    /// Extended attributes of `dest` that `src` does not have stay as they are.  ACLs, capabilities
+    /// and SELinux labels are extended attributes too, and are copied with these.
+    ///
+    /// Symbolic links are followed.
+    ///
+    /// :param src: file to copy from
+    /// :param dest: file to change
+    /// :param all: everything: as if the three below were given
+    /// :param mode: permissions, with the set-user-ID, set-group-ID and sticky bits
+    /// :param xattributes: extended attributes
+    /// :param ownership: user and group
+    /// :raises Error: ENOENT: `src` or `dest` does not exist.
+    /// :raises Error: EROFS: the filesystem of `dest` is mounted read-only.
+    ///
+    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    #[pyo3(signature = (src, dest, all=None, mode=None, xattributes=None, ownership=None))]
+    fn copy_attributes(
+        &self,
+        py: Python<'_>,
+        src: Text,
+        dest: Text,
+        all: Option<Flag>,
+        mode: Option<Flag>,
+        xattributes: Option<Flag>,
+        ownership: Option<Flag>,
+    ) -> PyResult<Py<PyAny>> {
+        let options = guestfs::CopyAttributesOptions {
+            all: all.map(|it| it.0),
+            mode: mode.map(|it| it.0),
+            xattributes: xattributes.map(|it| it.0),
+            ownership: ownership.map(|it| it.0),
+        };
+        self.run(py, |g| g.copy_attributes(&src, &dest, &options))
+    }
+
+    /// print a directory as ls -laZ does
+    ///
+    /// This is for people to read, not for programs.  It is `ll` with one column more, which is `?`
+    /// for a file that has no label.  The label is what the guest has written to the file, whether or
+    /// not anybody uses SELinux.
+    ///
+    /// :param directory: directory to list, or a file
+    /// :returns: a line for each file: that of `ll`, with the SELinux label after the group
+    /// :raises Error: ENOENT: `directory` does not exist.
+    ///
+    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    ///
+    /// Deprecated: use `lgetxattrs`.
+    #[pyo3(signature = (directory))]
+    fn llz(&self, py: Python<'_>, directory: Text) -> PyResult<Py<PyAny>> {
+        self.run(py, |g| g.llz(&directory))
+    }
+
+    /// read what is recorded about many files of a directory
+    ///
+    /// This is `lstat` for many files at once, at the cost of few calls.  A file that is missing or
+    /// cannot be read is no error: the `ino` of its structure is -1 and the other fields are 0.
+    ///
+    /// `lstatnslist` gives the same with the nanoseconds of the times.
+    ///
+    /// :param path: directory that holds the files
+    /// :param names: names of the files without directory
+    /// :returns: one structure for each name, in the order of `names`
+    /// :raises Error: ENOENT: `path` does not exist.
+    /// :raises Error: ENOTDIR: `path` is not a directory.
+    ///
+    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    ///
+    /// Deprecated: use `lstatnslist`.
+    #[pyo3(signature = (path, names))]
+    fn lstatlist(&self, py: Python<'_>, path: Text, names: Vec<Text>) -> PyResult<Py<PyAny>> {
+        self.run(py, |g| g.lstatlist(&path, &names))
+    }
+
+    /// make a named pipe
+    ///
+    /// The umask takes permissions away from `mode`.  The type `S_IFIFO` may be in `mode`, but
+    /// need not be.
+    ///
+    /// :param mode: permissions, from 0 to 07777
+    /// :param path: pipe to make
+    /// :raises Error: EINVAL: `mode` is negative or more than permissions.
+    /// :raises Error: EEXIST: `path` exists, whatever it is.
+    /// :raises Error: ENOENT: the directory that is to hold `path` does not exist.
+    ///
+    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    #[pyo3(signature = (mode, path))]
+    fn mkfifo(&self, py: Python<'_>, mode: i32, path: Text) -> PyResult<Py<PyAny>> {
+        self.run(py, |g| g.mkfifo(mode, &path))
+    }
+
+    /// make a device node, named pipe, socket or empty file
+    ///
+    /// The type is `S_IFBLK` (060000) for a block device, `S_IFCHR` (020000) for a character device,
+    /// `S_IFIFO` (010000) for a named pipe, `S_IFSOCK` (0140000) for a socket, or `S_IFREG`
+    /// (0100000) for a regular file, which is also what 0 stands for.  `mknod_b`, `mknod_c` and
+    /// `mkfifo` add the type themselves.
+    ///
+    /// The umask takes permissions away from `mode`.  Device numbers are not looked at unless it is
+    /// a device.  Making a node does not use the device: it need not exist.
+    ///
+    /// :param mode: type and permissions, as the field `mode` of stat(2)
+    /// :param devmajor: major number, for a device
+    /// :param devminor: minor number, for a device
+    /// :param path: file to make
+    /// :raises Error: EINVAL: `mode` or a device number is out of range, or the type in `mode` is none that can be made.
+    /// :raises Error: EEXIST: `path` exists, whatever it is.
+    /// :raises Error: ENOENT: the directory that is to hold `path` does not exist.
+    ///
+    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    #[pyo3(signature = (mode, devmajor, devminor, path))]
+    fn mknod(
+        &self,
+        py: Python<'_>,
+        mode: i32,
+        devmajor: i32,
+        devminor: i32,
+        path: Text,
+    ) -> PyResult<Py<PyAny>> {
+        self.run(py, |g| g.mknod(mode, devmajor, devminor, &path))
+    }
+
+    /// make the node of a block device
+    ///
+    /// The umask takes permissions away from `mode`.  The type `S_IFBLK` may be in `mode`, but
+    /// need not be.
+    ///
+    /// :param mode: permissions, from 0 to 07777
+    /// :param devmajor: major number
+    /// :param devminor: minor number
+    /// :param path: node to make
+    /// :raises Error: EINVAL: `mode` is negative or more than permissions, or a device number is out of range.
+    /// :raises Error: EEXIST: `path` exists, whatever it is.
+    /// :raises Error: ENOENT: the directory that is to hold `path` does not exist.
+    ///
+    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    #[pyo3(signature = (mode, devmajor, devminor, path))]
+    fn mknod_b(
+        &self,
+        py: Python<'_>,
+        mode: i32,
+        devmajor: i32,
+        devminor: i32,
+        path: Text,
+    ) -> PyResult<Py<PyAny>> {
+        self.run(py, |g| g.mknod_b(mode, devmajor, devminor, &path))
+    }
+
+    /// make the node of a character device
+    ///
+    /// The umask takes permissions away from `mode`.  The type `S_IFCHR` may be in `mode`, but
+    /// need not be.
+    ///
+    /// :param mode: permissions, from 0 to 07777
+    /// :param devmajor: major number
+    /// :param devminor: minor number
+    /// :param path: node to make
+    /// :raises Error: EINVAL: `mode` is negative or more than permissions, or a device number is out of range.
+    /// :raises Error: EEXIST: `path` exists, whatever it is.
+    /// :raises Error: ENOENT: the directory that is to hold `path` does not exist.
+    ///
+    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    #[pyo3(signature = (mode, devmajor, devminor, path))]
+    fn mknod_c(
+        &self,
+        py: Python<'_>,
+        mode: i32,
+        devmajor: i32,
+        devminor: i32,
+        path: Text,
+    ) -> PyResult<Py<PyAny>> {
+        self.run(py, |g| g.mknod_c(mode, devmajor, devminor, &path))
+    }
+
+    /// read many symbolic links of a directory
+    ///
+    /// This is `readlink` for many files at once, at the cost of few calls.  What is missing or is
+    /// not a symbolic link is no error: its text is empty, which that of a link never is.
+    ///
+    /// :param path: directory that holds the links
+    /// :param names: names of the links without directory
+    /// :returns: text of each link, in the order of `names`
+    /// :raises Error: ENOENT: `path` does not exist.
+    /// :raises Error: ENOTDIR: `path` is not a directory.
+    ///
+    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    #[pyo3(signature = (path, names))]
+    fn readlinklist(&self, py: Python<'_>, path: Text, names: Vec<Text>) -> PyResult<Py<PyAny>> {
+        self.run(py, |g| g.readlinklist(&path, &names))
+    }
+
+    /// read some symbolic links of a directory
+    ///
+    /// Answers a part of `readlinklist` that fits into one message.
+    ///
+    /// :param path: directory that holds the links
+    /// :param names: names of the links
+    /// :returns: text of each link
+    ///
+    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    #[pyo3(signature = (path, names))]
+    fn internal_readlinklist(
+        &self,
+        py: Python<'_>,
+        path: Text,
+        names: Vec<Text>,
+    ) -> PyResult<Py<PyAny>> {
+        self.run(py, |g| g.internal_readlinklist(&path, &names))
+    }
 }

@@ -17,8 +17,7 @@ impl<Out: Write> Pack<Out> for {{ type.rust }} {
 impl Unpack<Strict<'_>> for {{ type.rust }} {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-{% for field in type.fields %}        let ({{ field.name }}, _) = {{ field.unpack }};
-{% endfor %}        let value = Self { {% for field in type.fields %}{{ field.name }}, {% endfor %} };
+        let value = Self { {% for field in type.fields %}{{ field.name }}: {{ field.unpack }}.0, {% endfor %} };
         Ok((value, before - input.rest().len()))
     }
 }

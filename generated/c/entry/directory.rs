@@ -112,3 +112,8 @@ extern "C" fn guestfs_glob_expand_opts_argv(
 ) -> *mut *mut c_char {
     g.call("glob_expand", |g| Ok(g.glob_expand(pattern.bytes("pattern")?, &optargs.read()?)?))
 }
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_case_sensitive_path(g: HandlePtr, path: Text) -> *mut c_char {
+    g.call("case_sensitive_path", |g| Ok(g.case_sensitive_path(path.bytes("path")?)?))
+}

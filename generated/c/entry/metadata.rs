@@ -334,3 +334,113 @@ extern "C" fn guestfs_df(g: HandlePtr) -> *mut c_char {
 extern "C" fn guestfs_df_h(g: HandlePtr) -> *mut c_char {
     g.call("df_h", |g| Ok(g.df_h()?))
 }
+
+/// `struct guestfs_copy_attributes_argv`
+#[repr(C)]
+struct CopyAttributesArgv {
+    bitmask: u64,
+    all: Field<c_int>,
+    mode: Field<c_int>,
+    xattributes: Field<c_int>,
+    ownership: Field<c_int>,
+}
+
+impl Argv for CopyAttributesArgv {
+    type Options = guestfs::CopyAttributesOptions;
+    const COUNT: u32 = 4;
+
+    fn bitmask(&self) -> u64 {
+        self.bitmask
+    }
+
+    fn options(&self, given: Given) -> Result<Self::Options, Failed> {
+        Ok(guestfs::CopyAttributesOptions {
+            all: given.bool(0, &self.all),
+            mode: given.bool(1, &self.mode),
+            xattributes: given.bool(2, &self.xattributes),
+            ownership: given.bool(3, &self.ownership),
+        })
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_copy_attributes_argv(
+    g: HandlePtr,
+    src: Text,
+    dest: Text,
+    optargs: Options<CopyAttributesArgv>,
+) -> c_int {
+    g.call("copy_attributes", |g| {
+        Ok(g.copy_attributes(src.bytes("src")?, dest.bytes("dest")?, &optargs.read()?)?)
+    })
+}
+
+#[expect(deprecated, reason = "C programs may use it")]
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_llz(g: HandlePtr, directory: Text) -> *mut c_char {
+    g.call("llz", |g| Ok(g.llz(directory.bytes("directory")?)?))
+}
+
+#[expect(deprecated, reason = "C programs may use it")]
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_lstatlist(
+    g: HandlePtr,
+    path: Text,
+    names: TextList,
+) -> *mut List<structs::Stat> {
+    g.call("lstatlist", |g| Ok(g.lstatlist(path.bytes("path")?, &names.items("names")?)?))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_mkfifo(g: HandlePtr, mode: c_int, path: Text) -> c_int {
+    g.call("mkfifo", |g| Ok(g.mkfifo(mode, path.bytes("path")?)?))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_mknod(
+    g: HandlePtr,
+    mode: c_int,
+    devmajor: c_int,
+    devminor: c_int,
+    path: Text,
+) -> c_int {
+    g.call("mknod", |g| Ok(g.mknod(mode, devmajor, devminor, path.bytes("path")?)?))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_mknod_b(
+    g: HandlePtr,
+    mode: c_int,
+    devmajor: c_int,
+    devminor: c_int,
+    path: Text,
+) -> c_int {
+    g.call("mknod_b", |g| Ok(g.mknod_b(mode, devmajor, devminor, path.bytes("path")?)?))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_mknod_c(
+    g: HandlePtr,
+    mode: c_int,
+    devmajor: c_int,
+    devminor: c_int,
+    path: Text,
+) -> c_int {
+    g.call("mknod_c", |g| Ok(g.mknod_c(mode, devmajor, devminor, path.bytes("path")?)?))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_readlinklist(g: HandlePtr, path: Text, names: TextList) -> *mut *mut c_char {
+    g.call("readlinklist", |g| Ok(g.readlinklist(path.bytes("path")?, &names.items("names")?)?))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_internal_readlinklist(
+    g: HandlePtr,
+    path: Text,
+    names: TextList,
+) -> *mut *mut c_char {
+    g.call("internal_readlinklist", |g| {
+        Ok(g.internal_readlinklist(path.bytes("path")?, &names.items("names")?)?)
+    })
+}

@@ -2,6 +2,7 @@
 
 mod appliance;
 mod archive;
+mod augeas;
 mod bind_test;
 mod command;
 mod copy;
@@ -12,11 +13,15 @@ mod file;
 mod filesystem;
 mod handle;
 mod image;
+mod inotify;
+mod journal;
 mod lvm;
 mod metadata;
 mod mount;
 mod partition;
 mod properties;
 mod rsync;
+mod selinux;
 mod structs;
 mod text;
+mod xattr;
