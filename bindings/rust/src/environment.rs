@@ -35,8 +35,11 @@ const VARIABLES: [(&str, Option<&str>, Setter); 15] = [
     ("LIBGUESTFS_BACKEND_SETTINGS", None, |g, v| {
         properties::set_backend_settings(g, &v.split_str(":").collect::<Vec<_>>())
     }),
+    ("LIBGUESTFS_TEMPLATE", None, |g, v| {
+        let value = if boolean(v)? { "1" } else { "0" };
+        properties::set_backend_setting(g, b"template", value.as_bytes())
+    }),
     ("XDG_RUNTIME_DIR", None, properties::set_environment_runtime_dir),
-    ("TERM", None, properties::set_environment_term),
 ];
 
 impl Environment {
@@ -134,9 +137,9 @@ mod tests {
             r#"false false None Some("quiet a=b") ["force_tcg", "gdb=1"]"#,
         );
         check(
-            &["TERM=vt52"],
-            |g| format!("{:?}", g.with(|s| s.config.term.clone())),
-            r#"Some("vt52")"#,
+            &["LIBGUESTFS_TEMPLATE=off", "LIBGUESTFS_BACKEND_SETTINGS=template=1:gdb"],
+            config,
+            r#"false false None None ["gdb", "template=0"]"#,
         );
         check(&["LIBGUESTFS_MEMSIZE=512"], |g| g.with(|s| s.config.memsize_mb).to_string(), "512");
     }

@@ -200,6 +200,13 @@ impl Handle {
                     self.emit(Events::LIBRARY, Payload::Buf(text));
                 }
             }
+            // Who does not listen is told what is new: a program that is run often is not to
+            // repeat itself.
+            LogKind::Warning { is_news } => {
+                if is_news || self.with(|s| !s.callbacks.ids(Events::WARNING).is_empty()) {
+                    self.emit(Events::WARNING, Payload::Buf(text));
+                }
+            }
             // A launch is no call to the daemon, so it has no numbers.
             LogKind::Progress { position, total } => {
                 self.emit(Events::PROGRESS, Payload::Array(&[0, 0, position, total]));

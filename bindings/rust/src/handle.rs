@@ -386,12 +386,19 @@ fn program_name() -> BString {
     path.file_name().map(|it| it.as_encoded_bytes().into()).unwrap_or_default()
 }
 
+impl Handle {
+    /// What a launch would be made from, with the directories that are used now.
+    pub(crate) fn launch_config(&self) -> Config {
+        self.with(|s| {
+            s.directories.resolve_into(&mut s.config);
+            s.config.clone()
+        })
+    }
+}
+
 pub(crate) fn launch(g: &Handle) -> Result<()> {
-    let config = g.with(|s| {
-        s.directories.resolve_into(&mut s.config);
-        s.phase = Phase::Launching;
-        s.config.clone()
-    });
+    let config = g.launch_config();
+    g.with(|s| s.phase = Phase::Launching);
     let launching = Launching(g);
     let appliance = Appliance::start(&config, &mut |kind, text| g.log(kind, text))?;
     let pid = appliance.pid();

@@ -180,11 +180,6 @@ pub(crate) fn set_environment_runtime_dir(g: &Handle, value: &BStr) -> Result<()
 }
 
 /// `TERM` is passed on to the shells of the appliance.
-pub(crate) fn set_environment_term(g: &Handle, value: &BStr) -> Result<()> {
-    g.with(|s| s.config.term = value.to_str().ok().map(str::to_owned));
-    Ok(())
-}
-
 pub(crate) fn get_direct(g: &Handle) -> Result<bool> {
     Ok(g.with(|s| s.direct))
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::arch::{self, Arch};
 use super::cache;
 use super::process::{Ended, Process, Setup};
 use super::qmp::Qmp;
@@ -22,9 +23,6 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A program that isn't a qemu ends soon.
 const DEATH_DEADLINE: Duration = Duration::from_secs(1);
-
-/// Machine types the appliance runs on, best first.
-const MACHINES: [&str; 2] = ["pc", "q35"];
 
 /// Devices without which there is no appliance.
 const NEEDED: [&str; 5] =
@@ -83,10 +81,11 @@ fn ask(hv: &Path) -> Result<Features> {
     };
     let (mut process, mut qmp) = start().map_err(|it| Error::io(&it, hv.display()))?;
     let deadline = Instant::now() + DEADLINE;
-    let answers =
-        Answers::collect(&mut |command, arguments| qmp.execute(command, arguments, deadline));
+    let answers = Answers::collect(arch::HOST, &mut |command, arguments| {
+        qmp.execute(command, arguments, deadline)
+    });
     match answers {
-        Ok(answers) => answers.features().map_err(|it| unusable(hv, &it)),
+        Ok(answers) => answers.features(arch::HOST).map_err(|it| unusable(hv, &it)),
         Err(error) => {
             let ended = process.wait(Instant::now() + DEATH_DEADLINE).ok().flatten();
             let why = match (last_error(&process.stderr()), ended) {
@@ -110,12 +109,15 @@ struct Answers {
 }
 
 impl Answers {
-    fn collect(ask: &mut dyn FnMut(&str, Value) -> io::Result<Value>) -> io::Result<Self> {
+    fn collect(
+        arch: &Arch,
+        ask: &mut dyn FnMut(&str, Value) -> io::Result<Value>,
+    ) -> io::Result<Self> {
         let version = ask("query-version", json!({}))?;
         let machines = ask("query-machines", json!({}))?;
         let devices = ask("qom-list-types", json!({"implements": "device"}))?;
         let options = ask("query-command-line-options", json!({}))?;
-        let properties = match machine(&machines) {
+        let properties = match machine(arch, &machines) {
             Some((_, full_name)) => {
                 let typename = format!("{full_name}-machine");
                 ask("qom-list-properties", json!({"typename": typename}))?
@@ -125,14 +127,14 @@ impl Answers {
         Ok(Self { version, machines, properties, devices, options })
     }
 
-    fn features(&self) -> std::result::Result<Features, String> {
+    fn features(&self, arch: &Arch) -> std::result::Result<Features, String> {
         let devices = names(&self.devices, "name");
         let missing: Vec<_> = NEEDED.iter().filter(|it| !devices.contains(it)).copied().collect();
         if !missing.is_empty() {
             return Err(format!("it has no {}", missing.join(", ")));
         }
-        let Some((machine, _)) = machine(&self.machines) else {
-            return Err("it has no x86 machine".to_owned());
+        let Some((machine, _)) = machine(arch, &self.machines) else {
+            return Err(format!("it has no machine of the type {}", arch.machines.join(" or ")));
         };
         let properties = names(&self.properties, "name");
         let present = |wanted: &[&str], there: &[&str]| {
@@ -150,9 +152,9 @@ impl Answers {
 }
 
 /// The best machine there is: its short name and its versioned one.
-fn machine(machines: &Value) -> Option<(&'static str, &str)> {
+fn machine<'a>(arch: &Arch, machines: &'a Value) -> Option<(&'static str, &'a str)> {
     let machines = machines.as_array()?;
-    MACHINES.iter().find_map(|alias| {
+    arch.machines.iter().find_map(|alias| {
         let it = machines.iter().find(|it| it["alias"] == *alias || it["name"] == *alias)?;
         Some((*alias, it["name"].as_str()?))
     })
@@ -169,10 +171,18 @@ mod tests {
 
     /// A qemu with these lists.
     fn features(devices: &[&str], machines: &[&str]) -> std::result::Result<Features, String> {
+        features_of(&arch::X86_64, devices, machines)
+    }
+
+    fn features_of(
+        arch: &Arch,
+        devices: &[&str],
+        machines: &[&str],
+    ) -> std::result::Result<Features, String> {
         let list = |names: &[&str]| -> Value {
             names.iter().map(|it| json!({"name": it, "option": it})).collect()
         };
-        let answers = Answers::collect(&mut |command, arguments| {
+        let answers = Answers::collect(arch, &mut |command, arguments| {
             Ok(match command {
                 "query-version" => json!({"qemu": {"major": 7, "minor": 2, "micro": 22}}),
                 "query-machines" => machines
@@ -188,7 +198,7 @@ mod tests {
                 other => return Err(io::Error::other(other.to_owned())),
             })
         });
-        answers.unwrap().features()
+        answers.unwrap().features(arch)
     }
 
     #[test]
@@ -205,7 +215,11 @@ mod tests {
             }
         );
         assert_eq!(features(&all, &["q35"]).unwrap().machine, "q35");
-        assert_eq!(features(&all, &["virt"]).unwrap_err(), "it has no x86 machine");
+        assert_eq!(
+            features(&all, &["virt"]).unwrap_err(),
+            "it has no machine of the type pc or q35"
+        );
+        assert_eq!(features_of(&arch::AARCH64, &all, &["virt"]).unwrap().machine, "virt");
         assert_eq!(features(&NEEDED[1..], &["pc"]).unwrap_err(), "it has no virtio-blk-pci");
     }
 }

@@ -7,14 +7,13 @@
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bstr::BString;
 use guestfs_protocol::wire::LAUNCH_FLAG;
 use serde_json::json;
 
-use self::accel::Accel;
 use self::process::{Ended, Process};
 use self::qmp::Qmp;
 use self::report::{Fate, Tail};
@@ -24,10 +23,12 @@ use crate::drive::Drive;
 use crate::error::{Error, Result};
 
 mod accel;
+mod arch;
 mod blockdev;
 mod cache;
 mod disks;
 mod features;
+mod kept;
 mod process;
 mod qcow2;
 mod qemu;
@@ -38,8 +39,20 @@ mod start;
 mod template;
 mod wait;
 
+pub use self::kept::Template;
 pub(crate) use self::process::{keep_across_exec, run_before_exec};
 pub(crate) use self::search::{default_hv, default_path};
+pub(crate) use self::start::Warmed;
+
+/// The templates in a cache directory.
+pub(crate) fn templates(cachedir: &Path) -> Result<Vec<Template>> {
+    kept::list(cachedir).map_err(|it| Error::io(&it, cachedir.display()))
+}
+
+/// Removes them, and says how many there were.
+pub(crate) fn clear_templates(cachedir: &Path) -> Result<usize> {
+    kept::clear(cachedir).map_err(|it| Error::io(&it, cachedir.display()))
+}
 
 /// Everything launch needs, copied out of the handle: no reference back.
 #[derive(Clone, Default)]
@@ -66,7 +79,6 @@ pub(crate) struct Config {
     /// qemu is killed when this program ends.  Without it, a fork of the program can go on using
     /// the appliance.
     pub recovery_proc: bool,
-    pub term: Option<String>,
     pub selinux: bool,
 }
 
@@ -75,6 +87,8 @@ pub(crate) struct Config {
 pub(crate) enum LogKind {
     /// A debugging message of the library.
     Library,
+    /// Something that people should know; it is news if they were not told before.
+    Warning { is_news: bool },
     /// Output of the appliance's console.
     Appliance,
     /// So much of `total` is done; there is no text.
@@ -114,26 +128,16 @@ impl Appliance {
     pub(crate) fn start(config: &Config, log: Log<'_>) -> Result<Self> {
         let started = Instant::now();
         progress(log, 0);
-        let files = search::appliance(&config.path)?;
-        let hv = search::hypervisor(config.hv.as_deref())?;
-        let features = features::of(&hv, &config.cachedir)?;
-        say(log, format!("appliance: {}", files.root.display()));
-        say(log, format!("hypervisor: {}, version {:?}", hv.display(), features.version));
-        let (accel, why_not_kvm) =
-            accel::choose(&config.backend_settings, &hv, &features, &files, &config.cachedir)?;
-        if let Some(why) = why_not_kvm {
-            say(log, format!("not using KVM: {why}"));
-        }
-        let patience = Patience::of(match accel {
-            Accel::Kvm => DEADLINE_KVM,
-            Accel::Tcg => DEADLINE_TCG,
-        });
-        let tsc_mhz = accel.tsc_mhz();
-        let machine = Machine { hv, files, features, accel, tsc_mhz, patience };
+        let machine = Machine::find(config, log)?;
         let appliance = machine.start(config, log)?;
         progress(log, 12);
         say(log, format!("appliance is ready after {} ms", started.elapsed().as_millis()));
         Ok(appliance)
+    }
+
+    /// Makes what such a launch goes on from, so that none has to.
+    pub(crate) fn warm(config: &Config, log: Log<'_>) -> Result<Warmed> {
+        Machine::find(config, log)?.warm(config, log)
     }
 
     /// The connection to the daemon.

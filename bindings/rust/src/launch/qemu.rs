@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::Config;
 use super::accel::Accel;
+use super::arch::Arch;
 use super::disks::{Disk, Disks};
 use super::features::Features;
 use super::search::Files;
@@ -20,6 +21,7 @@ pub(super) struct Plan<'a> {
     pub config: &'a Config,
     pub files: &'a Files,
     pub features: &'a Features,
+    pub arch: &'a Arch,
     pub accel: Accel,
     /// How fast the time stamp counter of an emulated processor runs, if it is known.
     pub tsc_mhz: Option<u32>,
@@ -54,10 +56,14 @@ const NETWORK: &str = "user,id=net,net=169.254.0.0/16";
 
 /// The arguments of qemu.
 pub(super) fn arguments(plan: &Plan<'_>) -> Vec<OsString> {
-    let Plan { config, files, features, accel, tsc_mhz, disks, sockets, memory } = plan;
+    let Plan { config, files, features, arch, accel, disks, sockets, memory, .. } = plan;
     let mut args = Args::default();
     args.flags(["-nodefaults", "-no-user-config", "-no-reboot"]);
     args.option("-display", "none");
+    if !config.identifier.is_empty() {
+        // For people who look at a list of processes.
+        args.option("-name", format!("guest={}", config.identifier));
+    }
     if features.sandbox {
         args.option("-sandbox", sandbox(config));
     }
@@ -71,7 +77,7 @@ pub(super) fn arguments(plan: &Plan<'_>) -> Vec<OsString> {
         args.option("-incoming", "defer");
     }
     args.option("-machine", machine);
-    args.option("-cpu", accel.cpu());
+    args.option("-cpu", accel.cpu(arch));
     args.option("-m", config.memsize_mb.to_string());
     args.option("-smp", config.smp.to_string());
     if config.backend_settings.iter().any(|it| it == "gdb") {
@@ -80,7 +86,7 @@ pub(super) fn arguments(plan: &Plan<'_>) -> Vec<OsString> {
 
     args.option("-kernel", files.kernel.as_os_str());
     args.option("-initrd", files.initrd.as_os_str());
-    args.option("-append", kernel_command_line(config, *accel, *tsc_mhz));
+    args.option("-append", kernel_command_line(plan));
 
     args.socket("qmp", sockets.qmp);
     args.option("-mon", "chardev=qmp,mode=control");
@@ -170,28 +176,25 @@ fn machine(features: &Features, accel: Accel) -> String {
     machine
 }
 
-fn kernel_command_line(config: &Config, accel: Accel, tsc_mhz: Option<u32>) -> OsString {
-    let mut words: Vec<BString> = [
+fn kernel_command_line(plan: &Plan<'_>) -> OsString {
+    let Plan { config, arch, accel, tsc_mhz, .. } = plan;
+    let mut words: Vec<BString> = vec![
         // With -no-reboot, a panic ends qemu.
-        "panic=1",
-        "console=ttyS0",
-        "edd=off",
-        "no_timer_check",
+        "panic=1".into(),
+        format!("console={}", arch.console).into(),
+    ];
+    words.extend(arch.kernel_words.iter().map(|it| BString::from(*it)));
+    let everywhere = [
         "printk.time=1",
         "cgroup_disable=memory",
         "usbcore.nousb",
         "cryptomgr.notests",
-        "tsc=reliable",
-        "8250.nr_uarts=1",
         "random.trust_cpu=on",
-    ]
-    .map(BString::from)
-    .into();
+    ];
+    words.extend(everywhere.map(BString::from));
     match accel {
         Accel::Kvm => {}
-        // Interrupts are routed by the firmware's byte code, which an interpreter in an emulator
-        // takes a quarter of the boot for; the plain table of former times says the same.
-        Accel::Tcg => words.push("acpi=noirq".into()),
+        Accel::Tcg => words.extend(arch.emulated_words.iter().map(|it| BString::from(*it))),
     }
     // A kernel that finds it out on a busy machine is wrong by so much that its clock runs away.
     words.extend(tsc_mhz.map(|it| format!("tsc_early_khz={it}000").into()));
@@ -200,13 +203,6 @@ fn kernel_command_line(config: &Config, accel: Accel, tsc_mhz: Option<u32>) -> O
     words.push("guestfs_root=/dev/vda".into());
     if config.network {
         words.push("guestfs_network=1".into());
-    }
-    let named = |it: &&String| !it.is_empty() && it.chars().all(|it| it.is_ascii_graphic());
-    if let Some(term) = config.term.as_ref().filter(named) {
-        words.push(format!("TERM={term}").into());
-    }
-    if !config.identifier.is_empty() {
-        words.push(format!("guestfs_identifier={}", config.identifier).into());
     }
     words.extend(config.append.clone());
     OsString::from_vec(bstr::join(" ", words))
@@ -245,6 +241,7 @@ fn scsi_disk(index: usize, disk: &Disk) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::arch;
     use super::*;
 
     fn features() -> Features {
@@ -260,6 +257,11 @@ mod tests {
     /// The options of the line that hold one of the words.
     #[track_caller]
     fn check(config: &Config, disks: Vec<Disk>, words: &[&str], expected: &[&str]) {
+        check_on(&arch::X86_64, config, disks, words, expected);
+    }
+
+    #[track_caller]
+    fn check_on(arch: &Arch, config: &Config, disks: Vec<Disk>, words: &[&str], expected: &[&str]) {
         let files = Files {
             kernel: "/a/kernel".into(),
             initrd: "/a/initrd".into(),
@@ -269,6 +271,7 @@ mod tests {
             config,
             files: &files,
             features: &features(),
+            arch,
             accel: Accel::Tcg,
             tsc_mhz: config.verbose.then_some(2596),
             disks: &Disks { disks, ..Default::default() },
@@ -292,8 +295,8 @@ mod tests {
                 "machine pc,accel=tcg,usb=off,hpet=off",
                 "cpu max,-erms,-fsrm",
                 "kernel /a/kernel",
-                "append 'panic=1 console=ttyS0 edd=off no_timer_check printk.time=1 \
-             cgroup_disable=memory usbcore.nousb cryptomgr.notests tsc=reliable 8250.nr_uarts=1 \
+                "append 'panic=1 console=ttyS0 edd=off no_timer_check tsc=reliable 8250.nr_uarts=1 \
+             printk.time=1 cgroup_disable=memory usbcore.nousb cryptomgr.notests \
              random.trust_cpu=on acpi=noirq selinux=0 quiet guestfs_root=/dev/vda'",
             ],
         );
@@ -306,7 +309,6 @@ mod tests {
             network: true,
             selinux: true,
             identifier: "id".into(),
-            term: Some("xterm".into()),
             append: Some("a=b c".into()),
             hv_params: vec![("-foo".into(), Some("it's".into())), ("-bar".into(), None)],
             ..Config::default()
@@ -314,16 +316,32 @@ mod tests {
         check(
             &config,
             vec![],
-            &["append", "net", "foo", "bar"],
+            &["name guest", "append", "net", "foo", "bar"],
             &[
-                "append 'panic=1 console=ttyS0 edd=off no_timer_check printk.time=1 \
-             cgroup_disable=memory usbcore.nousb cryptomgr.notests tsc=reliable 8250.nr_uarts=1 \
+                "name guest=id",
+                "append 'panic=1 console=ttyS0 edd=off no_timer_check tsc=reliable 8250.nr_uarts=1 \
+             printk.time=1 cgroup_disable=memory usbcore.nousb cryptomgr.notests \
              random.trust_cpu=on acpi=noirq tsc_early_khz=2596000 selinux=1 enforcing=0 guestfs_verbose=1 guestfs_root=/dev/vda \
-             guestfs_network=1 TERM=xterm guestfs_identifier=id a=b c'",
+             guestfs_network=1 a=b c'",
                 "netdev user,id=net,net=169.254.0.0/16",
                 "device virtio-net-pci,netdev=net,romfile=",
                 "foo 'it'\\''s'",
                 "bar",
+            ],
+        );
+    }
+
+    #[test]
+    fn another_processor() {
+        check_on(
+            &arch::AARCH64,
+            &Config::default(),
+            vec![],
+            &["cpu ", "append"],
+            &[
+                "cpu max,pauth-impdef=on",
+                "append 'panic=1 console=ttyAMA0 printk.time=1 cgroup_disable=memory usbcore.nousb \
+             cryptomgr.notests random.trust_cpu=on selinux=0 quiet guestfs_root=/dev/vda'",
             ],
         );
     }

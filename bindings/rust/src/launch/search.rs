@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use rustix::fs::{Access, access};
 
+use super::arch::{self, Arch};
 use crate::error::{Error, Result};
 
 /// The three files of an appliance.
@@ -22,25 +23,25 @@ pub(super) struct Files {
 /// Below a library directory.
 const SUBDIRECTORY: &str = "guestfs";
 
-/// Library directories, as seen from the place of this library or of the program it is linked into.
-const NEARBY: [&str; 3] = ["", "../lib", "../lib/x86_64-linux-gnu"];
+/// Library directories, as seen from the place of this library or of the program it is linked into,
+/// before that of the architecture.
+const NEARBY: [&str; 2] = ["", "../lib"];
 
 /// Where packages of the usual distributions put it.
-const SYSTEM: [&str; 4] = ["/usr/local/lib", "/usr/lib", "/usr/lib64", "/usr/lib/x86_64-linux-gnu"];
-
-/// qemu is in the search path, but for those distributions which hide it.
-const QEMU_NAMES: [&str; 2] = ["qemu-system-x86_64", "qemu-kvm"];
-const QEMU_HIDDEN: [&str; 2] = ["/usr/libexec/qemu-kvm", "/usr/lib/qemu/qemu-system-x86_64"];
+const SYSTEM: [&str; 3] = ["/usr/local/lib", "/usr/lib", "/usr/lib64"];
 
 /// Directories in which the appliance is looked for unless the caller says otherwise, separated
 /// by colons.
 pub(crate) fn default_path() -> String {
     let here = own_file().or_else(|| env::current_exe().ok());
     let here = here.as_deref().and_then(Path::parent);
-    let nearby = NEARBY.iter().filter_map(|it| Some(resolve(here?, it)));
+    let multiarch = |lib: &str| format!("{lib}/{}", arch::HOST.multiarch);
+    let nearby = NEARBY.map(str::to_owned).into_iter().chain([multiarch("../lib")]);
+    let nearby = nearby.filter_map(|it| Some(resolve(here?, &it)));
     let nearby = nearby.chain(here.and_then(around_python));
+    let system = SYSTEM.map(PathBuf::from).into_iter().chain([multiarch("/usr/lib").into()]);
     let mut directories = Vec::new();
-    for directory in nearby.chain(SYSTEM.iter().map(PathBuf::from)) {
+    for directory in nearby.chain(system) {
         let directory = directory.join(SUBDIRECTORY).to_string_lossy().into_owned();
         // The separator can't be part of a directory.
         if !directory.contains(':') && !directories.contains(&directory) {
@@ -52,9 +53,10 @@ pub(crate) fn default_path() -> String {
 
 /// The qemu that is used unless the caller says otherwise.
 pub(crate) fn default_hv() -> PathBuf {
-    let in_path = QEMU_NAMES.iter().find_map(|it| in_search_path(OsStr::new(it)));
-    let hidden = || QEMU_HIDDEN.iter().map(PathBuf::from).find(|it| is_program(it));
-    in_path.or_else(hidden).unwrap_or_else(|| PathBuf::from(QEMU_NAMES[0]))
+    let Arch { programs, hidden, .. } = arch::HOST;
+    let in_path = programs.iter().find_map(|it| in_search_path(OsStr::new(it)));
+    let hidden = || hidden.iter().map(PathBuf::from).find(|it| is_program(it));
+    in_path.or_else(hidden).unwrap_or_else(|| PathBuf::from(programs[0]))
 }
 
 /// The program `hv`, which like a command of the shell may leave out its directory.

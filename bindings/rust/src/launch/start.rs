@@ -14,16 +14,20 @@ use guestfs_protocol::{InternalResumeArgs, Procedure};
 use rustix::rand::{GetRandomFlags, getrandom};
 use serde_json::json;
 
-use super::accel::Accel;
+use super::accel::{self, Accel, Choice};
 use super::disks::Disks;
-use super::features::Features;
+use super::features::{self, Features};
+use super::kept::{Key, REFUSAL};
 use super::process::{Process, Setup};
 use super::qemu::{self, Memory, Plan, Sockets};
 use super::qmp::Qmp;
 use super::report::{self, Tail};
-use super::search::Files;
-use super::template::{self, Found, Making, Template};
-use super::{Appliance, Config, DEATH_DEADLINE, Log, Patience, cache, progress, say};
+use super::search::{self, Files};
+use super::template::{self, Found, Making, Meanwhile, Template};
+use super::{
+    Appliance, Config, DEADLINE_KVM, DEADLINE_TCG, DEATH_DEADLINE, Log, LogKind, Patience, arch,
+    cache, progress, say,
+};
 use crate::drive::Drive;
 use crate::error::{Error, Result};
 
@@ -59,7 +63,62 @@ enum Failed {
     ByTemplate(Error),
 }
 
+/// What came of making a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Warmed {
+    /// It was there.
+    Already,
+    Now,
+}
+
 impl Machine {
+    /// Finds everything there has to be.
+    pub(super) fn find(config: &Config, log: Log<'_>) -> Result<Self> {
+        let files = search::appliance(&config.path)?;
+        let hv = search::hypervisor(config.hv.as_deref())?;
+        let features = features::of(&hv, &config.cachedir)?;
+        say(log, format!("appliance: {}", files.root.display()));
+        say(log, format!("hypervisor: {}, version {:?}", hv.display(), features.version));
+        let settings = &config.backend_settings;
+        let accel = match accel::choose(settings, &hv, &features, &files, &config.cachedir)? {
+            Choice::Kvm => Accel::Kvm,
+            Choice::Tcg { why } => {
+                say(log, format!("not using KVM: {why}"));
+                Accel::Tcg
+            }
+            Choice::Instead { why } => {
+                say(log, format!("not using KVM: {why}"));
+                let (message, is_news) = accel::warning(&why, &config.cachedir);
+                log(LogKind::Warning { is_news }, message.as_bytes());
+                Accel::Tcg
+            }
+        };
+        let patience = Patience::of(match accel {
+            Accel::Kvm => DEADLINE_KVM,
+            Accel::Tcg => DEADLINE_TCG,
+        });
+        Ok(Self { hv, files, features, accel, tsc_mhz: accel.tsc_mhz(), patience })
+    }
+
+    /// Makes the template of such a handle unless it is there, and tries it.
+    pub(super) fn warm(&self, config: &Config, log: Log<'_>) -> Result<Warmed> {
+        let config = for_template(config);
+        if let Some(why) = unfit(&config) {
+            return Err(Error::new(0, format!("such handles have no template: {why}")));
+        }
+        let (template, warmed) = self
+            .find_or_make(&config, Meanwhile::Wait, log)
+            .map_err(|it| Error::new(0, format!("no template: {it}")))?;
+        match self.restore(&config, &template, log) {
+            Ok(appliance) => appliance.shutdown().map(|()| warmed),
+            Err(Failed::Finally(error) | Failed::ForOnce(error)) => Err(error),
+            Err(Failed::ByTemplate(error)) => {
+                template.forget();
+                Err(error)
+            }
+        }
+    }
+
     /// Goes on from the template if there is one, and boots otherwise.
     pub(super) fn start(&self, config: &Config, log: Log<'_>) -> Result<Appliance> {
         let Some(template) = self.template(config, log) else {
@@ -91,65 +150,98 @@ impl Machine {
 
     /// The template that fits, made now if there is none; `None` if it is better to boot.
     fn template(&self, config: &Config, log: Log<'_>) -> Option<Template> {
-        let config = Config { drives: Vec::new(), recovery_proc: true, ..config.clone() };
+        let meanwhile = match set(config, &["template", "template=1"]) {
+            true => Meanwhile::Wait,
+            false => Meanwhile::Boot,
+        };
+        let config = for_template(config);
         let result = match unfit(&config) {
             Some(why) => Err(io::Error::other(why)),
-            None => self.find_or_make(&config, log),
+            None => self.find_or_make(&config, meanwhile, log),
         };
-        result.inspect_err(|why| say(log, format!("no template: {why}"))).ok()
+        let (template, warmed) =
+            result.inspect_err(|why| say(log, format!("no template: {why}"))).ok()?;
+        if config.verbose && warmed == Warmed::Already {
+            say(log, "this is what the template said when it was booted:".to_owned());
+            log(LogKind::Appliance, template.console());
+        }
+        Some(template)
     }
 
-    fn find_or_make(&self, config: &Config, log: Log<'_>) -> io::Result<Template> {
-        let key = self.key(config)?;
+    fn find_or_make(
+        &self,
+        config: &Config,
+        meanwhile: Meanwhile,
+        log: Log<'_>,
+    ) -> io::Result<(Template, Warmed)> {
+        let key = self.key(config)?.text()?;
         // A qemu that can't do it is not asked again and again.
-        let refusal = format!("no template\n{key}");
+        let refusal = format!("{REFUSAL}{key}");
         if let Ok(why) = cache::remembered(&config.cachedir, &refusal, || Err(())) {
             return Err(io::Error::other(why));
         }
-        let making = match template::find(&config.cachedir, key)? {
-            Found::Template(template) => return Ok(template),
+        let making = match template::find(&config.cachedir, key, meanwhile)? {
+            Found::Template(template) => return Ok((template, Warmed::Already)),
             Found::Missing(making) => making,
         };
         say(log, "making a template: later launches go on from here".to_owned());
         let started = Instant::now();
-        self.fill(&making, config, log).inspect_err(|error| {
+        let console = self.fill(&making, config, log).inspect_err(|error| {
             if error.kind() == io::ErrorKind::Other {
                 let why = || Ok::<_, ()>(error.to_string());
                 let _ = cache::remembered(&config.cachedir, &refusal, why);
             }
         })?;
-        let template = making.finish()?;
+        let template = making.finish(console.as_bytes())?;
         say(log, format!("template made in {}", ms(started)));
-        Ok(template)
+        Ok((template, Warmed::Now))
     }
 
-    /// Boots and saves what becomes a template.
-    fn fill(&self, making: &Making, config: &Config, log: Log<'_>) -> io::Result<()> {
+    /// Boots and saves what becomes a template.  Returns what was on the console.
+    fn fill(&self, making: &Making, config: &Config, log: Log<'_>) -> io::Result<String> {
         // Whatever keeps it from booting may be gone the next time.
         let fail = |it: Error| io::Error::new(io::ErrorKind::NotConnected, it);
         let memory = making.memory(u64::try_from(config.memsize_mb).unwrap_or(0) << 20)?;
         let mut appliance = self.spawn(config, Start::Save(memory), log).map_err(fail)?;
         progress(log, 3);
         appliance.wait_until_ready(self.patience, log).map_err(fail)?;
-        making.save(&mut appliance.qmp, self.patience.until)
+        making.save(&mut appliance.qmp, self.patience.until)?;
+        // Now it says nothing more.
+        appliance.drain_console();
+        Ok(appliance.tail.text())
     }
 
-    /// Everything that two appliances must have in common to be clones of one template.
-    fn key(&self, config: &Config) -> io::Result<String> {
+    fn key(&self, config: &Config) -> io::Result<Key> {
         let disks = Disks::default();
         let plan = self.plan(config, &disks, Sockets::default(), Memory::Own);
-        let mut key = qemu::quoted(self.hv.as_os_str(), &qemu::arguments(&plan)).to_string();
-        for file in [&self.hv, &self.files.kernel, &self.files.initrd, &self.files.root] {
-            key.push('\n');
-            key.push_str(&cache::identity(file)?);
-        }
-        match self.accel {
+        let command = qemu::quoted(self.hv.as_os_str(), &qemu::arguments(&plan)).to_string();
+        let files = [&self.hv, &self.files.kernel, &self.files.initrd, &self.files.root];
+        let files = files.map(|it| Ok((it.display().to_string(), cache::identity(it)?)));
+        let host = match self.accel {
             // The guest has seen the host's processor, and the cache may be on a server.
-            Accel::Kvm => key.push_str(&processor()?),
+            Accel::Kvm => Some(processor()?),
             // It was shown one of qemu's.
-            Accel::Tcg => {}
+            Accel::Tcg => None,
+        };
+        let files = files.into_iter().collect::<io::Result<_>>()?;
+        Ok(Key { about: self.about(config), command, files, host })
+    }
+
+    /// What launches a template is for, in the words of the settings.
+    fn about(&self, config: &Config) -> String {
+        let flags =
+            [("verbose", config.verbose), ("network", config.network), ("selinux", config.selinux)];
+        let mut text =
+            format!("{} MiB, smp {}, {}", config.memsize_mb, config.smp, self.accel.name());
+        for (name, _) in flags.iter().filter(|(_, is_set)| *is_set) {
+            text.push_str(&format!(", {name}"));
         }
-        Ok(key)
+        if let Some(append) = &config.append {
+            text.push_str(&format!(", append {append}"));
+        }
+        let [major, minor, micro] = self.features.version;
+        let place = self.files.root.parent().unwrap_or(&self.files.root).display();
+        format!("{text}, qemu {major}.{minor}.{micro}, {place}")
     }
 
     fn restore(
@@ -223,23 +315,28 @@ impl Machine {
     ) -> Plan<'a> {
         let Self { files, features, accel, tsc_mhz, .. } = self;
         let (accel, tsc_mhz) = (*accel, *tsc_mhz);
-        Plan { config, files, features, accel, tsc_mhz, disks, sockets, memory }
+        let arch = arch::HOST;
+        Plan { config, files, features, arch, accel, tsc_mhz, disks, sockets, memory }
     }
+}
+
+/// The settings that reach the guest, and nothing of the drives.
+fn for_template(config: &Config) -> Config {
+    let identifier = String::new();
+    Config { drives: Vec::new(), identifier, recovery_proc: true, ..config.clone() }
+}
+
+fn set(config: &Config, settings: &[&str]) -> bool {
+    config.backend_settings.iter().any(|it| settings.contains(&it.as_str()))
 }
 
 /// Why such an appliance is booted each time.
 fn unfit(config: &Config) -> Option<&'static str> {
-    let set = |settings: &[&str]| {
-        config.backend_settings.iter().any(|it| settings.contains(&it.as_str()))
-    };
     match config {
-        _ if set(&["template=0"]) => Some("the backend setting template is 0"),
-        Config { verbose: true, .. } if !set(&["template", "template=1"]) => {
-            Some("the messages of the kernel are wanted")
-        }
-        Config { network: true, .. } => Some("connections do not survive a restore"),
+        _ if set(config, &["template=0"]) => Some("the backend setting template is 0"),
+        // A drive may be among them, and what a kernel remembers of one soon is wrong.
         _ if !config.hv_params.is_empty() => Some("qemu has parameters of the caller"),
-        _ if set(&["gdb", "gdb=1"]) => Some("a debugger attaches"),
+        _ if set(config, &["gdb", "gdb=1"]) => Some("a debugger attaches"),
         _ => None,
     }
 }
@@ -334,12 +431,12 @@ mod tests {
 
     #[test]
     fn booted_each_time() {
-        let verbose = || Config { verbose: true, ..Config::default() };
+        let hv_params = vec![("-foo".into(), None)];
+        let own = Config { hv_params, ..Config::default() };
         check(&[], Config::default(), None);
         check(&["template=0"], Config::default(), Some("the backend setting template is 0"));
-        check(&[], verbose(), Some("the messages of the kernel are wanted"));
-        check(&["template=1"], verbose(), None);
-        check(&["template"], verbose(), None);
+        check(&[], Config { verbose: true, network: true, ..Config::default() }, None);
+        check(&["template=1"], own, Some("qemu has parameters of the caller"));
         check(&["gdb"], Config::default(), Some("a debugger attaches"));
     }
 }

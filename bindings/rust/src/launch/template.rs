@@ -10,46 +10,47 @@
 //! Whoever can write these files owns the appliance, and whoever can read them knows its seeds of
 //! random numbers: they are their user's alone, and looked at before they are believed.
 
-use std::fs::{self, DirEntry, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::geteuid;
 use serde_json::json;
+use tempfile::TempDir;
 
-use super::cache;
 use super::qmp::Qmp;
-
-/// A template is some hundred megabytes of sparse file: these many are kept.
-const KEPT: usize = 4;
+use super::{cache, kept};
 
 /// What must be free in the cache directory for another one, in bytes.
 const ROOM: u64 = 1 << 30;
 
 /// Names in the cache directory: templates, what becomes one, and what is locked meanwhile.
-const PREFIX: &str = "template";
-const NEW: &str = "template-new-";
-const LOCK: &str = "template-lock";
+pub(super) const PREFIX: &str = "template";
+pub(super) const NEW: &str = "template-new-";
+pub(super) const LOCK: &str = "template-lock";
 
 /// Names in a template.
-const KEY: &str = "key";
-const MEMORY: &str = "memory";
-const STATE: &str = "state";
+pub(super) const KEY: &str = "key";
+pub(super) const MEMORY: &str = "memory";
+pub(super) const STATE: &str = "state";
+const CONSOLE: &str = "console";
 
 /// A saved appliance.  Its files are open: it may be forgotten meanwhile.
 pub(super) struct Template {
     directory: PathBuf,
     memory: File,
     state: File,
+    /// What was on the console while it was made.
+    console: Vec<u8>,
 }
 
 /// The right to make a template that is not there yet.
 pub(super) struct Making {
-    directory: tempfile::TempDir,
+    directory: TempDir,
     target: PathBuf,
     key: String,
     memory: File,
@@ -64,30 +65,38 @@ pub(super) enum Found {
     Missing(Making),
 }
 
+/// What to do while another program is making a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meanwhile {
+    /// That is an error.
+    Boot,
+    /// It takes as long as a boot, or ends with that program.
+    Wait,
+}
+
 /// The template for `key`.  An error is a reason to boot, never one to fail.
-pub(super) fn find(cachedir: &Path, key: String) -> io::Result<Found> {
+pub(super) fn find(cachedir: &Path, key: String, meanwhile: Meanwhile) -> io::Result<Found> {
     let cache = cache::private_directory(cachedir)?;
-    let target = cache.join(cache::file_name(PREFIX, &key));
+    let target = kept::place(&cache, &key);
     // One that is damaged is as good as none.
     if let Ok(template) = Template::open(&target, &key) {
         return Ok(Found::Template(template));
     }
-    // There is one lock for all, and it stays: a lock that is removed may be held by two.
-    let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(cache.join(LOCK))?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
+    // There is one lock for all.
+    let lock = kept::lock_file(&cache)?;
+    match (meanwhile, lock.try_lock()) {
+        (_, Ok(())) => {}
+        (Meanwhile::Wait, Err(TryLockError::WouldBlock)) => lock.lock()?,
+        (Meanwhile::Boot, Err(TryLockError::WouldBlock)) => {
             return Err(io::Error::other("another program is making one"));
         }
-        Err(TryLockError::Error(error)) => return Err(error),
+        (_, Err(TryLockError::Error(error))) => return Err(error),
     }
     // It may have been made while we came to the lock.
     if let Ok(template) = Template::open(&target, &key) {
         return Ok(Found::Template(template));
     }
-    for killed in entries(&cache, |name| name.starts_with(NEW)) {
-        let _ = fs::remove_dir_all(killed.path());
-    }
+    kept::remove_unfinished(&cache);
     let room = rustix::fs::statvfs(&cache)?;
     if room.f_bavail.saturating_mul(room.f_frsize) < ROOM {
         return Err(io::Error::other(format!("{}: too little room", cache.display())));
@@ -103,11 +112,22 @@ impl Template {
         let memory = open(&opened, MEMORY, OFlags::RDWR)?;
         let state = open(&opened, STATE, OFlags::RDONLY)?;
         let mut known = String::new();
-        open(&opened, KEY, OFlags::RDONLY)?.read_to_string(&mut known)?;
+        let mut key_file = open(&opened, KEY, OFlags::RDONLY)?;
+        key_file.read_to_string(&mut known)?;
         if known != sealed(key, &memory, &state)? {
             return Err(io::Error::other("not what it was made as"));
         }
-        Ok(Self { directory: directory.to_owned(), memory, state })
+        let mut console = Vec::new();
+        open(&opened, CONSOLE, OFlags::RDONLY)?.read_to_end(&mut console)?;
+        // The time of the key's file is that of the last use.  It fails where nothing can be
+        // written, and then nothing is removed either.
+        let _ = key_file.set_modified(SystemTime::now());
+        Ok(Self { directory: directory.to_owned(), memory, state, console })
+    }
+
+    /// What was on the console while it was made.
+    pub(super) fn console(&self) -> &[u8] {
+        &self.console
     }
 
     pub(super) fn memory(&self) -> &File {
@@ -133,12 +153,7 @@ impl Making {
             .prefix(NEW)
             .permissions(Permissions::from_mode(0o700))
             .tempdir_in(cache)?;
-        let create = |name| {
-            let mut options = OpenOptions::new();
-            let options = options.read(true).write(true).create_new(true).mode(0o600);
-            options.open(directory.path().join(name))
-        };
-        let (memory, state) = (create(MEMORY)?, create(STATE)?);
+        let (memory, state) = (create(&directory, MEMORY)?, create(&directory, STATE)?);
         // On some filesystems everybody owns everything.
         check_ours(&memory)?;
         Ok(Self { directory, target, key, memory, state, _lock: lock })
@@ -159,27 +174,28 @@ impl Making {
         migrated(qmp, by)
     }
 
-    /// Puts it where others find it, and forgets the oldest.  The machine is gone by now.
-    pub(super) fn finish(self) -> io::Result<Template> {
+    /// Puts it where others find it, and makes room.  The machine is gone by now.
+    pub(super) fn finish(self, console: &[u8]) -> io::Result<Template> {
         // The key vouches for the others, also after the host has lost its power.
         self.memory.sync_all()?;
         self.state.sync_all()?;
         let sealed = sealed(&self.key, &self.memory, &self.state)?;
-        let mut options = OpenOptions::new();
-        let mut key = options
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(self.directory.path().join(KEY))?;
-        key.write_all(sealed.as_bytes())?;
+        create(&self.directory, CONSOLE)?.write_all(console)?;
+        create(&self.directory, KEY)?.write_all(sealed.as_bytes())?;
         if fs::symlink_metadata(&self.target).is_ok() {
             fs::remove_dir_all(&self.target)?;
         }
         let path = self.directory.keep();
         fs::rename(&path, &self.target).inspect_err(|_| drop(fs::remove_dir_all(&path)))?;
-        evict(&self.target);
+        kept::evict(&self.target);
         Template::open(&self.target, &self.key)
     }
+}
+
+fn create(directory: &TempDir, name: &str) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let options = options.read(true).write(true).create_new(true).mode(0o600);
+    options.open(directory.path().join(name))
 }
 
 fn open(directory: &OwnedFd, name: &str, access: OFlags) -> io::Result<File> {
@@ -206,25 +222,6 @@ fn sealed(key: &str, memory: &File, state: &File) -> io::Result<String> {
         text.push_str(&format!("\n{} {}.{:09}", it.len(), it.mtime(), it.mtime_nsec()));
     }
     Ok(text)
-}
-
-/// Removes all but the youngest templates.
-fn evict(newest: &Path) {
-    let Some(cache) = newest.parent() else { return };
-    let mut templates: Vec<_> = entries(cache, |name| name.starts_with(PREFIX))
-        .filter(|it| it.path().join(KEY).exists() && it.path() != newest)
-        .filter_map(|it| Some((it.metadata().ok()?.modified().ok()?, it.path())))
-        .collect();
-    templates.sort();
-    let surplus = (templates.len() + 1).saturating_sub(KEPT);
-    for (_, path) in templates.into_iter().take(surplus) {
-        let _ = fs::remove_dir_all(path);
-    }
-}
-
-fn entries(directory: &Path, chosen: fn(&str) -> bool) -> impl Iterator<Item = DirEntry> {
-    let all = fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
-    all.filter(move |it| it.file_name().to_str().is_some_and(chosen))
 }
 
 /// Memory that is a file is not part of the state, and the end is announced.  qemu answers only
@@ -256,21 +253,24 @@ mod tests {
     const SIZE: u64 = 4096;
 
     fn make(cachedir: &Path, key: &str) -> Template {
-        let Found::Missing(making) = find(cachedir, key.to_owned()).unwrap() else {
+        let Found::Missing(making) = find(cachedir, key.to_owned(), Meanwhile::Boot).unwrap()
+        else {
             panic!("{key} is there")
         };
         making.memory(SIZE).unwrap();
-        making.finish().unwrap()
+        making.finish(b"booting\n").unwrap()
     }
 
     fn is_there(cachedir: &Path, key: &str) -> bool {
-        matches!(find(cachedir, key.to_owned()).unwrap(), Found::Template(_))
+        matches!(find(cachedir, key.to_owned(), Meanwhile::Boot).unwrap(), Found::Template(_))
     }
 
     fn names(cachedir: &Path) -> Vec<String> {
         let cache = cache::private_directory(cachedir).unwrap();
-        let mut names: Vec<_> =
-            entries(&cache, |_| true).map(|it| it.file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> = fs::read_dir(cache)
+            .unwrap()
+            .map(|it| it.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     }
@@ -280,6 +280,7 @@ mod tests {
         let cachedir = tempfile::tempdir().unwrap();
         let template = make(cachedir.path(), "a");
         assert_eq!(template.memory().metadata().unwrap().len(), SIZE);
+        assert_eq!(template.console(), b"booting\n");
         assert!(is_there(cachedir.path(), "a"));
         assert_eq!(names(cachedir.path()), [cache::file_name(PREFIX, "a"), LOCK.to_owned()]);
         template.forget();
@@ -289,8 +290,8 @@ mod tests {
     #[test]
     fn one_program_makes_it() {
         let cachedir = tempfile::tempdir().unwrap();
-        let making = find(cachedir.path(), "a".to_owned()).unwrap();
-        let error = find(cachedir.path(), "a".to_owned()).err().unwrap();
+        let making = find(cachedir.path(), "a".to_owned(), Meanwhile::Boot).unwrap();
+        let error = find(cachedir.path(), "a".to_owned(), Meanwhile::Boot).err().unwrap();
         assert_eq!(error.to_string(), "another program is making one");
         // One that gives up leaves nothing in the way, and of one that was killed all goes.
         drop(making);
@@ -332,13 +333,57 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_are_forgotten() {
+    fn waiting_for_another_program() {
         let cachedir = tempfile::tempdir().unwrap();
-        for key in ["a", "b", "c", "d", "e", "f"] {
-            make(cachedir.path(), key);
-        }
-        let left = ["a", "b", "c", "d", "e", "f"].map(|key| is_there(cachedir.path(), key));
-        assert_eq!(left.iter().filter(|it| **it).count(), KEPT);
-        assert!(left[5]);
+        let Found::Missing(making) =
+            find(cachedir.path(), "a".to_owned(), Meanwhile::Boot).unwrap()
+        else {
+            panic!("it is there")
+        };
+        making.memory(SIZE).unwrap();
+        let path = cachedir.path().to_owned();
+        let waiting =
+            std::thread::spawn(move || find(&path, "a".to_owned(), Meanwhile::Wait).unwrap());
+        making.finish(b"").unwrap();
+        assert!(matches!(waiting.join().unwrap(), Found::Template(_)));
+    }
+
+    fn key(about: &str, file: &Path) -> String {
+        let files = vec![(file.display().to_string(), cache::identity(file).unwrap())];
+        let (about, command) = (about.to_owned(), about.to_owned());
+        kept::Key { about, command, files, host: None }.text().unwrap()
+    }
+
+    #[test]
+    fn listed_and_cleared() {
+        let cachedir = tempfile::tempdir().unwrap();
+        let file = cachedir.path().join("kernel");
+        fs::write(&file, "").unwrap();
+        let (a, b) = (key("a", &file), key("b", &file));
+        make(cachedir.path(), &a);
+        make(cachedir.path(), &b);
+        let at = SystemTime::now() + std::time::Duration::from_secs(5);
+        let used = |key: &str| {
+            let cache = cache::private_directory(cachedir.path()).unwrap();
+            let file = File::open(kept::place(&cache, key).join(KEY)).unwrap();
+            file.set_modified(at).unwrap();
+        };
+        used(&a);
+        let list = || -> Vec<_> {
+            let list = kept::list(cachedir.path()).unwrap();
+            list.into_iter().map(|it| (it.about, it.is_stale)).collect()
+        };
+        assert_eq!(list(), [("a".to_owned(), false), ("b".to_owned(), false)]);
+        // Those of a kernel that is gone make room for the next.
+        fs::write(&file, "another").unwrap();
+        assert_eq!(list(), [("a".to_owned(), true), ("b".to_owned(), true)]);
+        make(cachedir.path(), &key("c", &file));
+        assert_eq!(list(), [("c".to_owned(), false)]);
+        let refusal = || cache::remembered(cachedir.path(), "no template\nx", || Err("none"));
+        cache::remembered(cachedir.path(), "no template\nx", || Ok::<_, ()>("no".to_owned()))
+            .unwrap();
+        assert_eq!(refusal(), Ok("no".to_owned()));
+        assert_eq!(kept::clear(cachedir.path()).unwrap(), 1);
+        assert_eq!(names(cachedir.path()), [LOCK]);
     }
 }
