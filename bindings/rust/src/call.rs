@@ -93,10 +93,6 @@ pub(crate) fn text(argument: &str, value: &[u8]) -> Result<BString> {
 }
 
 /// The text of an argument that may be absent.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "no function of the daemon has such an argument yet")
-)]
 pub(crate) fn optional_text(argument: &str, value: Option<&[u8]>) -> Result<Option<BString>> {
     value.map(|value| text(argument, value)).transpose()
 }
