@@ -1027,6 +1027,21 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define GUESTFS_HAVE_SET_UUID 1
 #define GUESTFS_HAVE_BLKID 1
 #define GUESTFS_HAVE_WIPEFS 1
+#define GUESTFS_HAVE_MKSWAP 1
+#define GUESTFS_HAVE_MKSWAP_OPTS 1
+#define GUESTFS_HAVE_MKSWAP_L 1
+#define GUESTFS_HAVE_MKSWAP_U 1
+#define GUESTFS_HAVE_MKSWAP_FILE 1
+#define GUESTFS_HAVE_SWAPOFF_DEVICE 1
+#define GUESTFS_HAVE_SWAPOFF_FILE 1
+#define GUESTFS_HAVE_SWAPOFF_LABEL 1
+#define GUESTFS_HAVE_SWAPOFF_UUID 1
+#define GUESTFS_HAVE_SWAPON_DEVICE 1
+#define GUESTFS_HAVE_SWAPON_FILE 1
+#define GUESTFS_HAVE_SWAPON_LABEL 1
+#define GUESTFS_HAVE_SWAPON_UUID 1
+#define GUESTFS_HAVE_ISOINFO 1
+#define GUESTFS_HAVE_ISOINFO_DEVICE 1
 #define GUESTFS_HAVE_PVCREATE 1
 #define GUESTFS_HAVE_VGCREATE 1
 #define GUESTFS_HAVE_LVCREATE 1
@@ -1421,6 +1436,21 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define LIBGUESTFS_HAVE_SET_UUID 1
 #define LIBGUESTFS_HAVE_BLKID 1
 #define LIBGUESTFS_HAVE_WIPEFS 1
+#define LIBGUESTFS_HAVE_MKSWAP 1
+#define LIBGUESTFS_HAVE_MKSWAP_OPTS 1
+#define LIBGUESTFS_HAVE_MKSWAP_L 1
+#define LIBGUESTFS_HAVE_MKSWAP_U 1
+#define LIBGUESTFS_HAVE_MKSWAP_FILE 1
+#define LIBGUESTFS_HAVE_SWAPOFF_DEVICE 1
+#define LIBGUESTFS_HAVE_SWAPOFF_FILE 1
+#define LIBGUESTFS_HAVE_SWAPOFF_LABEL 1
+#define LIBGUESTFS_HAVE_SWAPOFF_UUID 1
+#define LIBGUESTFS_HAVE_SWAPON_DEVICE 1
+#define LIBGUESTFS_HAVE_SWAPON_FILE 1
+#define LIBGUESTFS_HAVE_SWAPON_LABEL 1
+#define LIBGUESTFS_HAVE_SWAPON_UUID 1
+#define LIBGUESTFS_HAVE_ISOINFO 1
+#define LIBGUESTFS_HAVE_ISOINFO_DEVICE 1
 #define LIBGUESTFS_HAVE_PVCREATE 1
 #define LIBGUESTFS_HAVE_VGCREATE 1
 #define LIBGUESTFS_HAVE_LVCREATE 1
@@ -2058,6 +2088,56 @@ extern GUESTFS_DLL_PUBLIC int guestfs_set_uuid (guestfs_h *g, const char *device
 extern GUESTFS_DLL_PUBLIC char **guestfs_blkid (guestfs_h *g, const char *device);
 
 extern GUESTFS_DLL_PUBLIC int guestfs_wipefs (guestfs_h *g, const char *device);
+
+/* SWAP */
+
+#define GUESTFS_MKSWAP_OPTS_LABEL 0
+#define GUESTFS_MKSWAP_OPTS_LABEL_BITMASK (UINT64_C (1) << 0)
+#define GUESTFS_MKSWAP_OPTS_UUID 1
+#define GUESTFS_MKSWAP_OPTS_UUID_BITMASK (UINT64_C (1) << 1)
+struct guestfs_mkswap_opts_argv {
+  uint64_t bitmask;
+  const char *label;
+  const char *uuid;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_mkswap (guestfs_h *g, const char *device);
+extern GUESTFS_DLL_PUBLIC int guestfs_mkswap_opts (guestfs_h *g, const char *device, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_mkswap_opts_va (guestfs_h *g, const char *device, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_mkswap_opts_argv (guestfs_h *g, const char *device, const struct guestfs_mkswap_opts_argv *optargs);
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_mkswap_L (guestfs_h *g, const char *label, const char *device)
+  GUESTFS_DEPRECATED_REPLACED_BY ("mkswap");
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_mkswap_U (guestfs_h *g, const char *uuid, const char *device)
+  GUESTFS_DEPRECATED_REPLACED_BY ("mkswap");
+#endif
+
+extern GUESTFS_DLL_PUBLIC int guestfs_mkswap_file (guestfs_h *g, const char *path);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_swapoff_device (guestfs_h *g, const char *device);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_swapoff_file (guestfs_h *g, const char *file);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_swapoff_label (guestfs_h *g, const char *label);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_swapoff_uuid (guestfs_h *g, const char *uuid);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_swapon_device (guestfs_h *g, const char *device);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_swapon_file (guestfs_h *g, const char *file);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_swapon_label (guestfs_h *g, const char *label);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_swapon_uuid (guestfs_h *g, const char *uuid);
+
+/* ISO 9660 */
+
+extern GUESTFS_DLL_PUBLIC struct guestfs_isoinfo *guestfs_isoinfo (guestfs_h *g, const char *isofile);
+
+extern GUESTFS_DLL_PUBLIC struct guestfs_isoinfo *guestfs_isoinfo_device (guestfs_h *g, const char *device);
 
 /* LVM */
 

@@ -271,6 +271,50 @@ guestfs_mkfs_opts (guestfs_h *g, const char *fstype, const char *device, ...)
 }
 
 int
+guestfs_mkswap_opts_va (guestfs_h *g, const char *device, va_list args)
+{
+  struct guestfs_mkswap_opts_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_MKSWAP_OPTS_LABEL:
+      name = "label";
+      optargs.label = va_arg (args, const char *);
+      break;
+    case GUESTFS_MKSWAP_OPTS_UUID:
+      name = "uuid";
+      optargs.uuid = va_arg (args, const char *);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "mkswap", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "mkswap", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_mkswap_opts_argv (g, device, &optargs);
+}
+
+int
+guestfs_mkswap_opts (guestfs_h *g, const char *device, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, device);
+  result = guestfs_mkswap_opts_va (g, device, args);
+  va_end (args);
+  return result;
+}
+
+int
 guestfs_umount_opts_va (guestfs_h *g, const char *pathordevice, va_list args)
 {
   struct guestfs_umount_opts_argv optargs;

@@ -13,6 +13,7 @@ mod filesystem;
 mod handle;
 mod image;
 mod inotify;
+mod iso;
 mod journal;
 mod lvm;
 mod metadata;
@@ -22,6 +23,7 @@ mod properties;
 mod rsync;
 mod selinux;
 mod structs;
+mod swap;
 mod text;
 mod xattr;
 
@@ -42,6 +44,7 @@ pub(crate) static COMMANDS: &[&[Command]] = &[
     handle::COMMANDS,
     image::COMMANDS,
     inotify::COMMANDS,
+    iso::COMMANDS,
     journal::COMMANDS,
     lvm::COMMANDS,
     metadata::COMMANDS,
@@ -50,6 +53,7 @@ pub(crate) static COMMANDS: &[&[Command]] = &[
     properties::COMMANDS,
     rsync::COMMANDS,
     selinux::COMMANDS,
+    swap::COMMANDS,
     text::COMMANDS,
     xattr::COMMANDS,
 ];

@@ -3,6 +3,7 @@
 use guestfs::Dirent;
 use guestfs::InotifyEvent;
 use guestfs::IntBool;
+use guestfs::Isoinfo;
 use guestfs::LvmLv;
 use guestfs::LvmPv;
 use guestfs::LvmVg;
@@ -203,6 +204,30 @@ impl Fields for InotifyEvent {
             ("in_mask", Field::Number(self.in_mask.into())),
             ("in_cookie", Field::Number(self.in_cookie.into())),
             ("in_name", Field::Text(&self.in_name)),
+        ]
+    }
+}
+
+impl Fields for Isoinfo {
+    fn fields(&self) -> Vec<(&'static str, Field<'_>)> {
+        vec![
+            ("iso_system_id", Field::Text(&self.iso_system_id)),
+            ("iso_volume_id", Field::Text(&self.iso_volume_id)),
+            ("iso_volume_space_size", Field::Number(self.iso_volume_space_size.into())),
+            ("iso_volume_set_size", Field::Number(self.iso_volume_set_size.into())),
+            ("iso_volume_sequence_number", Field::Number(self.iso_volume_sequence_number.into())),
+            ("iso_logical_block_size", Field::Number(self.iso_logical_block_size.into())),
+            ("iso_volume_set_id", Field::Text(&self.iso_volume_set_id)),
+            ("iso_publisher_id", Field::Text(&self.iso_publisher_id)),
+            ("iso_data_preparer_id", Field::Text(&self.iso_data_preparer_id)),
+            ("iso_application_id", Field::Text(&self.iso_application_id)),
+            ("iso_copyright_file_id", Field::Text(&self.iso_copyright_file_id)),
+            ("iso_abstract_file_id", Field::Text(&self.iso_abstract_file_id)),
+            ("iso_bibliographic_file_id", Field::Text(&self.iso_bibliographic_file_id)),
+            ("iso_volume_creation_t", Field::Number(self.iso_volume_creation_t.into())),
+            ("iso_volume_modification_t", Field::Number(self.iso_volume_modification_t.into())),
+            ("iso_volume_expiration_t", Field::Number(self.iso_volume_expiration_t.into())),
+            ("iso_volume_effective_t", Field::Number(self.iso_volume_effective_t.into())),
         ]
     }
 }

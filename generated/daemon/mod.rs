@@ -11,6 +11,7 @@ mod directory;
 mod file;
 mod filesystem;
 mod inotify;
+mod iso;
 mod journal;
 mod lvm;
 mod metadata;
@@ -18,6 +19,7 @@ mod mount;
 mod partition;
 mod rsync;
 mod selinux;
+mod swap;
 mod text;
 mod xattr;
 
@@ -130,6 +132,9 @@ pub(crate) const TABLE: &[(u32, &str, Stub)] = &[
     (126, "df_h", metadata::df_h),
     (127, "du", directory::du),
     (128, "initrd_list", archive::initrd_list),
+    (130, "mkswap", swap::mkswap),
+    (131, "mkswap_L", swap::mkswap_l),
+    (132, "mkswap_U", swap::mkswap_u),
     (133, "mknod", metadata::mknod),
     (134, "mkfifo", metadata::mkfifo),
     (135, "mknod_b", metadata::mknod_b),
@@ -164,6 +169,15 @@ pub(crate) const TABLE: &[(u32, &str, Stub)] = &[
     (167, "ln_sf", metadata::ln_sf),
     (168, "readlink", metadata::readlink),
     (169, "fallocate", file::fallocate),
+    (170, "swapon_device", swap::swapon_device),
+    (171, "swapoff_device", swap::swapoff_device),
+    (172, "swapon_file", swap::swapon_file),
+    (173, "swapoff_file", swap::swapoff_file),
+    (174, "swapon_label", swap::swapon_label),
+    (175, "swapoff_label", swap::swapoff_label),
+    (176, "swapon_uuid", swap::swapon_uuid),
+    (177, "swapoff_uuid", swap::swapoff_uuid),
+    (178, "mkswap_file", swap::mkswap_file),
     (179, "inotify_init", inotify::inotify_init),
     (180, "inotify_add_watch", inotify::inotify_add_watch),
     (181, "inotify_rm_watch", inotify::inotify_rm_watch),
@@ -239,6 +253,8 @@ pub(crate) const TABLE: &[(u32, &str, Stub)] = &[
     (305, "llz", metadata::llz),
     (306, "wipefs", filesystem::wipefs),
     (310, "set_label", filesystem::set_label),
+    (313, "isoinfo_device", iso::isoinfo_device),
+    (314, "isoinfo", iso::isoinfo),
     (336, "nr_devices", device::nr_devices),
     (344, "rsync", rsync::rsync),
     (345, "rsync_in", rsync::rsync_in),
@@ -323,7 +339,7 @@ pub(crate) const FEATURES: &[Feature] = &[
     Feature { name: "libtsk", programs: &[], filesystem: None, implemented: true },
     Feature { name: "libyara", programs: &[], filesystem: None, implemented: true },
     Feature { name: "linuxcaps", programs: &[], filesystem: None, implemented: false },
-    Feature { name: "linuxfsuuid", programs: &[], filesystem: None, implemented: true },
+    Feature { name: "linuxfsuuid", programs: &[], filesystem: None, implemented: false },
     Feature { name: "linuxmodules", programs: &["modprobe"], filesystem: None, implemented: true },
     Feature { name: "linuxxattrs", programs: &[], filesystem: None, implemented: false },
     Feature { name: "luks", programs: &["cryptsetup"], filesystem: None, implemented: true },

@@ -196,6 +196,12 @@ pub enum Procedure {
     Du = 127,
     /// `initrd_list`
     InitrdList = 128,
+    /// `mkswap`
+    Mkswap = 130,
+    /// `mkswap_L`
+    MkswapL = 131,
+    /// `mkswap_U`
+    MkswapU = 132,
     /// `mknod`
     Mknod = 133,
     /// `mkfifo`
@@ -264,6 +270,24 @@ pub enum Procedure {
     Readlink = 168,
     /// `fallocate`
     Fallocate = 169,
+    /// `swapon_device`
+    SwaponDevice = 170,
+    /// `swapoff_device`
+    SwapoffDevice = 171,
+    /// `swapon_file`
+    SwaponFile = 172,
+    /// `swapoff_file`
+    SwapoffFile = 173,
+    /// `swapon_label`
+    SwaponLabel = 174,
+    /// `swapoff_label`
+    SwapoffLabel = 175,
+    /// `swapon_uuid`
+    SwaponUuid = 176,
+    /// `swapoff_uuid`
+    SwapoffUuid = 177,
+    /// `mkswap_file`
+    MkswapFile = 178,
     /// `inotify_init`
     InotifyInit = 179,
     /// `inotify_add_watch`
@@ -414,6 +438,10 @@ pub enum Procedure {
     Wipefs = 306,
     /// `set_label`
     SetLabel = 310,
+    /// `isoinfo_device`
+    IsoinfoDevice = 313,
+    /// `isoinfo`
+    Isoinfo = 314,
     /// `nr_devices`
     NrDevices = 336,
     /// `rsync`
@@ -609,6 +637,9 @@ impl Procedure {
         Self::DfH,
         Self::Du,
         Self::InitrdList,
+        Self::Mkswap,
+        Self::MkswapL,
+        Self::MkswapU,
         Self::Mknod,
         Self::Mkfifo,
         Self::MknodB,
@@ -643,6 +674,15 @@ impl Procedure {
         Self::LnSf,
         Self::Readlink,
         Self::Fallocate,
+        Self::SwaponDevice,
+        Self::SwapoffDevice,
+        Self::SwaponFile,
+        Self::SwapoffFile,
+        Self::SwaponLabel,
+        Self::SwapoffLabel,
+        Self::SwaponUuid,
+        Self::SwapoffUuid,
+        Self::MkswapFile,
         Self::InotifyInit,
         Self::InotifyAddWatch,
         Self::InotifyRmWatch,
@@ -718,6 +758,8 @@ impl Procedure {
         Self::Llz,
         Self::Wipefs,
         Self::SetLabel,
+        Self::IsoinfoDevice,
+        Self::Isoinfo,
         Self::NrDevices,
         Self::Rsync,
         Self::RsyncIn,
@@ -866,6 +908,9 @@ impl Procedure {
             Self::DfH => "df_h",
             Self::Du => "du",
             Self::InitrdList => "initrd_list",
+            Self::Mkswap => "mkswap",
+            Self::MkswapL => "mkswap_L",
+            Self::MkswapU => "mkswap_U",
             Self::Mknod => "mknod",
             Self::Mkfifo => "mkfifo",
             Self::MknodB => "mknod_b",
@@ -900,6 +945,15 @@ impl Procedure {
             Self::LnSf => "ln_sf",
             Self::Readlink => "readlink",
             Self::Fallocate => "fallocate",
+            Self::SwaponDevice => "swapon_device",
+            Self::SwapoffDevice => "swapoff_device",
+            Self::SwaponFile => "swapon_file",
+            Self::SwapoffFile => "swapoff_file",
+            Self::SwaponLabel => "swapon_label",
+            Self::SwapoffLabel => "swapoff_label",
+            Self::SwaponUuid => "swapon_uuid",
+            Self::SwapoffUuid => "swapoff_uuid",
+            Self::MkswapFile => "mkswap_file",
             Self::InotifyInit => "inotify_init",
             Self::InotifyAddWatch => "inotify_add_watch",
             Self::InotifyRmWatch => "inotify_rm_watch",
@@ -975,6 +1029,8 @@ impl Procedure {
             Self::Llz => "llz",
             Self::Wipefs => "wipefs",
             Self::SetLabel => "set_label",
+            Self::IsoinfoDevice => "isoinfo_device",
+            Self::Isoinfo => "isoinfo",
             Self::NrDevices => "nr_devices",
             Self::Rsync => "rsync",
             Self::RsyncIn => "rsync_in",

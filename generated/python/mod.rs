@@ -14,6 +14,7 @@ mod filesystem;
 mod handle;
 mod image;
 mod inotify;
+mod iso;
 mod journal;
 mod lvm;
 mod metadata;
@@ -22,6 +23,7 @@ mod partition;
 mod properties;
 mod rsync;
 mod selinux;
+mod swap;
 mod text;
 mod xattr;
 
