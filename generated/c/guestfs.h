@@ -1027,6 +1027,96 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define GUESTFS_HAVE_SET_UUID 1
 #define GUESTFS_HAVE_BLKID 1
 #define GUESTFS_HAVE_WIPEFS 1
+#define GUESTFS_HAVE_F2FS_EXPAND 1
+#define GUESTFS_HAVE_FILESYSTEM_AVAILABLE 1
+#define GUESTFS_HAVE_FSCK 1
+#define GUESTFS_HAVE_FSTRIM 1
+#define GUESTFS_HAVE_MKFS_B 1
+#define GUESTFS_HAVE_SCRUB_FREESPACE 1
+#define GUESTFS_HAVE_SET_UUID_RANDOM 1
+#define GUESTFS_HAVE_VFS_MINIMUM_SIZE 1
+#define GUESTFS_HAVE_ZERO_FREE_SPACE 1
+#define GUESTFS_HAVE_ZEROFREE 1
+#define GUESTFS_HAVE_E2FSCK 1
+#define GUESTFS_HAVE_E2FSCK_F 1
+#define GUESTFS_HAVE_GET_E2ATTRS 1
+#define GUESTFS_HAVE_GET_E2GENERATION 1
+#define GUESTFS_HAVE_GET_E2LABEL 1
+#define GUESTFS_HAVE_GET_E2UUID 1
+#define GUESTFS_HAVE_MKE2FS 1
+#define GUESTFS_HAVE_MKE2FS_J 1
+#define GUESTFS_HAVE_MKE2FS_JL 1
+#define GUESTFS_HAVE_MKE2FS_JU 1
+#define GUESTFS_HAVE_MKE2JOURNAL 1
+#define GUESTFS_HAVE_MKE2JOURNAL_L 1
+#define GUESTFS_HAVE_MKE2JOURNAL_U 1
+#define GUESTFS_HAVE_MKLOST_AND_FOUND 1
+#define GUESTFS_HAVE_RESIZE2FS 1
+#define GUESTFS_HAVE_RESIZE2FS_M 1
+#define GUESTFS_HAVE_RESIZE2FS_SIZE 1
+#define GUESTFS_HAVE_SET_E2ATTRS 1
+#define GUESTFS_HAVE_SET_E2GENERATION 1
+#define GUESTFS_HAVE_SET_E2LABEL 1
+#define GUESTFS_HAVE_SET_E2UUID 1
+#define GUESTFS_HAVE_TUNE2FS 1
+#define GUESTFS_HAVE_TUNE2FS_L 1
+#define GUESTFS_HAVE_BTRFS_BALANCE_CANCEL 1
+#define GUESTFS_HAVE_BTRFS_BALANCE_PAUSE 1
+#define GUESTFS_HAVE_BTRFS_BALANCE_RESUME 1
+#define GUESTFS_HAVE_BTRFS_BALANCE_STATUS 1
+#define GUESTFS_HAVE_BTRFS_DEVICE_ADD 1
+#define GUESTFS_HAVE_BTRFS_DEVICE_DELETE 1
+#define GUESTFS_HAVE_BTRFS_FILESYSTEM_BALANCE 1
+#define GUESTFS_HAVE_BTRFS_FILESYSTEM_DEFRAGMENT 1
+#define GUESTFS_HAVE_BTRFS_FILESYSTEM_RESIZE 1
+#define GUESTFS_HAVE_BTRFS_FILESYSTEM_SHOW 1
+#define GUESTFS_HAVE_BTRFS_FILESYSTEM_SYNC 1
+#define GUESTFS_HAVE_BTRFS_FSCK 1
+#define GUESTFS_HAVE_BTRFS_IMAGE 1
+#define GUESTFS_HAVE_BTRFS_QGROUP_ASSIGN 1
+#define GUESTFS_HAVE_BTRFS_QGROUP_CREATE 1
+#define GUESTFS_HAVE_BTRFS_QGROUP_DESTROY 1
+#define GUESTFS_HAVE_BTRFS_QGROUP_LIMIT 1
+#define GUESTFS_HAVE_BTRFS_QGROUP_REMOVE 1
+#define GUESTFS_HAVE_BTRFS_QGROUP_SHOW 1
+#define GUESTFS_HAVE_BTRFS_QUOTA_ENABLE 1
+#define GUESTFS_HAVE_BTRFS_QUOTA_RESCAN 1
+#define GUESTFS_HAVE_BTRFS_REPLACE 1
+#define GUESTFS_HAVE_BTRFS_RESCUE_CHUNK_RECOVER 1
+#define GUESTFS_HAVE_BTRFS_RESCUE_SUPER_RECOVER 1
+#define GUESTFS_HAVE_BTRFS_SCRUB_CANCEL 1
+#define GUESTFS_HAVE_BTRFS_SCRUB_FULL 1
+#define GUESTFS_HAVE_BTRFS_SCRUB_RESUME 1
+#define GUESTFS_HAVE_BTRFS_SCRUB_START 1
+#define GUESTFS_HAVE_BTRFS_SCRUB_STATUS 1
+#define GUESTFS_HAVE_BTRFS_SET_SEEDING 1
+#define GUESTFS_HAVE_BTRFS_SUBVOLUME_CREATE 1
+#define GUESTFS_HAVE_BTRFS_SUBVOLUME_CREATE_OPTS 1
+#define GUESTFS_HAVE_BTRFS_SUBVOLUME_DELETE 1
+#define GUESTFS_HAVE_BTRFS_SUBVOLUME_GET_DEFAULT 1
+#define GUESTFS_HAVE_BTRFS_SUBVOLUME_LIST 1
+#define GUESTFS_HAVE_BTRFS_SUBVOLUME_SET_DEFAULT 1
+#define GUESTFS_HAVE_BTRFS_SUBVOLUME_SHOW 1
+#define GUESTFS_HAVE_BTRFS_SUBVOLUME_SNAPSHOT 1
+#define GUESTFS_HAVE_BTRFS_SUBVOLUME_SNAPSHOT_OPTS 1
+#define GUESTFS_HAVE_BTRFSTUNE_ENABLE_EXTENDED_INODE_REFS 1
+#define GUESTFS_HAVE_BTRFSTUNE_ENABLE_SKINNY_METADATA_EXTENT_REFS 1
+#define GUESTFS_HAVE_BTRFSTUNE_SEEDING 1
+#define GUESTFS_HAVE_MKFS_BTRFS 1
+#define GUESTFS_HAVE_XFS_ADMIN 1
+#define GUESTFS_HAVE_XFS_GROWFS 1
+#define GUESTFS_HAVE_XFS_INFO 1
+#define GUESTFS_HAVE_XFS_INFO2 1
+#define GUESTFS_HAVE_XFS_REPAIR 1
+#define GUESTFS_HAVE_NTFS_3G_PROBE 1
+#define GUESTFS_HAVE_NTFS_CHMOD 1
+#define GUESTFS_HAVE_NTFSCAT_I 1
+#define GUESTFS_HAVE_NTFSCLONE_IN 1
+#define GUESTFS_HAVE_NTFSCLONE_OUT 1
+#define GUESTFS_HAVE_NTFSFIX 1
+#define GUESTFS_HAVE_NTFSRESIZE 1
+#define GUESTFS_HAVE_NTFSRESIZE_OPTS 1
+#define GUESTFS_HAVE_NTFSRESIZE_SIZE 1
 #define GUESTFS_HAVE_MKSWAP 1
 #define GUESTFS_HAVE_MKSWAP_OPTS 1
 #define GUESTFS_HAVE_MKSWAP_L 1
@@ -1436,6 +1526,96 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define LIBGUESTFS_HAVE_SET_UUID 1
 #define LIBGUESTFS_HAVE_BLKID 1
 #define LIBGUESTFS_HAVE_WIPEFS 1
+#define LIBGUESTFS_HAVE_F2FS_EXPAND 1
+#define LIBGUESTFS_HAVE_FILESYSTEM_AVAILABLE 1
+#define LIBGUESTFS_HAVE_FSCK 1
+#define LIBGUESTFS_HAVE_FSTRIM 1
+#define LIBGUESTFS_HAVE_MKFS_B 1
+#define LIBGUESTFS_HAVE_SCRUB_FREESPACE 1
+#define LIBGUESTFS_HAVE_SET_UUID_RANDOM 1
+#define LIBGUESTFS_HAVE_VFS_MINIMUM_SIZE 1
+#define LIBGUESTFS_HAVE_ZERO_FREE_SPACE 1
+#define LIBGUESTFS_HAVE_ZEROFREE 1
+#define LIBGUESTFS_HAVE_E2FSCK 1
+#define LIBGUESTFS_HAVE_E2FSCK_F 1
+#define LIBGUESTFS_HAVE_GET_E2ATTRS 1
+#define LIBGUESTFS_HAVE_GET_E2GENERATION 1
+#define LIBGUESTFS_HAVE_GET_E2LABEL 1
+#define LIBGUESTFS_HAVE_GET_E2UUID 1
+#define LIBGUESTFS_HAVE_MKE2FS 1
+#define LIBGUESTFS_HAVE_MKE2FS_J 1
+#define LIBGUESTFS_HAVE_MKE2FS_JL 1
+#define LIBGUESTFS_HAVE_MKE2FS_JU 1
+#define LIBGUESTFS_HAVE_MKE2JOURNAL 1
+#define LIBGUESTFS_HAVE_MKE2JOURNAL_L 1
+#define LIBGUESTFS_HAVE_MKE2JOURNAL_U 1
+#define LIBGUESTFS_HAVE_MKLOST_AND_FOUND 1
+#define LIBGUESTFS_HAVE_RESIZE2FS 1
+#define LIBGUESTFS_HAVE_RESIZE2FS_M 1
+#define LIBGUESTFS_HAVE_RESIZE2FS_SIZE 1
+#define LIBGUESTFS_HAVE_SET_E2ATTRS 1
+#define LIBGUESTFS_HAVE_SET_E2GENERATION 1
+#define LIBGUESTFS_HAVE_SET_E2LABEL 1
+#define LIBGUESTFS_HAVE_SET_E2UUID 1
+#define LIBGUESTFS_HAVE_TUNE2FS 1
+#define LIBGUESTFS_HAVE_TUNE2FS_L 1
+#define LIBGUESTFS_HAVE_BTRFS_BALANCE_CANCEL 1
+#define LIBGUESTFS_HAVE_BTRFS_BALANCE_PAUSE 1
+#define LIBGUESTFS_HAVE_BTRFS_BALANCE_RESUME 1
+#define LIBGUESTFS_HAVE_BTRFS_BALANCE_STATUS 1
+#define LIBGUESTFS_HAVE_BTRFS_DEVICE_ADD 1
+#define LIBGUESTFS_HAVE_BTRFS_DEVICE_DELETE 1
+#define LIBGUESTFS_HAVE_BTRFS_FILESYSTEM_BALANCE 1
+#define LIBGUESTFS_HAVE_BTRFS_FILESYSTEM_DEFRAGMENT 1
+#define LIBGUESTFS_HAVE_BTRFS_FILESYSTEM_RESIZE 1
+#define LIBGUESTFS_HAVE_BTRFS_FILESYSTEM_SHOW 1
+#define LIBGUESTFS_HAVE_BTRFS_FILESYSTEM_SYNC 1
+#define LIBGUESTFS_HAVE_BTRFS_FSCK 1
+#define LIBGUESTFS_HAVE_BTRFS_IMAGE 1
+#define LIBGUESTFS_HAVE_BTRFS_QGROUP_ASSIGN 1
+#define LIBGUESTFS_HAVE_BTRFS_QGROUP_CREATE 1
+#define LIBGUESTFS_HAVE_BTRFS_QGROUP_DESTROY 1
+#define LIBGUESTFS_HAVE_BTRFS_QGROUP_LIMIT 1
+#define LIBGUESTFS_HAVE_BTRFS_QGROUP_REMOVE 1
+#define LIBGUESTFS_HAVE_BTRFS_QGROUP_SHOW 1
+#define LIBGUESTFS_HAVE_BTRFS_QUOTA_ENABLE 1
+#define LIBGUESTFS_HAVE_BTRFS_QUOTA_RESCAN 1
+#define LIBGUESTFS_HAVE_BTRFS_REPLACE 1
+#define LIBGUESTFS_HAVE_BTRFS_RESCUE_CHUNK_RECOVER 1
+#define LIBGUESTFS_HAVE_BTRFS_RESCUE_SUPER_RECOVER 1
+#define LIBGUESTFS_HAVE_BTRFS_SCRUB_CANCEL 1
+#define LIBGUESTFS_HAVE_BTRFS_SCRUB_FULL 1
+#define LIBGUESTFS_HAVE_BTRFS_SCRUB_RESUME 1
+#define LIBGUESTFS_HAVE_BTRFS_SCRUB_START 1
+#define LIBGUESTFS_HAVE_BTRFS_SCRUB_STATUS 1
+#define LIBGUESTFS_HAVE_BTRFS_SET_SEEDING 1
+#define LIBGUESTFS_HAVE_BTRFS_SUBVOLUME_CREATE 1
+#define LIBGUESTFS_HAVE_BTRFS_SUBVOLUME_CREATE_OPTS 1
+#define LIBGUESTFS_HAVE_BTRFS_SUBVOLUME_DELETE 1
+#define LIBGUESTFS_HAVE_BTRFS_SUBVOLUME_GET_DEFAULT 1
+#define LIBGUESTFS_HAVE_BTRFS_SUBVOLUME_LIST 1
+#define LIBGUESTFS_HAVE_BTRFS_SUBVOLUME_SET_DEFAULT 1
+#define LIBGUESTFS_HAVE_BTRFS_SUBVOLUME_SHOW 1
+#define LIBGUESTFS_HAVE_BTRFS_SUBVOLUME_SNAPSHOT 1
+#define LIBGUESTFS_HAVE_BTRFS_SUBVOLUME_SNAPSHOT_OPTS 1
+#define LIBGUESTFS_HAVE_BTRFSTUNE_ENABLE_EXTENDED_INODE_REFS 1
+#define LIBGUESTFS_HAVE_BTRFSTUNE_ENABLE_SKINNY_METADATA_EXTENT_REFS 1
+#define LIBGUESTFS_HAVE_BTRFSTUNE_SEEDING 1
+#define LIBGUESTFS_HAVE_MKFS_BTRFS 1
+#define LIBGUESTFS_HAVE_XFS_ADMIN 1
+#define LIBGUESTFS_HAVE_XFS_GROWFS 1
+#define LIBGUESTFS_HAVE_XFS_INFO 1
+#define LIBGUESTFS_HAVE_XFS_INFO2 1
+#define LIBGUESTFS_HAVE_XFS_REPAIR 1
+#define LIBGUESTFS_HAVE_NTFS_3G_PROBE 1
+#define LIBGUESTFS_HAVE_NTFS_CHMOD 1
+#define LIBGUESTFS_HAVE_NTFSCAT_I 1
+#define LIBGUESTFS_HAVE_NTFSCLONE_IN 1
+#define LIBGUESTFS_HAVE_NTFSCLONE_OUT 1
+#define LIBGUESTFS_HAVE_NTFSFIX 1
+#define LIBGUESTFS_HAVE_NTFSRESIZE 1
+#define LIBGUESTFS_HAVE_NTFSRESIZE_OPTS 1
+#define LIBGUESTFS_HAVE_NTFSRESIZE_SIZE 1
 #define LIBGUESTFS_HAVE_MKSWAP 1
 #define LIBGUESTFS_HAVE_MKSWAP_OPTS 1
 #define LIBGUESTFS_HAVE_MKSWAP_L 1
@@ -2088,6 +2268,659 @@ extern GUESTFS_DLL_PUBLIC int guestfs_set_uuid (guestfs_h *g, const char *device
 extern GUESTFS_DLL_PUBLIC char **guestfs_blkid (guestfs_h *g, const char *device);
 
 extern GUESTFS_DLL_PUBLIC int guestfs_wipefs (guestfs_h *g, const char *device);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_f2fs_expand (guestfs_h *g, const char *device);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_filesystem_available (guestfs_h *g, const char *filesystem);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_fsck (guestfs_h *g, const char *fstype, const char *device);
+
+#define GUESTFS_FSTRIM_OFFSET 0
+#define GUESTFS_FSTRIM_OFFSET_BITMASK (UINT64_C (1) << 0)
+#define GUESTFS_FSTRIM_LENGTH 1
+#define GUESTFS_FSTRIM_LENGTH_BITMASK (UINT64_C (1) << 1)
+#define GUESTFS_FSTRIM_MINIMUMFREEEXTENT 2
+#define GUESTFS_FSTRIM_MINIMUMFREEEXTENT_BITMASK (UINT64_C (1) << 2)
+struct guestfs_fstrim_argv {
+  uint64_t bitmask;
+  int64_t offset;
+  int64_t length;
+  int64_t minimumfreeextent;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_fstrim (guestfs_h *g, const char *mountpoint, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_fstrim_va (guestfs_h *g, const char *mountpoint, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_fstrim_argv (guestfs_h *g, const char *mountpoint, const struct guestfs_fstrim_argv *optargs);
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_mkfs_b (guestfs_h *g, const char *fstype, int blocksize, const char *device)
+  GUESTFS_DEPRECATED_REPLACED_BY ("mkfs");
+#endif
+
+extern GUESTFS_DLL_PUBLIC int guestfs_scrub_freespace (guestfs_h *g, const char *dir);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_set_uuid_random (guestfs_h *g, const char *device);
+
+extern GUESTFS_DLL_PUBLIC int64_t guestfs_vfs_minimum_size (guestfs_h *g, const char *mountable);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_zero_free_space (guestfs_h *g, const char *directory);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_zerofree (guestfs_h *g, const char *device);
+
+/* EXT2, EXT3 AND EXT4 */
+
+#define GUESTFS_E2FSCK_CORRECT 0
+#define GUESTFS_E2FSCK_CORRECT_BITMASK (UINT64_C (1) << 0)
+#define GUESTFS_E2FSCK_FORCEALL 1
+#define GUESTFS_E2FSCK_FORCEALL_BITMASK (UINT64_C (1) << 1)
+#define GUESTFS_E2FSCK_FORCENO 2
+#define GUESTFS_E2FSCK_FORCENO_BITMASK (UINT64_C (1) << 2)
+struct guestfs_e2fsck_argv {
+  uint64_t bitmask;
+  int correct;
+  int forceall;
+  int forceno;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_e2fsck (guestfs_h *g, const char *device, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_e2fsck_va (guestfs_h *g, const char *device, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_e2fsck_argv (guestfs_h *g, const char *device, const struct guestfs_e2fsck_argv *optargs);
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_e2fsck_f (guestfs_h *g, const char *device)
+  GUESTFS_DEPRECATED_REPLACED_BY ("e2fsck");
+#endif
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_get_e2attrs (guestfs_h *g, const char *file);
+
+extern GUESTFS_DLL_PUBLIC int64_t guestfs_get_e2generation (guestfs_h *g, const char *file);
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC char *guestfs_get_e2label (guestfs_h *g, const char *device)
+  GUESTFS_DEPRECATED_REPLACED_BY ("vfs_label");
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC char *guestfs_get_e2uuid (guestfs_h *g, const char *device)
+  GUESTFS_DEPRECATED_REPLACED_BY ("vfs_uuid");
+#endif
+
+#define GUESTFS_MKE2FS_BLOCKSCOUNT 0
+#define GUESTFS_MKE2FS_BLOCKSCOUNT_BITMASK (UINT64_C (1) << 0)
+#define GUESTFS_MKE2FS_BLOCKSIZE 1
+#define GUESTFS_MKE2FS_BLOCKSIZE_BITMASK (UINT64_C (1) << 1)
+#define GUESTFS_MKE2FS_FRAGSIZE 2
+#define GUESTFS_MKE2FS_FRAGSIZE_BITMASK (UINT64_C (1) << 2)
+#define GUESTFS_MKE2FS_BLOCKSPERGROUP 3
+#define GUESTFS_MKE2FS_BLOCKSPERGROUP_BITMASK (UINT64_C (1) << 3)
+#define GUESTFS_MKE2FS_NUMBEROFGROUPS 4
+#define GUESTFS_MKE2FS_NUMBEROFGROUPS_BITMASK (UINT64_C (1) << 4)
+#define GUESTFS_MKE2FS_BYTESPERINODE 5
+#define GUESTFS_MKE2FS_BYTESPERINODE_BITMASK (UINT64_C (1) << 5)
+#define GUESTFS_MKE2FS_INODESIZE 6
+#define GUESTFS_MKE2FS_INODESIZE_BITMASK (UINT64_C (1) << 6)
+#define GUESTFS_MKE2FS_JOURNALSIZE 7
+#define GUESTFS_MKE2FS_JOURNALSIZE_BITMASK (UINT64_C (1) << 7)
+#define GUESTFS_MKE2FS_NUMBEROFINODES 8
+#define GUESTFS_MKE2FS_NUMBEROFINODES_BITMASK (UINT64_C (1) << 8)
+#define GUESTFS_MKE2FS_STRIDESIZE 9
+#define GUESTFS_MKE2FS_STRIDESIZE_BITMASK (UINT64_C (1) << 9)
+#define GUESTFS_MKE2FS_STRIPEWIDTH 10
+#define GUESTFS_MKE2FS_STRIPEWIDTH_BITMASK (UINT64_C (1) << 10)
+#define GUESTFS_MKE2FS_MAXONLINERESIZE 11
+#define GUESTFS_MKE2FS_MAXONLINERESIZE_BITMASK (UINT64_C (1) << 11)
+#define GUESTFS_MKE2FS_RESERVEDBLOCKSPERCENTAGE 12
+#define GUESTFS_MKE2FS_RESERVEDBLOCKSPERCENTAGE_BITMASK (UINT64_C (1) << 12)
+#define GUESTFS_MKE2FS_MMPUPDATEINTERVAL 13
+#define GUESTFS_MKE2FS_MMPUPDATEINTERVAL_BITMASK (UINT64_C (1) << 13)
+#define GUESTFS_MKE2FS_JOURNALDEVICE 14
+#define GUESTFS_MKE2FS_JOURNALDEVICE_BITMASK (UINT64_C (1) << 14)
+#define GUESTFS_MKE2FS_LABEL 15
+#define GUESTFS_MKE2FS_LABEL_BITMASK (UINT64_C (1) << 15)
+#define GUESTFS_MKE2FS_LASTMOUNTEDDIR 16
+#define GUESTFS_MKE2FS_LASTMOUNTEDDIR_BITMASK (UINT64_C (1) << 16)
+#define GUESTFS_MKE2FS_CREATOROS 17
+#define GUESTFS_MKE2FS_CREATOROS_BITMASK (UINT64_C (1) << 17)
+#define GUESTFS_MKE2FS_FSTYPE 18
+#define GUESTFS_MKE2FS_FSTYPE_BITMASK (UINT64_C (1) << 18)
+#define GUESTFS_MKE2FS_USAGETYPE 19
+#define GUESTFS_MKE2FS_USAGETYPE_BITMASK (UINT64_C (1) << 19)
+#define GUESTFS_MKE2FS_UUID 20
+#define GUESTFS_MKE2FS_UUID_BITMASK (UINT64_C (1) << 20)
+#define GUESTFS_MKE2FS_FORCECREATE 21
+#define GUESTFS_MKE2FS_FORCECREATE_BITMASK (UINT64_C (1) << 21)
+#define GUESTFS_MKE2FS_WRITESBANDGROUPONLY 22
+#define GUESTFS_MKE2FS_WRITESBANDGROUPONLY_BITMASK (UINT64_C (1) << 22)
+#define GUESTFS_MKE2FS_LAZYITABLEINIT 23
+#define GUESTFS_MKE2FS_LAZYITABLEINIT_BITMASK (UINT64_C (1) << 23)
+#define GUESTFS_MKE2FS_LAZYJOURNALINIT 24
+#define GUESTFS_MKE2FS_LAZYJOURNALINIT_BITMASK (UINT64_C (1) << 24)
+#define GUESTFS_MKE2FS_TESTFS 25
+#define GUESTFS_MKE2FS_TESTFS_BITMASK (UINT64_C (1) << 25)
+#define GUESTFS_MKE2FS_DISCARD 26
+#define GUESTFS_MKE2FS_DISCARD_BITMASK (UINT64_C (1) << 26)
+#define GUESTFS_MKE2FS_QUOTATYPE 27
+#define GUESTFS_MKE2FS_QUOTATYPE_BITMASK (UINT64_C (1) << 27)
+#define GUESTFS_MKE2FS_EXTENT 28
+#define GUESTFS_MKE2FS_EXTENT_BITMASK (UINT64_C (1) << 28)
+#define GUESTFS_MKE2FS_FILETYPE 29
+#define GUESTFS_MKE2FS_FILETYPE_BITMASK (UINT64_C (1) << 29)
+#define GUESTFS_MKE2FS_FLEXBG 30
+#define GUESTFS_MKE2FS_FLEXBG_BITMASK (UINT64_C (1) << 30)
+#define GUESTFS_MKE2FS_HASJOURNAL 31
+#define GUESTFS_MKE2FS_HASJOURNAL_BITMASK (UINT64_C (1) << 31)
+#define GUESTFS_MKE2FS_JOURNALDEV 32
+#define GUESTFS_MKE2FS_JOURNALDEV_BITMASK (UINT64_C (1) << 32)
+#define GUESTFS_MKE2FS_LARGEFILE 33
+#define GUESTFS_MKE2FS_LARGEFILE_BITMASK (UINT64_C (1) << 33)
+#define GUESTFS_MKE2FS_QUOTA 34
+#define GUESTFS_MKE2FS_QUOTA_BITMASK (UINT64_C (1) << 34)
+#define GUESTFS_MKE2FS_RESIZEINODE 35
+#define GUESTFS_MKE2FS_RESIZEINODE_BITMASK (UINT64_C (1) << 35)
+#define GUESTFS_MKE2FS_SPARSESUPER 36
+#define GUESTFS_MKE2FS_SPARSESUPER_BITMASK (UINT64_C (1) << 36)
+#define GUESTFS_MKE2FS_UNINITBG 37
+#define GUESTFS_MKE2FS_UNINITBG_BITMASK (UINT64_C (1) << 37)
+struct guestfs_mke2fs_argv {
+  uint64_t bitmask;
+  int64_t blockscount;
+  int64_t blocksize;
+  int64_t fragsize;
+  int64_t blockspergroup;
+  int64_t numberofgroups;
+  int64_t bytesperinode;
+  int64_t inodesize;
+  int64_t journalsize;
+  int64_t numberofinodes;
+  int64_t stridesize;
+  int64_t stripewidth;
+  int64_t maxonlineresize;
+  int reservedblockspercentage;
+  int mmpupdateinterval;
+  const char *journaldevice;
+  const char *label;
+  const char *lastmounteddir;
+  const char *creatoros;
+  const char *fstype;
+  const char *usagetype;
+  const char *uuid;
+  int forcecreate;
+  int writesbandgrouponly;
+  int lazyitableinit;
+  int lazyjournalinit;
+  int testfs;
+  int discard;
+  int quotatype;
+  int extent;
+  int filetype;
+  int flexbg;
+  int hasjournal;
+  int journaldev;
+  int largefile;
+  int quota;
+  int resizeinode;
+  int sparsesuper;
+  int uninitbg;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_mke2fs (guestfs_h *g, const char *device, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_mke2fs_va (guestfs_h *g, const char *device, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_mke2fs_argv (guestfs_h *g, const char *device, const struct guestfs_mke2fs_argv *optargs);
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_mke2fs_J (guestfs_h *g, const char *fstype, int blocksize, const char *device, const char *journal)
+  GUESTFS_DEPRECATED_REPLACED_BY ("mke2fs");
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_mke2fs_JL (guestfs_h *g, const char *fstype, int blocksize, const char *device, const char *label)
+  GUESTFS_DEPRECATED_REPLACED_BY ("mke2fs");
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_mke2fs_JU (guestfs_h *g, const char *fstype, int blocksize, const char *device, const char *uuid)
+  GUESTFS_DEPRECATED_REPLACED_BY ("mke2fs");
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_mke2journal (guestfs_h *g, int blocksize, const char *device)
+  GUESTFS_DEPRECATED_REPLACED_BY ("mke2fs");
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_mke2journal_L (guestfs_h *g, int blocksize, const char *label, const char *device)
+  GUESTFS_DEPRECATED_REPLACED_BY ("mke2fs");
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_mke2journal_U (guestfs_h *g, int blocksize, const char *uuid, const char *device)
+  GUESTFS_DEPRECATED_REPLACED_BY ("mke2fs");
+#endif
+
+extern GUESTFS_DLL_PUBLIC int guestfs_mklost_and_found (guestfs_h *g, const char *mountpoint);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_resize2fs (guestfs_h *g, const char *device);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_resize2fs_M (guestfs_h *g, const char *device);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_resize2fs_size (guestfs_h *g, const char *device, int64_t size);
+
+#define GUESTFS_SET_E2ATTRS_CLEAR 0
+#define GUESTFS_SET_E2ATTRS_CLEAR_BITMASK (UINT64_C (1) << 0)
+struct guestfs_set_e2attrs_argv {
+  uint64_t bitmask;
+  int clear;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_set_e2attrs (guestfs_h *g, const char *file, const char *attrs, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_set_e2attrs_va (guestfs_h *g, const char *file, const char *attrs, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_set_e2attrs_argv (guestfs_h *g, const char *file, const char *attrs, const struct guestfs_set_e2attrs_argv *optargs);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_set_e2generation (guestfs_h *g, const char *file, int64_t generation);
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_set_e2label (guestfs_h *g, const char *device, const char *label)
+  GUESTFS_DEPRECATED_REPLACED_BY ("set_label");
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_set_e2uuid (guestfs_h *g, const char *device, const char *uuid)
+  GUESTFS_DEPRECATED_REPLACED_BY ("set_uuid");
+#endif
+
+#define GUESTFS_TUNE2FS_FORCE 0
+#define GUESTFS_TUNE2FS_FORCE_BITMASK (UINT64_C (1) << 0)
+#define GUESTFS_TUNE2FS_MAXMOUNTCOUNT 1
+#define GUESTFS_TUNE2FS_MAXMOUNTCOUNT_BITMASK (UINT64_C (1) << 1)
+#define GUESTFS_TUNE2FS_MOUNTCOUNT 2
+#define GUESTFS_TUNE2FS_MOUNTCOUNT_BITMASK (UINT64_C (1) << 2)
+#define GUESTFS_TUNE2FS_ERRORBEHAVIOR 3
+#define GUESTFS_TUNE2FS_ERRORBEHAVIOR_BITMASK (UINT64_C (1) << 3)
+#define GUESTFS_TUNE2FS_GROUP 4
+#define GUESTFS_TUNE2FS_GROUP_BITMASK (UINT64_C (1) << 4)
+#define GUESTFS_TUNE2FS_INTERVALBETWEENCHECKS 5
+#define GUESTFS_TUNE2FS_INTERVALBETWEENCHECKS_BITMASK (UINT64_C (1) << 5)
+#define GUESTFS_TUNE2FS_RESERVEDBLOCKSPERCENTAGE 6
+#define GUESTFS_TUNE2FS_RESERVEDBLOCKSPERCENTAGE_BITMASK (UINT64_C (1) << 6)
+#define GUESTFS_TUNE2FS_LASTMOUNTEDDIRECTORY 7
+#define GUESTFS_TUNE2FS_LASTMOUNTEDDIRECTORY_BITMASK (UINT64_C (1) << 7)
+#define GUESTFS_TUNE2FS_RESERVEDBLOCKSCOUNT 8
+#define GUESTFS_TUNE2FS_RESERVEDBLOCKSCOUNT_BITMASK (UINT64_C (1) << 8)
+#define GUESTFS_TUNE2FS_USER 9
+#define GUESTFS_TUNE2FS_USER_BITMASK (UINT64_C (1) << 9)
+struct guestfs_tune2fs_argv {
+  uint64_t bitmask;
+  int force;
+  int maxmountcount;
+  int mountcount;
+  const char *errorbehavior;
+  int64_t group;
+  int intervalbetweenchecks;
+  int reservedblockspercentage;
+  const char *lastmounteddirectory;
+  int64_t reservedblockscount;
+  int64_t user;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_tune2fs (guestfs_h *g, const char *device, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_tune2fs_va (guestfs_h *g, const char *device, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_tune2fs_argv (guestfs_h *g, const char *device, const struct guestfs_tune2fs_argv *optargs);
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_tune2fs_l (guestfs_h *g, const char *device);
+
+/* BTRFS */
+
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_balance_cancel (guestfs_h *g, const char *path);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_balance_pause (guestfs_h *g, const char *path);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_balance_resume (guestfs_h *g, const char *path);
+
+extern GUESTFS_DLL_PUBLIC struct guestfs_btrfsbalance *guestfs_btrfs_balance_status (guestfs_h *g, const char *path);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_device_add (guestfs_h *g, char *const *devices, const char *fs);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_device_delete (guestfs_h *g, char *const *devices, const char *fs);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_filesystem_balance (guestfs_h *g, const char *fs);
+
+#define GUESTFS_BTRFS_FILESYSTEM_DEFRAGMENT_FLUSH 0
+#define GUESTFS_BTRFS_FILESYSTEM_DEFRAGMENT_FLUSH_BITMASK (UINT64_C (1) << 0)
+#define GUESTFS_BTRFS_FILESYSTEM_DEFRAGMENT_COMPRESS 1
+#define GUESTFS_BTRFS_FILESYSTEM_DEFRAGMENT_COMPRESS_BITMASK (UINT64_C (1) << 1)
+struct guestfs_btrfs_filesystem_defragment_argv {
+  uint64_t bitmask;
+  int flush;
+  const char *compress;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_filesystem_defragment (guestfs_h *g, const char *path, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_filesystem_defragment_va (guestfs_h *g, const char *path, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_filesystem_defragment_argv (guestfs_h *g, const char *path, const struct guestfs_btrfs_filesystem_defragment_argv *optargs);
+
+#define GUESTFS_BTRFS_FILESYSTEM_RESIZE_SIZE 0
+#define GUESTFS_BTRFS_FILESYSTEM_RESIZE_SIZE_BITMASK (UINT64_C (1) << 0)
+struct guestfs_btrfs_filesystem_resize_argv {
+  uint64_t bitmask;
+  int64_t size;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_filesystem_resize (guestfs_h *g, const char *mountpoint, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_filesystem_resize_va (guestfs_h *g, const char *mountpoint, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_filesystem_resize_argv (guestfs_h *g, const char *mountpoint, const struct guestfs_btrfs_filesystem_resize_argv *optargs);
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_btrfs_filesystem_show (guestfs_h *g, const char *device);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_filesystem_sync (guestfs_h *g, const char *fs);
+
+#ifndef GUESTFS_NO_DEPRECATED
+#define GUESTFS_BTRFS_FSCK_SUPERBLOCK 0
+#define GUESTFS_BTRFS_FSCK_SUPERBLOCK_BITMASK (UINT64_C (1) << 0)
+#define GUESTFS_BTRFS_FSCK_REPAIR 1
+#define GUESTFS_BTRFS_FSCK_REPAIR_BITMASK (UINT64_C (1) << 1)
+struct guestfs_btrfs_fsck_argv {
+  uint64_t bitmask;
+  int64_t superblock;
+  int repair;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_fsck (guestfs_h *g, const char *device, ...)
+  GUESTFS_DEPRECATED_REPLACED_BY ("btrfs_scrub_full");
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_fsck_va (guestfs_h *g, const char *device, va_list args)
+  GUESTFS_DEPRECATED_REPLACED_BY ("btrfs_scrub_full");
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_fsck_argv (guestfs_h *g, const char *device, const struct guestfs_btrfs_fsck_argv *optargs)
+  GUESTFS_DEPRECATED_REPLACED_BY ("btrfs_scrub_full");
+#endif
+
+#define GUESTFS_BTRFS_IMAGE_COMPRESSLEVEL 0
+#define GUESTFS_BTRFS_IMAGE_COMPRESSLEVEL_BITMASK (UINT64_C (1) << 0)
+struct guestfs_btrfs_image_argv {
+  uint64_t bitmask;
+  int compresslevel;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_image (guestfs_h *g, char *const *source, const char *image, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_image_va (guestfs_h *g, char *const *source, const char *image, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_image_argv (guestfs_h *g, char *const *source, const char *image, const struct guestfs_btrfs_image_argv *optargs);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_qgroup_assign (guestfs_h *g, const char *src, const char *dst, const char *path);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_qgroup_create (guestfs_h *g, const char *qgroupid, const char *subvolume);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_qgroup_destroy (guestfs_h *g, const char *qgroupid, const char *subvolume);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_qgroup_limit (guestfs_h *g, const char *subvolume, int64_t size);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_qgroup_remove (guestfs_h *g, const char *src, const char *dst, const char *path);
+
+extern GUESTFS_DLL_PUBLIC struct guestfs_btrfsqgroup_list *guestfs_btrfs_qgroup_show (guestfs_h *g, const char *path);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_quota_enable (guestfs_h *g, const char *fs, int enable);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_quota_rescan (guestfs_h *g, const char *fs);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_replace (guestfs_h *g, const char *srcdev, const char *targetdev, const char *mntpoint);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_rescue_chunk_recover (guestfs_h *g, const char *device);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_rescue_super_recover (guestfs_h *g, const char *device);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_scrub_cancel (guestfs_h *g, const char *path);
+
+#define GUESTFS_BTRFS_SCRUB_FULL_READONLY 0
+#define GUESTFS_BTRFS_SCRUB_FULL_READONLY_BITMASK (UINT64_C (1) << 0)
+struct guestfs_btrfs_scrub_full_argv {
+  uint64_t bitmask;
+  int readonly;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_scrub_full (guestfs_h *g, const char *path, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_scrub_full_va (guestfs_h *g, const char *path, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_scrub_full_argv (guestfs_h *g, const char *path, const struct guestfs_btrfs_scrub_full_argv *optargs);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_scrub_resume (guestfs_h *g, const char *path);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_scrub_start (guestfs_h *g, const char *path);
+
+extern GUESTFS_DLL_PUBLIC struct guestfs_btrfsscrub *guestfs_btrfs_scrub_status (guestfs_h *g, const char *path);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_set_seeding (guestfs_h *g, const char *device, int seeding);
+
+#define GUESTFS_BTRFS_SUBVOLUME_CREATE_OPTS_QGROUPID 0
+#define GUESTFS_BTRFS_SUBVOLUME_CREATE_OPTS_QGROUPID_BITMASK (UINT64_C (1) << 0)
+struct guestfs_btrfs_subvolume_create_opts_argv {
+  uint64_t bitmask;
+  const char *qgroupid;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_subvolume_create (guestfs_h *g, const char *dest);
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_subvolume_create_opts (guestfs_h *g, const char *dest, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_subvolume_create_opts_va (guestfs_h *g, const char *dest, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_subvolume_create_opts_argv (guestfs_h *g, const char *dest, const struct guestfs_btrfs_subvolume_create_opts_argv *optargs);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_subvolume_delete (guestfs_h *g, const char *subvolume);
+
+extern GUESTFS_DLL_PUBLIC int64_t guestfs_btrfs_subvolume_get_default (guestfs_h *g, const char *fs);
+
+extern GUESTFS_DLL_PUBLIC struct guestfs_btrfssubvolume_list *guestfs_btrfs_subvolume_list (guestfs_h *g, const char *fs);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_subvolume_set_default (guestfs_h *g, int64_t id, const char *fs);
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_btrfs_subvolume_show (guestfs_h *g, const char *subvolume);
+
+#define GUESTFS_BTRFS_SUBVOLUME_SNAPSHOT_OPTS_RO 0
+#define GUESTFS_BTRFS_SUBVOLUME_SNAPSHOT_OPTS_RO_BITMASK (UINT64_C (1) << 0)
+#define GUESTFS_BTRFS_SUBVOLUME_SNAPSHOT_OPTS_QGROUPID 1
+#define GUESTFS_BTRFS_SUBVOLUME_SNAPSHOT_OPTS_QGROUPID_BITMASK (UINT64_C (1) << 1)
+struct guestfs_btrfs_subvolume_snapshot_opts_argv {
+  uint64_t bitmask;
+  int ro;
+  const char *qgroupid;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_subvolume_snapshot (guestfs_h *g, const char *source, const char *dest);
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_subvolume_snapshot_opts (guestfs_h *g, const char *source, const char *dest, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_subvolume_snapshot_opts_va (guestfs_h *g, const char *source, const char *dest, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfs_subvolume_snapshot_opts_argv (guestfs_h *g, const char *source, const char *dest, const struct guestfs_btrfs_subvolume_snapshot_opts_argv *optargs);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfstune_enable_extended_inode_refs (guestfs_h *g, const char *device);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfstune_enable_skinny_metadata_extent_refs (guestfs_h *g, const char *device);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_btrfstune_seeding (guestfs_h *g, const char *device, int seeding);
+
+#define GUESTFS_MKFS_BTRFS_ALLOCSTART 0
+#define GUESTFS_MKFS_BTRFS_ALLOCSTART_BITMASK (UINT64_C (1) << 0)
+#define GUESTFS_MKFS_BTRFS_BYTECOUNT 1
+#define GUESTFS_MKFS_BTRFS_BYTECOUNT_BITMASK (UINT64_C (1) << 1)
+#define GUESTFS_MKFS_BTRFS_DATATYPE 2
+#define GUESTFS_MKFS_BTRFS_DATATYPE_BITMASK (UINT64_C (1) << 2)
+#define GUESTFS_MKFS_BTRFS_LEAFSIZE 3
+#define GUESTFS_MKFS_BTRFS_LEAFSIZE_BITMASK (UINT64_C (1) << 3)
+#define GUESTFS_MKFS_BTRFS_LABEL 4
+#define GUESTFS_MKFS_BTRFS_LABEL_BITMASK (UINT64_C (1) << 4)
+#define GUESTFS_MKFS_BTRFS_METADATA 5
+#define GUESTFS_MKFS_BTRFS_METADATA_BITMASK (UINT64_C (1) << 5)
+#define GUESTFS_MKFS_BTRFS_NODESIZE 6
+#define GUESTFS_MKFS_BTRFS_NODESIZE_BITMASK (UINT64_C (1) << 6)
+#define GUESTFS_MKFS_BTRFS_SECTORSIZE 7
+#define GUESTFS_MKFS_BTRFS_SECTORSIZE_BITMASK (UINT64_C (1) << 7)
+struct guestfs_mkfs_btrfs_argv {
+  uint64_t bitmask;
+  int64_t allocstart;
+  int64_t bytecount;
+  const char *datatype;
+  int leafsize;
+  const char *label;
+  const char *metadata;
+  int nodesize;
+  int sectorsize;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_mkfs_btrfs (guestfs_h *g, char *const *devices, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_mkfs_btrfs_va (guestfs_h *g, char *const *devices, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_mkfs_btrfs_argv (guestfs_h *g, char *const *devices, const struct guestfs_mkfs_btrfs_argv *optargs);
+
+/* XFS */
+
+#define GUESTFS_XFS_ADMIN_EXTUNWRITTEN 0
+#define GUESTFS_XFS_ADMIN_EXTUNWRITTEN_BITMASK (UINT64_C (1) << 0)
+#define GUESTFS_XFS_ADMIN_IMGFILE 1
+#define GUESTFS_XFS_ADMIN_IMGFILE_BITMASK (UINT64_C (1) << 1)
+#define GUESTFS_XFS_ADMIN_V2LOG 2
+#define GUESTFS_XFS_ADMIN_V2LOG_BITMASK (UINT64_C (1) << 2)
+#define GUESTFS_XFS_ADMIN_PROJID32BIT 3
+#define GUESTFS_XFS_ADMIN_PROJID32BIT_BITMASK (UINT64_C (1) << 3)
+#define GUESTFS_XFS_ADMIN_LAZYCOUNTER 4
+#define GUESTFS_XFS_ADMIN_LAZYCOUNTER_BITMASK (UINT64_C (1) << 4)
+#define GUESTFS_XFS_ADMIN_LABEL 5
+#define GUESTFS_XFS_ADMIN_LABEL_BITMASK (UINT64_C (1) << 5)
+#define GUESTFS_XFS_ADMIN_UUID 6
+#define GUESTFS_XFS_ADMIN_UUID_BITMASK (UINT64_C (1) << 6)
+struct guestfs_xfs_admin_argv {
+  uint64_t bitmask;
+  int extunwritten;
+  int imgfile;
+  int v2log;
+  int projid32bit;
+  int lazycounter;
+  const char *label;
+  const char *uuid;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_xfs_admin (guestfs_h *g, const char *device, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_xfs_admin_va (guestfs_h *g, const char *device, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_xfs_admin_argv (guestfs_h *g, const char *device, const struct guestfs_xfs_admin_argv *optargs);
+
+#define GUESTFS_XFS_GROWFS_DATASEC 0
+#define GUESTFS_XFS_GROWFS_DATASEC_BITMASK (UINT64_C (1) << 0)
+#define GUESTFS_XFS_GROWFS_LOGSEC 1
+#define GUESTFS_XFS_GROWFS_LOGSEC_BITMASK (UINT64_C (1) << 1)
+#define GUESTFS_XFS_GROWFS_RTSEC 2
+#define GUESTFS_XFS_GROWFS_RTSEC_BITMASK (UINT64_C (1) << 2)
+#define GUESTFS_XFS_GROWFS_DATASIZE 3
+#define GUESTFS_XFS_GROWFS_DATASIZE_BITMASK (UINT64_C (1) << 3)
+#define GUESTFS_XFS_GROWFS_LOGSIZE 4
+#define GUESTFS_XFS_GROWFS_LOGSIZE_BITMASK (UINT64_C (1) << 4)
+#define GUESTFS_XFS_GROWFS_RTSIZE 5
+#define GUESTFS_XFS_GROWFS_RTSIZE_BITMASK (UINT64_C (1) << 5)
+#define GUESTFS_XFS_GROWFS_RTEXTSIZE 6
+#define GUESTFS_XFS_GROWFS_RTEXTSIZE_BITMASK (UINT64_C (1) << 6)
+#define GUESTFS_XFS_GROWFS_MAXPCT 7
+#define GUESTFS_XFS_GROWFS_MAXPCT_BITMASK (UINT64_C (1) << 7)
+struct guestfs_xfs_growfs_argv {
+  uint64_t bitmask;
+  int datasec;
+  int logsec;
+  int rtsec;
+  int64_t datasize;
+  int64_t logsize;
+  int64_t rtsize;
+  int64_t rtextsize;
+  int maxpct;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_xfs_growfs (guestfs_h *g, const char *path, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_xfs_growfs_va (guestfs_h *g, const char *path, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_xfs_growfs_argv (guestfs_h *g, const char *path, const struct guestfs_xfs_growfs_argv *optargs);
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC struct guestfs_xfsinfo *guestfs_xfs_info (guestfs_h *g, const char *pathordevice)
+  GUESTFS_DEPRECATED_REPLACED_BY ("xfs_info2");
+#endif
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_xfs_info2 (guestfs_h *g, const char *pathordevice);
+
+#define GUESTFS_XFS_REPAIR_FORCELOGZERO 0
+#define GUESTFS_XFS_REPAIR_FORCELOGZERO_BITMASK (UINT64_C (1) << 0)
+#define GUESTFS_XFS_REPAIR_NOMODIFY 1
+#define GUESTFS_XFS_REPAIR_NOMODIFY_BITMASK (UINT64_C (1) << 1)
+#define GUESTFS_XFS_REPAIR_NOPREFETCH 2
+#define GUESTFS_XFS_REPAIR_NOPREFETCH_BITMASK (UINT64_C (1) << 2)
+#define GUESTFS_XFS_REPAIR_FORCEGEOMETRY 3
+#define GUESTFS_XFS_REPAIR_FORCEGEOMETRY_BITMASK (UINT64_C (1) << 3)
+#define GUESTFS_XFS_REPAIR_MAXMEM 4
+#define GUESTFS_XFS_REPAIR_MAXMEM_BITMASK (UINT64_C (1) << 4)
+#define GUESTFS_XFS_REPAIR_IHASHSIZE 5
+#define GUESTFS_XFS_REPAIR_IHASHSIZE_BITMASK (UINT64_C (1) << 5)
+#define GUESTFS_XFS_REPAIR_BHASHSIZE 6
+#define GUESTFS_XFS_REPAIR_BHASHSIZE_BITMASK (UINT64_C (1) << 6)
+#define GUESTFS_XFS_REPAIR_AGSTRIDE 7
+#define GUESTFS_XFS_REPAIR_AGSTRIDE_BITMASK (UINT64_C (1) << 7)
+#define GUESTFS_XFS_REPAIR_LOGDEV 8
+#define GUESTFS_XFS_REPAIR_LOGDEV_BITMASK (UINT64_C (1) << 8)
+#define GUESTFS_XFS_REPAIR_RTDEV 9
+#define GUESTFS_XFS_REPAIR_RTDEV_BITMASK (UINT64_C (1) << 9)
+struct guestfs_xfs_repair_argv {
+  uint64_t bitmask;
+  int forcelogzero;
+  int nomodify;
+  int noprefetch;
+  int forcegeometry;
+  int64_t maxmem;
+  int64_t ihashsize;
+  int64_t bhashsize;
+  int64_t agstride;
+  const char *logdev;
+  const char *rtdev;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_xfs_repair (guestfs_h *g, const char *device, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_xfs_repair_va (guestfs_h *g, const char *device, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_xfs_repair_argv (guestfs_h *g, const char *device, const struct guestfs_xfs_repair_argv *optargs);
+
+/* NTFS */
+
+extern GUESTFS_DLL_PUBLIC int guestfs_ntfs_3g_probe (guestfs_h *g, int rw, const char *device);
+
+#define GUESTFS_NTFS_CHMOD_RECURSIVE 0
+#define GUESTFS_NTFS_CHMOD_RECURSIVE_BITMASK (UINT64_C (1) << 0)
+struct guestfs_ntfs_chmod_argv {
+  uint64_t bitmask;
+  int recursive;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_ntfs_chmod (guestfs_h *g, const char *device, int mode, const char *path, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_ntfs_chmod_va (guestfs_h *g, const char *device, int mode, const char *path, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_ntfs_chmod_argv (guestfs_h *g, const char *device, int mode, const char *path, const struct guestfs_ntfs_chmod_argv *optargs);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_ntfscat_i (guestfs_h *g, const char *device, int64_t inode, const char *filename);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_ntfsclone_in (guestfs_h *g, const char *backupfile, const char *device);
+
+#define GUESTFS_NTFSCLONE_OUT_METADATAONLY 0
+#define GUESTFS_NTFSCLONE_OUT_METADATAONLY_BITMASK (UINT64_C (1) << 0)
+#define GUESTFS_NTFSCLONE_OUT_RESCUE 1
+#define GUESTFS_NTFSCLONE_OUT_RESCUE_BITMASK (UINT64_C (1) << 1)
+#define GUESTFS_NTFSCLONE_OUT_IGNOREFSCHECK 2
+#define GUESTFS_NTFSCLONE_OUT_IGNOREFSCHECK_BITMASK (UINT64_C (1) << 2)
+#define GUESTFS_NTFSCLONE_OUT_PRESERVETIMESTAMPS 3
+#define GUESTFS_NTFSCLONE_OUT_PRESERVETIMESTAMPS_BITMASK (UINT64_C (1) << 3)
+#define GUESTFS_NTFSCLONE_OUT_FORCE 4
+#define GUESTFS_NTFSCLONE_OUT_FORCE_BITMASK (UINT64_C (1) << 4)
+struct guestfs_ntfsclone_out_argv {
+  uint64_t bitmask;
+  int metadataonly;
+  int rescue;
+  int ignorefscheck;
+  int preservetimestamps;
+  int force;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_ntfsclone_out (guestfs_h *g, const char *device, const char *backupfile, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_ntfsclone_out_va (guestfs_h *g, const char *device, const char *backupfile, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_ntfsclone_out_argv (guestfs_h *g, const char *device, const char *backupfile, const struct guestfs_ntfsclone_out_argv *optargs);
+
+#define GUESTFS_NTFSFIX_CLEARBADSECTORS 0
+#define GUESTFS_NTFSFIX_CLEARBADSECTORS_BITMASK (UINT64_C (1) << 0)
+struct guestfs_ntfsfix_argv {
+  uint64_t bitmask;
+  int clearbadsectors;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_ntfsfix (guestfs_h *g, const char *device, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_ntfsfix_va (guestfs_h *g, const char *device, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_ntfsfix_argv (guestfs_h *g, const char *device, const struct guestfs_ntfsfix_argv *optargs);
+
+#define GUESTFS_NTFSRESIZE_OPTS_SIZE 0
+#define GUESTFS_NTFSRESIZE_OPTS_SIZE_BITMASK (UINT64_C (1) << 0)
+#define GUESTFS_NTFSRESIZE_OPTS_FORCE 1
+#define GUESTFS_NTFSRESIZE_OPTS_FORCE_BITMASK (UINT64_C (1) << 1)
+struct guestfs_ntfsresize_opts_argv {
+  uint64_t bitmask;
+  int64_t size;
+  int force;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_ntfsresize (guestfs_h *g, const char *device);
+extern GUESTFS_DLL_PUBLIC int guestfs_ntfsresize_opts (guestfs_h *g, const char *device, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_ntfsresize_opts_va (guestfs_h *g, const char *device, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_ntfsresize_opts_argv (guestfs_h *g, const char *device, const struct guestfs_ntfsresize_opts_argv *optargs);
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_ntfsresize_size (guestfs_h *g, const char *device, int64_t size)
+  GUESTFS_DEPRECATED_REPLACED_BY ("ntfsresize");
+#endif
 
 /* SWAP */
 

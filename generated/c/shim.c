@@ -271,6 +271,1154 @@ guestfs_mkfs_opts (guestfs_h *g, const char *fstype, const char *device, ...)
 }
 
 int
+guestfs_fstrim_va (guestfs_h *g, const char *mountpoint, va_list args)
+{
+  struct guestfs_fstrim_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_FSTRIM_OFFSET:
+      name = "offset";
+      optargs.offset = va_arg (args, int64_t);
+      break;
+    case GUESTFS_FSTRIM_LENGTH:
+      name = "length";
+      optargs.length = va_arg (args, int64_t);
+      break;
+    case GUESTFS_FSTRIM_MINIMUMFREEEXTENT:
+      name = "minimumfreeextent";
+      optargs.minimumfreeextent = va_arg (args, int64_t);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "fstrim", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "fstrim", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_fstrim_argv (g, mountpoint, &optargs);
+}
+
+int
+guestfs_fstrim (guestfs_h *g, const char *mountpoint, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, mountpoint);
+  result = guestfs_fstrim_va (g, mountpoint, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_e2fsck_va (guestfs_h *g, const char *device, va_list args)
+{
+  struct guestfs_e2fsck_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_E2FSCK_CORRECT:
+      name = "correct";
+      optargs.correct = va_arg (args, int);
+      break;
+    case GUESTFS_E2FSCK_FORCEALL:
+      name = "forceall";
+      optargs.forceall = va_arg (args, int);
+      break;
+    case GUESTFS_E2FSCK_FORCENO:
+      name = "forceno";
+      optargs.forceno = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "e2fsck", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "e2fsck", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_e2fsck_argv (g, device, &optargs);
+}
+
+int
+guestfs_e2fsck (guestfs_h *g, const char *device, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, device);
+  result = guestfs_e2fsck_va (g, device, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_mke2fs_va (guestfs_h *g, const char *device, va_list args)
+{
+  struct guestfs_mke2fs_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_MKE2FS_BLOCKSCOUNT:
+      name = "blockscount";
+      optargs.blockscount = va_arg (args, int64_t);
+      break;
+    case GUESTFS_MKE2FS_BLOCKSIZE:
+      name = "blocksize";
+      optargs.blocksize = va_arg (args, int64_t);
+      break;
+    case GUESTFS_MKE2FS_FRAGSIZE:
+      name = "fragsize";
+      optargs.fragsize = va_arg (args, int64_t);
+      break;
+    case GUESTFS_MKE2FS_BLOCKSPERGROUP:
+      name = "blockspergroup";
+      optargs.blockspergroup = va_arg (args, int64_t);
+      break;
+    case GUESTFS_MKE2FS_NUMBEROFGROUPS:
+      name = "numberofgroups";
+      optargs.numberofgroups = va_arg (args, int64_t);
+      break;
+    case GUESTFS_MKE2FS_BYTESPERINODE:
+      name = "bytesperinode";
+      optargs.bytesperinode = va_arg (args, int64_t);
+      break;
+    case GUESTFS_MKE2FS_INODESIZE:
+      name = "inodesize";
+      optargs.inodesize = va_arg (args, int64_t);
+      break;
+    case GUESTFS_MKE2FS_JOURNALSIZE:
+      name = "journalsize";
+      optargs.journalsize = va_arg (args, int64_t);
+      break;
+    case GUESTFS_MKE2FS_NUMBEROFINODES:
+      name = "numberofinodes";
+      optargs.numberofinodes = va_arg (args, int64_t);
+      break;
+    case GUESTFS_MKE2FS_STRIDESIZE:
+      name = "stridesize";
+      optargs.stridesize = va_arg (args, int64_t);
+      break;
+    case GUESTFS_MKE2FS_STRIPEWIDTH:
+      name = "stripewidth";
+      optargs.stripewidth = va_arg (args, int64_t);
+      break;
+    case GUESTFS_MKE2FS_MAXONLINERESIZE:
+      name = "maxonlineresize";
+      optargs.maxonlineresize = va_arg (args, int64_t);
+      break;
+    case GUESTFS_MKE2FS_RESERVEDBLOCKSPERCENTAGE:
+      name = "reservedblockspercentage";
+      optargs.reservedblockspercentage = va_arg (args, int);
+      break;
+    case GUESTFS_MKE2FS_MMPUPDATEINTERVAL:
+      name = "mmpupdateinterval";
+      optargs.mmpupdateinterval = va_arg (args, int);
+      break;
+    case GUESTFS_MKE2FS_JOURNALDEVICE:
+      name = "journaldevice";
+      optargs.journaldevice = va_arg (args, const char *);
+      break;
+    case GUESTFS_MKE2FS_LABEL:
+      name = "label";
+      optargs.label = va_arg (args, const char *);
+      break;
+    case GUESTFS_MKE2FS_LASTMOUNTEDDIR:
+      name = "lastmounteddir";
+      optargs.lastmounteddir = va_arg (args, const char *);
+      break;
+    case GUESTFS_MKE2FS_CREATOROS:
+      name = "creatoros";
+      optargs.creatoros = va_arg (args, const char *);
+      break;
+    case GUESTFS_MKE2FS_FSTYPE:
+      name = "fstype";
+      optargs.fstype = va_arg (args, const char *);
+      break;
+    case GUESTFS_MKE2FS_USAGETYPE:
+      name = "usagetype";
+      optargs.usagetype = va_arg (args, const char *);
+      break;
+    case GUESTFS_MKE2FS_UUID:
+      name = "uuid";
+      optargs.uuid = va_arg (args, const char *);
+      break;
+    case GUESTFS_MKE2FS_FORCECREATE:
+      name = "forcecreate";
+      optargs.forcecreate = va_arg (args, int);
+      break;
+    case GUESTFS_MKE2FS_WRITESBANDGROUPONLY:
+      name = "writesbandgrouponly";
+      optargs.writesbandgrouponly = va_arg (args, int);
+      break;
+    case GUESTFS_MKE2FS_LAZYITABLEINIT:
+      name = "lazyitableinit";
+      optargs.lazyitableinit = va_arg (args, int);
+      break;
+    case GUESTFS_MKE2FS_LAZYJOURNALINIT:
+      name = "lazyjournalinit";
+      optargs.lazyjournalinit = va_arg (args, int);
+      break;
+    case GUESTFS_MKE2FS_TESTFS:
+      name = "testfs";
+      optargs.testfs = va_arg (args, int);
+      break;
+    case GUESTFS_MKE2FS_DISCARD:
+      name = "discard";
+      optargs.discard = va_arg (args, int);
+      break;
+    case GUESTFS_MKE2FS_QUOTATYPE:
+      name = "quotatype";
+      optargs.quotatype = va_arg (args, int);
+      break;
+    case GUESTFS_MKE2FS_EXTENT:
+      name = "extent";
+      optargs.extent = va_arg (args, int);
+      break;
+    case GUESTFS_MKE2FS_FILETYPE:
+      name = "filetype";
+      optargs.filetype = va_arg (args, int);
+      break;
+    case GUESTFS_MKE2FS_FLEXBG:
+      name = "flexbg";
+      optargs.flexbg = va_arg (args, int);
+      break;
+    case GUESTFS_MKE2FS_HASJOURNAL:
+      name = "hasjournal";
+      optargs.hasjournal = va_arg (args, int);
+      break;
+    case GUESTFS_MKE2FS_JOURNALDEV:
+      name = "journaldev";
+      optargs.journaldev = va_arg (args, int);
+      break;
+    case GUESTFS_MKE2FS_LARGEFILE:
+      name = "largefile";
+      optargs.largefile = va_arg (args, int);
+      break;
+    case GUESTFS_MKE2FS_QUOTA:
+      name = "quota";
+      optargs.quota = va_arg (args, int);
+      break;
+    case GUESTFS_MKE2FS_RESIZEINODE:
+      name = "resizeinode";
+      optargs.resizeinode = va_arg (args, int);
+      break;
+    case GUESTFS_MKE2FS_SPARSESUPER:
+      name = "sparsesuper";
+      optargs.sparsesuper = va_arg (args, int);
+      break;
+    case GUESTFS_MKE2FS_UNINITBG:
+      name = "uninitbg";
+      optargs.uninitbg = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "mke2fs", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "mke2fs", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_mke2fs_argv (g, device, &optargs);
+}
+
+int
+guestfs_mke2fs (guestfs_h *g, const char *device, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, device);
+  result = guestfs_mke2fs_va (g, device, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_set_e2attrs_va (guestfs_h *g, const char *file, const char *attrs, va_list args)
+{
+  struct guestfs_set_e2attrs_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_SET_E2ATTRS_CLEAR:
+      name = "clear";
+      optargs.clear = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "set_e2attrs", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "set_e2attrs", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_set_e2attrs_argv (g, file, attrs, &optargs);
+}
+
+int
+guestfs_set_e2attrs (guestfs_h *g, const char *file, const char *attrs, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, attrs);
+  result = guestfs_set_e2attrs_va (g, file, attrs, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_tune2fs_va (guestfs_h *g, const char *device, va_list args)
+{
+  struct guestfs_tune2fs_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_TUNE2FS_FORCE:
+      name = "force";
+      optargs.force = va_arg (args, int);
+      break;
+    case GUESTFS_TUNE2FS_MAXMOUNTCOUNT:
+      name = "maxmountcount";
+      optargs.maxmountcount = va_arg (args, int);
+      break;
+    case GUESTFS_TUNE2FS_MOUNTCOUNT:
+      name = "mountcount";
+      optargs.mountcount = va_arg (args, int);
+      break;
+    case GUESTFS_TUNE2FS_ERRORBEHAVIOR:
+      name = "errorbehavior";
+      optargs.errorbehavior = va_arg (args, const char *);
+      break;
+    case GUESTFS_TUNE2FS_GROUP:
+      name = "group";
+      optargs.group = va_arg (args, int64_t);
+      break;
+    case GUESTFS_TUNE2FS_INTERVALBETWEENCHECKS:
+      name = "intervalbetweenchecks";
+      optargs.intervalbetweenchecks = va_arg (args, int);
+      break;
+    case GUESTFS_TUNE2FS_RESERVEDBLOCKSPERCENTAGE:
+      name = "reservedblockspercentage";
+      optargs.reservedblockspercentage = va_arg (args, int);
+      break;
+    case GUESTFS_TUNE2FS_LASTMOUNTEDDIRECTORY:
+      name = "lastmounteddirectory";
+      optargs.lastmounteddirectory = va_arg (args, const char *);
+      break;
+    case GUESTFS_TUNE2FS_RESERVEDBLOCKSCOUNT:
+      name = "reservedblockscount";
+      optargs.reservedblockscount = va_arg (args, int64_t);
+      break;
+    case GUESTFS_TUNE2FS_USER:
+      name = "user";
+      optargs.user = va_arg (args, int64_t);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "tune2fs", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "tune2fs", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_tune2fs_argv (g, device, &optargs);
+}
+
+int
+guestfs_tune2fs (guestfs_h *g, const char *device, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, device);
+  result = guestfs_tune2fs_va (g, device, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_btrfs_filesystem_defragment_va (guestfs_h *g, const char *path, va_list args)
+{
+  struct guestfs_btrfs_filesystem_defragment_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_BTRFS_FILESYSTEM_DEFRAGMENT_FLUSH:
+      name = "flush";
+      optargs.flush = va_arg (args, int);
+      break;
+    case GUESTFS_BTRFS_FILESYSTEM_DEFRAGMENT_COMPRESS:
+      name = "compress";
+      optargs.compress = va_arg (args, const char *);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "btrfs_filesystem_defragment", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "btrfs_filesystem_defragment", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_btrfs_filesystem_defragment_argv (g, path, &optargs);
+}
+
+int
+guestfs_btrfs_filesystem_defragment (guestfs_h *g, const char *path, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, path);
+  result = guestfs_btrfs_filesystem_defragment_va (g, path, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_btrfs_filesystem_resize_va (guestfs_h *g, const char *mountpoint, va_list args)
+{
+  struct guestfs_btrfs_filesystem_resize_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_BTRFS_FILESYSTEM_RESIZE_SIZE:
+      name = "size";
+      optargs.size = va_arg (args, int64_t);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "btrfs_filesystem_resize", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "btrfs_filesystem_resize", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_btrfs_filesystem_resize_argv (g, mountpoint, &optargs);
+}
+
+int
+guestfs_btrfs_filesystem_resize (guestfs_h *g, const char *mountpoint, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, mountpoint);
+  result = guestfs_btrfs_filesystem_resize_va (g, mountpoint, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_btrfs_fsck_va (guestfs_h *g, const char *device, va_list args)
+{
+  struct guestfs_btrfs_fsck_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_BTRFS_FSCK_SUPERBLOCK:
+      name = "superblock";
+      optargs.superblock = va_arg (args, int64_t);
+      break;
+    case GUESTFS_BTRFS_FSCK_REPAIR:
+      name = "repair";
+      optargs.repair = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "btrfs_fsck", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "btrfs_fsck", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_btrfs_fsck_argv (g, device, &optargs);
+}
+
+int
+guestfs_btrfs_fsck (guestfs_h *g, const char *device, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, device);
+  result = guestfs_btrfs_fsck_va (g, device, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_btrfs_image_va (guestfs_h *g, char *const *source, const char *image, va_list args)
+{
+  struct guestfs_btrfs_image_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_BTRFS_IMAGE_COMPRESSLEVEL:
+      name = "compresslevel";
+      optargs.compresslevel = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "btrfs_image", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "btrfs_image", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_btrfs_image_argv (g, source, image, &optargs);
+}
+
+int
+guestfs_btrfs_image (guestfs_h *g, char *const *source, const char *image, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, image);
+  result = guestfs_btrfs_image_va (g, source, image, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_btrfs_scrub_full_va (guestfs_h *g, const char *path, va_list args)
+{
+  struct guestfs_btrfs_scrub_full_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_BTRFS_SCRUB_FULL_READONLY:
+      name = "readonly";
+      optargs.readonly = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "btrfs_scrub_full", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "btrfs_scrub_full", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_btrfs_scrub_full_argv (g, path, &optargs);
+}
+
+int
+guestfs_btrfs_scrub_full (guestfs_h *g, const char *path, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, path);
+  result = guestfs_btrfs_scrub_full_va (g, path, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_btrfs_subvolume_create_opts_va (guestfs_h *g, const char *dest, va_list args)
+{
+  struct guestfs_btrfs_subvolume_create_opts_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_BTRFS_SUBVOLUME_CREATE_OPTS_QGROUPID:
+      name = "qgroupid";
+      optargs.qgroupid = va_arg (args, const char *);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "btrfs_subvolume_create", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "btrfs_subvolume_create", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_btrfs_subvolume_create_opts_argv (g, dest, &optargs);
+}
+
+int
+guestfs_btrfs_subvolume_create_opts (guestfs_h *g, const char *dest, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, dest);
+  result = guestfs_btrfs_subvolume_create_opts_va (g, dest, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_btrfs_subvolume_snapshot_opts_va (guestfs_h *g, const char *source, const char *dest, va_list args)
+{
+  struct guestfs_btrfs_subvolume_snapshot_opts_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_BTRFS_SUBVOLUME_SNAPSHOT_OPTS_RO:
+      name = "ro";
+      optargs.ro = va_arg (args, int);
+      break;
+    case GUESTFS_BTRFS_SUBVOLUME_SNAPSHOT_OPTS_QGROUPID:
+      name = "qgroupid";
+      optargs.qgroupid = va_arg (args, const char *);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "btrfs_subvolume_snapshot", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "btrfs_subvolume_snapshot", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_btrfs_subvolume_snapshot_opts_argv (g, source, dest, &optargs);
+}
+
+int
+guestfs_btrfs_subvolume_snapshot_opts (guestfs_h *g, const char *source, const char *dest, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, dest);
+  result = guestfs_btrfs_subvolume_snapshot_opts_va (g, source, dest, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_mkfs_btrfs_va (guestfs_h *g, char *const *devices, va_list args)
+{
+  struct guestfs_mkfs_btrfs_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_MKFS_BTRFS_ALLOCSTART:
+      name = "allocstart";
+      optargs.allocstart = va_arg (args, int64_t);
+      break;
+    case GUESTFS_MKFS_BTRFS_BYTECOUNT:
+      name = "bytecount";
+      optargs.bytecount = va_arg (args, int64_t);
+      break;
+    case GUESTFS_MKFS_BTRFS_DATATYPE:
+      name = "datatype";
+      optargs.datatype = va_arg (args, const char *);
+      break;
+    case GUESTFS_MKFS_BTRFS_LEAFSIZE:
+      name = "leafsize";
+      optargs.leafsize = va_arg (args, int);
+      break;
+    case GUESTFS_MKFS_BTRFS_LABEL:
+      name = "label";
+      optargs.label = va_arg (args, const char *);
+      break;
+    case GUESTFS_MKFS_BTRFS_METADATA:
+      name = "metadata";
+      optargs.metadata = va_arg (args, const char *);
+      break;
+    case GUESTFS_MKFS_BTRFS_NODESIZE:
+      name = "nodesize";
+      optargs.nodesize = va_arg (args, int);
+      break;
+    case GUESTFS_MKFS_BTRFS_SECTORSIZE:
+      name = "sectorsize";
+      optargs.sectorsize = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "mkfs_btrfs", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "mkfs_btrfs", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_mkfs_btrfs_argv (g, devices, &optargs);
+}
+
+int
+guestfs_mkfs_btrfs (guestfs_h *g, char *const *devices, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, devices);
+  result = guestfs_mkfs_btrfs_va (g, devices, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_xfs_admin_va (guestfs_h *g, const char *device, va_list args)
+{
+  struct guestfs_xfs_admin_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_XFS_ADMIN_EXTUNWRITTEN:
+      name = "extunwritten";
+      optargs.extunwritten = va_arg (args, int);
+      break;
+    case GUESTFS_XFS_ADMIN_IMGFILE:
+      name = "imgfile";
+      optargs.imgfile = va_arg (args, int);
+      break;
+    case GUESTFS_XFS_ADMIN_V2LOG:
+      name = "v2log";
+      optargs.v2log = va_arg (args, int);
+      break;
+    case GUESTFS_XFS_ADMIN_PROJID32BIT:
+      name = "projid32bit";
+      optargs.projid32bit = va_arg (args, int);
+      break;
+    case GUESTFS_XFS_ADMIN_LAZYCOUNTER:
+      name = "lazycounter";
+      optargs.lazycounter = va_arg (args, int);
+      break;
+    case GUESTFS_XFS_ADMIN_LABEL:
+      name = "label";
+      optargs.label = va_arg (args, const char *);
+      break;
+    case GUESTFS_XFS_ADMIN_UUID:
+      name = "uuid";
+      optargs.uuid = va_arg (args, const char *);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "xfs_admin", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "xfs_admin", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_xfs_admin_argv (g, device, &optargs);
+}
+
+int
+guestfs_xfs_admin (guestfs_h *g, const char *device, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, device);
+  result = guestfs_xfs_admin_va (g, device, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_xfs_growfs_va (guestfs_h *g, const char *path, va_list args)
+{
+  struct guestfs_xfs_growfs_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_XFS_GROWFS_DATASEC:
+      name = "datasec";
+      optargs.datasec = va_arg (args, int);
+      break;
+    case GUESTFS_XFS_GROWFS_LOGSEC:
+      name = "logsec";
+      optargs.logsec = va_arg (args, int);
+      break;
+    case GUESTFS_XFS_GROWFS_RTSEC:
+      name = "rtsec";
+      optargs.rtsec = va_arg (args, int);
+      break;
+    case GUESTFS_XFS_GROWFS_DATASIZE:
+      name = "datasize";
+      optargs.datasize = va_arg (args, int64_t);
+      break;
+    case GUESTFS_XFS_GROWFS_LOGSIZE:
+      name = "logsize";
+      optargs.logsize = va_arg (args, int64_t);
+      break;
+    case GUESTFS_XFS_GROWFS_RTSIZE:
+      name = "rtsize";
+      optargs.rtsize = va_arg (args, int64_t);
+      break;
+    case GUESTFS_XFS_GROWFS_RTEXTSIZE:
+      name = "rtextsize";
+      optargs.rtextsize = va_arg (args, int64_t);
+      break;
+    case GUESTFS_XFS_GROWFS_MAXPCT:
+      name = "maxpct";
+      optargs.maxpct = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "xfs_growfs", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "xfs_growfs", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_xfs_growfs_argv (g, path, &optargs);
+}
+
+int
+guestfs_xfs_growfs (guestfs_h *g, const char *path, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, path);
+  result = guestfs_xfs_growfs_va (g, path, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_xfs_repair_va (guestfs_h *g, const char *device, va_list args)
+{
+  struct guestfs_xfs_repair_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_XFS_REPAIR_FORCELOGZERO:
+      name = "forcelogzero";
+      optargs.forcelogzero = va_arg (args, int);
+      break;
+    case GUESTFS_XFS_REPAIR_NOMODIFY:
+      name = "nomodify";
+      optargs.nomodify = va_arg (args, int);
+      break;
+    case GUESTFS_XFS_REPAIR_NOPREFETCH:
+      name = "noprefetch";
+      optargs.noprefetch = va_arg (args, int);
+      break;
+    case GUESTFS_XFS_REPAIR_FORCEGEOMETRY:
+      name = "forcegeometry";
+      optargs.forcegeometry = va_arg (args, int);
+      break;
+    case GUESTFS_XFS_REPAIR_MAXMEM:
+      name = "maxmem";
+      optargs.maxmem = va_arg (args, int64_t);
+      break;
+    case GUESTFS_XFS_REPAIR_IHASHSIZE:
+      name = "ihashsize";
+      optargs.ihashsize = va_arg (args, int64_t);
+      break;
+    case GUESTFS_XFS_REPAIR_BHASHSIZE:
+      name = "bhashsize";
+      optargs.bhashsize = va_arg (args, int64_t);
+      break;
+    case GUESTFS_XFS_REPAIR_AGSTRIDE:
+      name = "agstride";
+      optargs.agstride = va_arg (args, int64_t);
+      break;
+    case GUESTFS_XFS_REPAIR_LOGDEV:
+      name = "logdev";
+      optargs.logdev = va_arg (args, const char *);
+      break;
+    case GUESTFS_XFS_REPAIR_RTDEV:
+      name = "rtdev";
+      optargs.rtdev = va_arg (args, const char *);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "xfs_repair", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "xfs_repair", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_xfs_repair_argv (g, device, &optargs);
+}
+
+int
+guestfs_xfs_repair (guestfs_h *g, const char *device, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, device);
+  result = guestfs_xfs_repair_va (g, device, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_ntfs_chmod_va (guestfs_h *g, const char *device, int mode, const char *path, va_list args)
+{
+  struct guestfs_ntfs_chmod_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_NTFS_CHMOD_RECURSIVE:
+      name = "recursive";
+      optargs.recursive = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "ntfs_chmod", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "ntfs_chmod", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_ntfs_chmod_argv (g, device, mode, path, &optargs);
+}
+
+int
+guestfs_ntfs_chmod (guestfs_h *g, const char *device, int mode, const char *path, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, path);
+  result = guestfs_ntfs_chmod_va (g, device, mode, path, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_ntfsclone_out_va (guestfs_h *g, const char *device, const char *backupfile, va_list args)
+{
+  struct guestfs_ntfsclone_out_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_NTFSCLONE_OUT_METADATAONLY:
+      name = "metadataonly";
+      optargs.metadataonly = va_arg (args, int);
+      break;
+    case GUESTFS_NTFSCLONE_OUT_RESCUE:
+      name = "rescue";
+      optargs.rescue = va_arg (args, int);
+      break;
+    case GUESTFS_NTFSCLONE_OUT_IGNOREFSCHECK:
+      name = "ignorefscheck";
+      optargs.ignorefscheck = va_arg (args, int);
+      break;
+    case GUESTFS_NTFSCLONE_OUT_PRESERVETIMESTAMPS:
+      name = "preservetimestamps";
+      optargs.preservetimestamps = va_arg (args, int);
+      break;
+    case GUESTFS_NTFSCLONE_OUT_FORCE:
+      name = "force";
+      optargs.force = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "ntfsclone_out", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "ntfsclone_out", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_ntfsclone_out_argv (g, device, backupfile, &optargs);
+}
+
+int
+guestfs_ntfsclone_out (guestfs_h *g, const char *device, const char *backupfile, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, backupfile);
+  result = guestfs_ntfsclone_out_va (g, device, backupfile, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_ntfsfix_va (guestfs_h *g, const char *device, va_list args)
+{
+  struct guestfs_ntfsfix_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_NTFSFIX_CLEARBADSECTORS:
+      name = "clearbadsectors";
+      optargs.clearbadsectors = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "ntfsfix", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "ntfsfix", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_ntfsfix_argv (g, device, &optargs);
+}
+
+int
+guestfs_ntfsfix (guestfs_h *g, const char *device, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, device);
+  result = guestfs_ntfsfix_va (g, device, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_ntfsresize_opts_va (guestfs_h *g, const char *device, va_list args)
+{
+  struct guestfs_ntfsresize_opts_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_NTFSRESIZE_OPTS_SIZE:
+      name = "size";
+      optargs.size = va_arg (args, int64_t);
+      break;
+    case GUESTFS_NTFSRESIZE_OPTS_FORCE:
+      name = "force";
+      optargs.force = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "ntfsresize", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "ntfsresize", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_ntfsresize_opts_argv (g, device, &optargs);
+}
+
+int
+guestfs_ntfsresize_opts (guestfs_h *g, const char *device, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, device);
+  result = guestfs_ntfsresize_opts_va (g, device, args);
+  va_end (args);
+  return result;
+}
+
+int
 guestfs_mkswap_opts_va (guestfs_h *g, const char *device, va_list args)
 {
   struct guestfs_mkswap_opts_argv optargs;

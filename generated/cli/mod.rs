@@ -3,11 +3,13 @@
 mod appliance;
 mod archive;
 mod augeas;
+mod btrfs;
 mod command;
 mod copy;
 mod device;
 mod directory;
 mod drive;
+mod ext;
 mod file;
 mod filesystem;
 mod handle;
@@ -18,6 +20,7 @@ mod journal;
 mod lvm;
 mod metadata;
 mod mount;
+mod ntfs;
 mod partition;
 mod properties;
 mod rsync;
@@ -26,6 +29,7 @@ mod structs;
 mod swap;
 mod text;
 mod xattr;
+mod xfs;
 
 use crate::command::Command;
 
@@ -34,11 +38,13 @@ pub(crate) static COMMANDS: &[&[Command]] = &[
     appliance::COMMANDS,
     archive::COMMANDS,
     augeas::COMMANDS,
+    btrfs::COMMANDS,
     command::COMMANDS,
     copy::COMMANDS,
     device::COMMANDS,
     directory::COMMANDS,
     drive::COMMANDS,
+    ext::COMMANDS,
     file::COMMANDS,
     filesystem::COMMANDS,
     handle::COMMANDS,
@@ -49,6 +55,7 @@ pub(crate) static COMMANDS: &[&[Command]] = &[
     lvm::COMMANDS,
     metadata::COMMANDS,
     mount::COMMANDS,
+    ntfs::COMMANDS,
     partition::COMMANDS,
     properties::COMMANDS,
     rsync::COMMANDS,
@@ -56,4 +63,5 @@ pub(crate) static COMMANDS: &[&[Command]] = &[
     swap::COMMANDS,
     text::COMMANDS,
     xattr::COMMANDS,
+    xfs::COMMANDS,
 ];

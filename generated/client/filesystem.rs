@@ -21,6 +21,17 @@ pub struct MkfsOptions {
     pub label: Option<BString>,
 }
 
+/// Options of [`Handle::fstrim`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FstrimOptions {
+    /// where to begin; if not given, at the beginning
+    pub offset: Option<i64>,
+    /// how much to look at; if not given, all that follows
+    pub length: Option<i64>,
+    /// the smallest free range that is discarded; if not given, the filesystem decides
+    pub minimumfreeextent: Option<i64>,
+}
+
 impl Handle {
     /// Find the filesystems of the guest.
     ///
@@ -359,6 +370,392 @@ impl Handle {
             || {
                 let args = WipefsArgs { device: text("device", device)? };
                 let wire::Nothing = self.call(Procedure::Wipefs, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Grow F2FS to the size of its device.
+    ///
+    /// Use it after the partition or the logical volume has grown.  The filesystem must not be
+    /// mounted.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `device`: device that holds the filesystem
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `device` holds no F2FS.
+    /// * `EBUSY`: `device` is mounted.
+    ///
+    /// See also [`mkfs`](Self::mkfs), [`resize2fs`](Self::resize2fs), [`xfs_growfs`](Self::xfs_growfs).
+    pub fn f2fs_expand(&self, device: impl AsRef<[u8]>) -> Result<()> {
+        let device = device.as_ref();
+        self.action(
+            &Action { name: "f2fs_expand", config_only: false },
+            |t| {
+                t.string(device);
+            },
+            || {
+                let args = F2fsExpandArgs { device: text("device", device)? };
+                let wire::Nothing = self.call(Procedure::F2fsExpand, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Tell whether the appliance can mount a type of filesystem.
+    ///
+    /// Types are named as in `/proc/filesystems`.  Programs to make or check such a filesystem may
+    /// be missing even so; what `available` knows takes programs into account.
+    ///
+    /// A type for which there is no driver of the kernel, only a program, counts as not available.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `filesystem`: type, such as `btrfs`: letters, digits, hyphens and underscores
+    ///
+    /// # Result
+    ///
+    /// true if the kernel of the appliance has the type, or a module for it
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `filesystem` has a character which no type has.
+    ///
+    /// See also [`available`](Self::available), [`feature_available`](Self::feature_available), [`mount`](Self::mount).
+    pub fn filesystem_available(&self, filesystem: impl AsRef<[u8]>) -> Result<bool> {
+        let filesystem = filesystem.as_ref();
+        self.action(
+            &Action { name: "filesystem_available", config_only: false },
+            |t| {
+                t.string(filesystem);
+            },
+            || {
+                let args = FilesystemAvailableArgs { filesystem: text("filesystem", filesystem)? };
+                let ret: FilesystemAvailableRet =
+                    self.call(Procedure::FilesystemAvailable, 0, &args)?;
+                Ok(ret.fsavail)
+            },
+        )
+    }
+
+    /// Check and repair a filesystem.
+    ///
+    /// Runs the program **fsck** for `fstype`, which repairs what can be repaired without risk and
+    /// never asks.  `0` is a good filesystem; the other numbers are no errors of this function.
+    ///
+    /// XFS and btrfs are not checked in this way, and `0` says nothing of them: see `xfs_repair`
+    /// and `btrfs_scrub_full`.  For NTFS there is only `ntfsfix`.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `fstype`: type of the filesystem, such as `ext4`
+    /// * `device`: device that holds the filesystem
+    ///
+    /// # Result
+    ///
+    /// what **fsck** says: the sum of `1` if errors were repaired, `2` if the machine should be started anew, `4` if errors are left, and greater numbers if it could not be checked
+    ///
+    /// # Errors
+    ///
+    /// * `EBUSY`: `device` is mounted.
+    /// * `ENOTSUP`: the appliance has no program that checks `fstype`.
+    ///
+    /// See also [`e2fsck`](Self::e2fsck), [`xfs_repair`](Self::xfs_repair), [`btrfs_scrub_full`](Self::btrfs_scrub_full), [`ntfsfix`](Self::ntfsfix).
+    pub fn fsck(&self, fstype: impl AsRef<[u8]>, device: impl AsRef<[u8]>) -> Result<i32> {
+        let fstype = fstype.as_ref();
+        let device = device.as_ref();
+        self.action(
+            &Action { name: "fsck", config_only: false },
+            |t| {
+                t.string(fstype);
+                t.string(device);
+            },
+            || {
+                let args =
+                    FsckArgs { fstype: text("fstype", fstype)?, device: text("device", device)? };
+                let ret: FsckRet = self.call(Procedure::Fsck, 0, &args)?;
+                Ok(ret.status)
+            },
+        )
+    }
+
+    /// Discard the free space of a filesystem.
+    ///
+    /// Tells the disk which blocks hold nothing, so that the image on the host can become smaller.
+    /// The disk must have been added with discarding turned on: see `discard` of `add_drive`.
+    /// Otherwise the image keeps its size.
+    ///
+    /// Where that cannot be had, `zero_free_space` prepares an image for being compressed or copied
+    /// sparsely.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `mountpoint`: directory where it is mounted
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: a number is negative, or `offset` is behind the end.
+    /// * `ENOENT`: `mountpoint` does not exist.
+    /// * `ENOTSUP`: the filesystem or the disk cannot discard.
+    ///
+    /// See also [`zero_free_space`](Self::zero_free_space), [`zerofree`](Self::zerofree), [`add_drive`](Self::add_drive).
+    pub fn fstrim(&self, mountpoint: impl AsRef<[u8]>, options: &FstrimOptions) -> Result<()> {
+        let mountpoint = mountpoint.as_ref();
+        self.action(
+            &Action { name: "fstrim", config_only: false },
+            |t| {
+                t.string(mountpoint);
+                t.option_int64("offset", options.offset);
+                t.option_int64("length", options.length);
+                t.option_int64("minimumfreeextent", options.minimumfreeextent);
+            },
+            || {
+                let args = FstrimArgs {
+                    mountpoint: text("mountpoint", mountpoint)?,
+                    offset: options.offset.unwrap_or_default(),
+                    length: options.length.unwrap_or_default(),
+                    minimumfreeextent: options.minimumfreeextent.unwrap_or_default(),
+                };
+                let optargs = bit(0, options.offset.is_some())
+                    | bit(1, options.length.is_some())
+                    | bit(2, options.minimumfreeextent.is_some());
+                let wire::Nothing = self.call(Procedure::Fstrim, optargs, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Make a filesystem with a block size.
+    ///
+    /// As `mkfs` with `blocksize`.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `fstype`: kind of filesystem, as for `mkfs`
+    /// * `blocksize`: block size
+    /// * `device`: device to format; everything on it is lost
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `blocksize` is not one that the filesystem can have.
+    /// * `ENOTSUP`: `fstype` is unknown, or the appliance has no program that makes it.
+    /// * `EBUSY`: `device` is mounted or otherwise in use.
+    ///
+    /// See also [`mkfs`](Self::mkfs).
+    #[deprecated = "use `mkfs`"]
+    pub fn mkfs_b(
+        &self,
+        fstype: impl AsRef<[u8]>,
+        blocksize: i32,
+        device: impl AsRef<[u8]>,
+    ) -> Result<()> {
+        let fstype = fstype.as_ref();
+        let device = device.as_ref();
+        self.action(
+            &Action { name: "mkfs_b", config_only: false },
+            |t| {
+                t.string(fstype);
+                t.int(blocksize);
+                t.string(device);
+            },
+            || {
+                let args = MkfsBArgs {
+                    fstype: text("fstype", fstype)?,
+                    blocksize,
+                    device: text("device", device)?,
+                };
+                let wire::Nothing = self.call(Procedure::MkfsB, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Overwrite the free space of a filesystem.
+    ///
+    /// Makes `dir`, fills it with files until the filesystem is full, overwrites them several times
+    /// with patterns, and removes all of it.  What deleted files have left on the disk cannot be
+    /// recovered then.
+    ///
+    /// How sure that is depends on the filesystem and on what the image is stored on: copies in a
+    /// journal, in snapshots, or on flash memory are not reached.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `dir`: directory to make for the time; it must not exist
+    ///
+    /// # Errors
+    ///
+    /// * `EEXIST`: `dir` exists.
+    /// * `ENOENT`: the directory in which to make `dir` does not exist.
+    /// * `EROFS`: the filesystem is mounted read-only.
+    ///
+    /// See also [`zero_free_space`](Self::zero_free_space), [`fstrim`](Self::fstrim).
+    pub fn scrub_freespace(&self, dir: impl AsRef<[u8]>) -> Result<()> {
+        let dir = dir.as_ref();
+        self.action(
+            &Action { name: "scrub_freespace", config_only: false },
+            |t| {
+                t.string(dir);
+            },
+            || {
+                let args = ScrubFreespaceArgs { dir: text("dir", dir)? };
+                let wire::Nothing = self.call(Procedure::ScrubFreespace, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Give a filesystem a new UUID.
+    ///
+    /// As `set_uuid`, with a random UUID, which `vfs_uuid` tells afterwards.  A copy of a disk
+    /// needs this if it is to be used beside the original.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `device`: where the filesystem is
+    ///
+    /// # Errors
+    ///
+    /// * `ENOTSUP`: `device` holds nothing with a UUID that can be changed.
+    /// * `EBUSY`: the filesystem is mounted.
+    ///
+    /// See also [`set_uuid`](Self::set_uuid), [`vfs_uuid`](Self::vfs_uuid).
+    pub fn set_uuid_random(&self, device: impl AsRef<[u8]>) -> Result<()> {
+        let device = device.as_ref();
+        self.action(
+            &Action { name: "set_uuid_random", config_only: false },
+            |t| {
+                t.string(device);
+            },
+            || {
+                let args = SetUuidRandomArgs { device: text("device", device)? };
+                let wire::Nothing = self.call(Procedure::SetUuidRandom, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Estimate how small a filesystem can be made.
+    ///
+    /// Tells to what size the filesystem can shrink with what it holds now: ext2, ext3, ext4, btrfs
+    /// and NTFS. For XFS, which cannot shrink, it is the size that it has.
+    ///
+    /// It is what the filesystem's own programs estimate.  Leave a little more, and make the
+    /// filesystem smaller before the partition.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `mountable`: where the filesystem is
+    ///
+    /// # Result
+    ///
+    /// size in bytes
+    ///
+    /// # Errors
+    ///
+    /// * `ENOTSUP`: this cannot be told of that type of filesystem.
+    ///
+    /// See also [`resize2fs_size`](Self::resize2fs_size), [`ntfsresize`](Self::ntfsresize), [`btrfs_filesystem_resize`](Self::btrfs_filesystem_resize).
+    pub fn vfs_minimum_size(&self, mountable: impl AsRef<[u8]>) -> Result<i64> {
+        let mountable = mountable.as_ref();
+        self.action(
+            &Action { name: "vfs_minimum_size", config_only: false },
+            |t| {
+                t.string(mountable);
+            },
+            || {
+                let args = VfsMinimumSizeArgs { mountable: text("mountable", mountable)? };
+                let ret: VfsMinimumSizeRet = self.call(Procedure::VfsMinimumSize, 0, &args)?;
+                Ok(ret.sizeinbytes)
+            },
+        )
+    }
+
+    /// Write zeroes over the free space of a filesystem.
+    ///
+    /// Fills a temporary file in `directory` with zeroes until the filesystem is full, and removes
+    /// it.  An image compresses better then, and can be copied sparsely; unlike with `fstrim` this
+    /// needs nothing of the disk.  The image itself may grow, as zeroes are written where nothing
+    /// was.
+    ///
+    /// Works with every filesystem that can be written, but does not reach each free byte: not the
+    /// rest of the last block of files, and not space that is reserved.  A filesystem that compresses
+    /// keeps the zeroes for itself.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `directory`: any directory of the filesystem
+    ///
+    /// # Errors
+    ///
+    /// * `ENOENT`: `directory` does not exist.
+    /// * `ENOTDIR`: `directory` is a file.
+    /// * `EROFS`: the filesystem is mounted read-only.
+    ///
+    /// See also [`zerofree`](Self::zerofree), [`fstrim`](Self::fstrim), [`scrub_freespace`](Self::scrub_freespace).
+    pub fn zero_free_space(&self, directory: impl AsRef<[u8]>) -> Result<()> {
+        let directory = directory.as_ref();
+        self.action(
+            &Action { name: "zero_free_space", config_only: false },
+            |t| {
+                t.string(directory);
+            },
+            || {
+                let args = ZeroFreeSpaceArgs { directory: text("directory", directory)? };
+                let wire::Nothing = self.call(Procedure::ZeroFreeSpace, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Write zeroes over the free blocks of ext2, ext3 or ext4.
+    ///
+    /// Writes only to free blocks that are not zero already, so it is quicker than
+    /// `zero_free_space` and does not make the image grow.  The filesystem must not be mounted.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `device`: device that holds the filesystem
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `device` holds no ext2, ext3 or ext4.
+    /// * `EBUSY`: `device` is mounted.
+    ///
+    /// See also [`zero_free_space`](Self::zero_free_space), [`fstrim`](Self::fstrim), [`e2fsck`](Self::e2fsck).
+    pub fn zerofree(&self, device: impl AsRef<[u8]>) -> Result<()> {
+        let device = device.as_ref();
+        self.action(
+            &Action { name: "zerofree", config_only: false },
+            |t| {
+                t.string(device);
+            },
+            || {
+                let args = ZerofreeArgs { device: text("device", device)? };
+                let wire::Nothing = self.call(Procedure::Zerofree, 0, &args)?;
                 Ok(())
             },
         )

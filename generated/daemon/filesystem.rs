@@ -2,6 +2,7 @@
 
 use crate::call::{Call, Reply};
 use crate::ctx::Ctx;
+use crate::error::Error;
 use crate::error::Result;
 use bstr::BString;
 use bstr::ByteSlice;
@@ -94,4 +95,44 @@ pub(super) fn wipefs(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
     let device = cx.device("device", &a.device)?;
     crate::filesystem::wipefs(cx, &device)?;
     Ok(Reply::empty())
+}
+
+pub(super) fn f2fs_expand(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn filesystem_available(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn fsck(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn fstrim(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn mkfs_b(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn scrub_freespace(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn set_uuid_random(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn vfs_minimum_size(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn zero_free_space(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn zerofree(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
 }

@@ -308,3 +308,302 @@ impl Unpack<Strict<'_>> for WipefsArgs {
         Ok((value, before - input.rest().len()))
     }
 }
+
+/// Arguments of `f2fs_expand`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct F2fsExpandArgs {
+    /// device that holds the filesystem
+    pub device: BString,
+}
+
+impl<Out: Write> Pack<Out> for F2fsExpandArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        xdr::pack_bytes(&self.device, out)
+    }
+}
+
+impl Unpack<Strict<'_>> for F2fsExpandArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { device: xdr::unpack_text(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `filesystem_available`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilesystemAvailableArgs {
+    /// type, such as `btrfs`: letters, digits, hyphens and underscores
+    pub filesystem: BString,
+}
+
+impl<Out: Write> Pack<Out> for FilesystemAvailableArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        xdr::pack_bytes(&self.filesystem, out)
+    }
+}
+
+impl Unpack<Strict<'_>> for FilesystemAvailableArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { filesystem: xdr::unpack_text(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Result of `filesystem_available`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilesystemAvailableRet {
+    /// true if the kernel of the appliance has the type, or a module for it
+    pub fsavail: bool,
+}
+
+impl<Out: Write> Pack<Out> for FilesystemAvailableRet {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        self.fsavail.pack(out)
+    }
+}
+
+impl Unpack<Strict<'_>> for FilesystemAvailableRet {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { fsavail: bool::unpack(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `fsck`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FsckArgs {
+    /// type of the filesystem, such as `ext4`
+    pub fstype: BString,
+    /// device that holds the filesystem
+    pub device: BString,
+}
+
+impl<Out: Write> Pack<Out> for FsckArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(xdr::pack_bytes(&self.fstype, out)? + xdr::pack_bytes(&self.device, out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for FsckArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { fstype: xdr::unpack_text(input)?.0, device: xdr::unpack_text(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Result of `fsck`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FsckRet {
+    /// what **fsck** says: the sum of `1` if errors were repaired, `2` if the machine should be started anew, `4` if errors are left, and greater numbers if it could not be checked
+    pub status: i32,
+}
+
+impl<Out: Write> Pack<Out> for FsckRet {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        self.status.pack(out)
+    }
+}
+
+impl Unpack<Strict<'_>> for FsckRet {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { status: i32::unpack(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `fstrim`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FstrimArgs {
+    /// directory where it is mounted
+    pub mountpoint: BString,
+    /// where to begin; if not given, at the beginning
+    pub offset: i64,
+    /// how much to look at; if not given, all that follows
+    pub length: i64,
+    /// the smallest free range that is discarded; if not given, the filesystem decides
+    pub minimumfreeextent: i64,
+}
+
+impl<Out: Write> Pack<Out> for FstrimArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(xdr::pack_bytes(&self.mountpoint, out)?
+            + self.offset.pack(out)?
+            + self.length.pack(out)?
+            + self.minimumfreeextent.pack(out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for FstrimArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self {
+            mountpoint: xdr::unpack_text(input)?.0,
+            offset: i64::unpack(input)?.0,
+            length: i64::unpack(input)?.0,
+            minimumfreeextent: i64::unpack(input)?.0,
+        };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `mkfs_b`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MkfsBArgs {
+    /// kind of filesystem, as for `mkfs`
+    pub fstype: BString,
+    /// block size
+    pub blocksize: i32,
+    /// device to format; everything on it is lost
+    pub device: BString,
+}
+
+impl<Out: Write> Pack<Out> for MkfsBArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(xdr::pack_bytes(&self.fstype, out)?
+            + self.blocksize.pack(out)?
+            + xdr::pack_bytes(&self.device, out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for MkfsBArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self {
+            fstype: xdr::unpack_text(input)?.0,
+            blocksize: i32::unpack(input)?.0,
+            device: xdr::unpack_text(input)?.0,
+        };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `scrub_freespace`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScrubFreespaceArgs {
+    /// directory to make for the time; it must not exist
+    pub dir: BString,
+}
+
+impl<Out: Write> Pack<Out> for ScrubFreespaceArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        xdr::pack_bytes(&self.dir, out)
+    }
+}
+
+impl Unpack<Strict<'_>> for ScrubFreespaceArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { dir: xdr::unpack_text(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `set_uuid_random`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetUuidRandomArgs {
+    /// where the filesystem is
+    pub device: BString,
+}
+
+impl<Out: Write> Pack<Out> for SetUuidRandomArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        xdr::pack_bytes(&self.device, out)
+    }
+}
+
+impl Unpack<Strict<'_>> for SetUuidRandomArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { device: xdr::unpack_text(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `vfs_minimum_size`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VfsMinimumSizeArgs {
+    /// where the filesystem is
+    pub mountable: BString,
+}
+
+impl<Out: Write> Pack<Out> for VfsMinimumSizeArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        xdr::pack_bytes(&self.mountable, out)
+    }
+}
+
+impl Unpack<Strict<'_>> for VfsMinimumSizeArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { mountable: xdr::unpack_text(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Result of `vfs_minimum_size`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VfsMinimumSizeRet {
+    /// size in bytes
+    pub sizeinbytes: i64,
+}
+
+impl<Out: Write> Pack<Out> for VfsMinimumSizeRet {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        self.sizeinbytes.pack(out)
+    }
+}
+
+impl Unpack<Strict<'_>> for VfsMinimumSizeRet {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { sizeinbytes: i64::unpack(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `zero_free_space`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZeroFreeSpaceArgs {
+    /// any directory of the filesystem
+    pub directory: BString,
+}
+
+impl<Out: Write> Pack<Out> for ZeroFreeSpaceArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        xdr::pack_bytes(&self.directory, out)
+    }
+}
+
+impl Unpack<Strict<'_>> for ZeroFreeSpaceArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { directory: xdr::unpack_text(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `zerofree`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZerofreeArgs {
+    /// device that holds the filesystem
+    pub device: BString,
+}
+
+impl<Out: Write> Pack<Out> for ZerofreeArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        xdr::pack_bytes(&self.device, out)
+    }
+}
+
+impl Unpack<Strict<'_>> for ZerofreeArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { device: xdr::unpack_text(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}

@@ -96,6 +96,8 @@ pub enum Procedure {
     CommandLines = 51,
     /// `statvfs`
     Statvfs = 54,
+    /// `tune2fs_l`
+    Tune2fsL = 55,
     /// `blockdev_setro`
     BlockdevSetro = 56,
     /// `blockdev_setrw`
@@ -142,6 +144,16 @@ pub enum Procedure {
     Vgremove = 78,
     /// `pvremove`
     Pvremove = 79,
+    /// `set_e2label`
+    SetE2label = 80,
+    /// `get_e2label`
+    GetE2label = 81,
+    /// `set_e2uuid`
+    SetE2uuid = 82,
+    /// `get_e2uuid`
+    GetE2uuid = 83,
+    /// `fsck`
+    Fsck = 84,
     /// `zero`
     Zero = 85,
     /// `cp`
@@ -160,10 +172,18 @@ pub enum Procedure {
     StringsE = 95,
     /// `hexdump`
     Hexdump = 96,
+    /// `zerofree`
+    Zerofree = 97,
     /// `vg_activate_all`
     VgActivateAll = 103,
     /// `vg_activate`
     VgActivate = 104,
+    /// `resize2fs`
+    Resize2fs = 106,
+    /// `e2fsck_f`
+    E2fsckF = 108,
+    /// `ntfs_3g_probe`
+    Ntfs3gProbe = 110,
     /// `sh`
     Sh = 111,
     /// `sh_lines`
@@ -172,6 +192,8 @@ pub enum Procedure {
     GlobExpand = 113,
     /// `scrub_file`
     ScrubFile = 115,
+    /// `scrub_freespace`
+    ScrubFreespace = 116,
     /// `mkdtemp`
     Mkdtemp = 117,
     /// `wc_l`
@@ -304,6 +326,20 @@ pub enum Procedure {
     Setcon = 185,
     /// `getcon`
     Getcon = 186,
+    /// `mkfs_b`
+    MkfsB = 187,
+    /// `mke2journal`
+    Mke2journal = 188,
+    /// `mke2journal_L`
+    Mke2journalL = 189,
+    /// `mke2journal_U`
+    Mke2journalU = 190,
+    /// `mke2fs_J`
+    Mke2fsJ = 191,
+    /// `mke2fs_JL`
+    Mke2fsJL = 192,
+    /// `mke2fs_JU`
+    Mke2fsJU = 193,
     /// `find0`
     Find0 = 196,
     /// `case_sensitive_path`
@@ -380,6 +416,10 @@ pub enum Procedure {
     InternalWrite = 246,
     /// `pwrite`
     Pwrite = 247,
+    /// `resize2fs_size`
+    Resize2fsSize = 248,
+    /// `ntfsresize_size`
+    NtfsresizeSize = 250,
     /// `available_all_groups`
     AvailableAllGroups = 251,
     /// `fallocate64`
@@ -410,10 +450,16 @@ pub enum Procedure {
     Getxattr = 279,
     /// `lgetxattr`
     Lgetxattr = 280,
+    /// `resize2fs_M`
+    Resize2fsM = 281,
     /// `internal_autosync`
     InternalAutosync = 282,
     /// `is_zero`
     IsZero = 283,
+    /// `ntfsresize`
+    Ntfsresize = 288,
+    /// `btrfs_filesystem_resize`
+    BtrfsFilesystemResize = 289,
     /// `internal_write_append`
     InternalWriteAppend = 290,
     /// `compress_out`
@@ -430,20 +476,72 @@ pub enum Procedure {
     CopyFileToDevice = 296,
     /// `copy_file_to_file`
     CopyFileToFile = 297,
+    /// `tune2fs`
+    Tune2fs = 298,
     /// `blkid`
     Blkid = 303,
+    /// `e2fsck`
+    E2fsck = 304,
     /// `llz`
     Llz = 305,
     /// `wipefs`
     Wipefs = 306,
+    /// `ntfsfix`
+    Ntfsfix = 307,
+    /// `ntfsclone_out`
+    NtfscloneOut = 308,
+    /// `ntfsclone_in`
+    NtfscloneIn = 309,
     /// `set_label`
     SetLabel = 310,
+    /// `zero_free_space`
+    ZeroFreeSpace = 311,
     /// `isoinfo_device`
     IsoinfoDevice = 313,
     /// `isoinfo`
     Isoinfo = 314,
+    /// `mkfs_btrfs`
+    MkfsBtrfs = 317,
+    /// `get_e2attrs`
+    GetE2attrs = 318,
+    /// `set_e2attrs`
+    SetE2attrs = 319,
+    /// `get_e2generation`
+    GetE2generation = 320,
+    /// `set_e2generation`
+    SetE2generation = 321,
+    /// `btrfs_subvolume_snapshot`
+    BtrfsSubvolumeSnapshot = 322,
+    /// `btrfs_subvolume_delete`
+    BtrfsSubvolumeDelete = 323,
+    /// `btrfs_subvolume_create`
+    BtrfsSubvolumeCreate = 324,
+    /// `btrfs_subvolume_list`
+    BtrfsSubvolumeList = 325,
+    /// `btrfs_subvolume_set_default`
+    BtrfsSubvolumeSetDefault = 326,
+    /// `btrfs_filesystem_sync`
+    BtrfsFilesystemSync = 327,
+    /// `btrfs_filesystem_balance`
+    BtrfsFilesystemBalance = 328,
+    /// `btrfs_device_add`
+    BtrfsDeviceAdd = 329,
+    /// `btrfs_device_delete`
+    BtrfsDeviceDelete = 330,
+    /// `btrfs_set_seeding`
+    BtrfsSetSeeding = 331,
+    /// `btrfs_fsck`
+    BtrfsFsck = 332,
+    /// `filesystem_available`
+    FilesystemAvailable = 333,
+    /// `fstrim`
+    Fstrim = 334,
     /// `nr_devices`
     NrDevices = 336,
+    /// `xfs_info`
+    XfsInfo = 337,
+    /// `xfs_growfs`
+    XfsGrowfs = 343,
     /// `rsync`
     Rsync = 344,
     /// `rsync_in`
@@ -454,10 +552,18 @@ pub enum Procedure {
     Ls0 = 347,
     /// `fill_dir`
     FillDir = 348,
+    /// `xfs_admin`
+    XfsAdmin = 349,
+    /// `xfs_repair`
+    XfsRepair = 366,
     /// `rm_f`
     RmF = 367,
+    /// `mke2fs`
+    Mke2fs = 368,
     /// `mktemp`
     Mktemp = 373,
+    /// `mklost_and_found`
+    MklostAndFound = 374,
     /// `acl_get_file`
     AclGetFile = 375,
     /// `acl_set_file`
@@ -514,8 +620,68 @@ pub enum Procedure {
     Lstatns = 422,
     /// `internal_lstatnslist`
     InternalLstatnslist = 423,
+    /// `btrfs_subvolume_get_default`
+    BtrfsSubvolumeGetDefault = 425,
+    /// `btrfs_subvolume_show`
+    BtrfsSubvolumeShow = 426,
+    /// `btrfs_quota_enable`
+    BtrfsQuotaEnable = 427,
+    /// `btrfs_quota_rescan`
+    BtrfsQuotaRescan = 428,
+    /// `btrfs_qgroup_limit`
+    BtrfsQgroupLimit = 429,
+    /// `btrfs_qgroup_create`
+    BtrfsQgroupCreate = 430,
+    /// `btrfs_qgroup_destroy`
+    BtrfsQgroupDestroy = 431,
+    /// `btrfs_qgroup_show`
+    BtrfsQgroupShow = 432,
+    /// `btrfs_qgroup_assign`
+    BtrfsQgroupAssign = 433,
+    /// `btrfs_qgroup_remove`
+    BtrfsQgroupRemove = 434,
+    /// `btrfs_scrub_start`
+    BtrfsScrubStart = 435,
+    /// `btrfs_scrub_cancel`
+    BtrfsScrubCancel = 436,
+    /// `btrfs_scrub_resume`
+    BtrfsScrubResume = 437,
+    /// `btrfs_balance_pause`
+    BtrfsBalancePause = 438,
+    /// `btrfs_balance_cancel`
+    BtrfsBalanceCancel = 439,
+    /// `btrfs_balance_resume`
+    BtrfsBalanceResume = 440,
+    /// `btrfs_filesystem_defragment`
+    BtrfsFilesystemDefragment = 443,
+    /// `btrfs_rescue_chunk_recover`
+    BtrfsRescueChunkRecover = 444,
+    /// `btrfs_rescue_super_recover`
+    BtrfsRescueSuperRecover = 445,
+    /// `btrfs_balance_status`
+    BtrfsBalanceStatus = 448,
+    /// `btrfs_scrub_status`
+    BtrfsScrubStatus = 449,
+    /// `btrfstune_seeding`
+    BtrfstuneSeeding = 450,
+    /// `btrfstune_enable_extended_inode_refs`
+    BtrfstuneEnableExtendedInodeRefs = 451,
+    /// `btrfstune_enable_skinny_metadata_extent_refs`
+    BtrfstuneEnableSkinnyMetadataExtentRefs = 452,
+    /// `btrfs_image`
+    BtrfsImage = 453,
+    /// `btrfs_replace`
+    BtrfsReplace = 455,
+    /// `set_uuid_random`
+    SetUuidRandom = 456,
+    /// `vfs_minimum_size`
+    VfsMinimumSize = 457,
     /// `internal_feature_available`
     InternalFeatureAvailable = 458,
+    /// `ntfscat_i`
+    NtfscatI = 463,
+    /// `btrfs_filesystem_show`
+    BtrfsFilesystemShow = 465,
     /// `selinux_relabel`
     SelinuxRelabel = 467,
     /// `aug_transform`
@@ -526,14 +692,22 @@ pub enum Procedure {
     FileArchitecture = 475,
     /// `list_filesystems`
     ListFilesystems = 476,
+    /// `f2fs_expand`
+    F2fsExpand = 505,
     /// `internal_readdir`
     InternalReaddir = 511,
     /// `command_out`
     CommandOut = 516,
     /// `sh_out`
     ShOut = 517,
+    /// `btrfs_scrub_full`
+    BtrfsScrubFull = 518,
     /// `setfiles`
     Setfiles = 519,
+    /// `ntfs_chmod`
+    NtfsChmod = 520,
+    /// `xfs_info2`
+    XfsInfo2 = 522,
     /// `internal_resume`
     InternalResume = 4096,
 }
@@ -587,6 +761,7 @@ impl Procedure {
         Self::Command,
         Self::CommandLines,
         Self::Statvfs,
+        Self::Tune2fsL,
         Self::BlockdevSetro,
         Self::BlockdevSetrw,
         Self::BlockdevGetro,
@@ -610,6 +785,11 @@ impl Procedure {
         Self::Lvremove,
         Self::Vgremove,
         Self::Pvremove,
+        Self::SetE2label,
+        Self::GetE2label,
+        Self::SetE2uuid,
+        Self::GetE2uuid,
+        Self::Fsck,
         Self::Zero,
         Self::Cp,
         Self::CpA,
@@ -619,12 +799,17 @@ impl Procedure {
         Self::Strings,
         Self::StringsE,
         Self::Hexdump,
+        Self::Zerofree,
         Self::VgActivateAll,
         Self::VgActivate,
+        Self::Resize2fs,
+        Self::E2fsckF,
+        Self::Ntfs3gProbe,
         Self::Sh,
         Self::ShLines,
         Self::GlobExpand,
         Self::ScrubFile,
+        Self::ScrubFreespace,
         Self::Mkdtemp,
         Self::WcL,
         Self::WcW,
@@ -691,6 +876,13 @@ impl Procedure {
         Self::InotifyClose,
         Self::Setcon,
         Self::Getcon,
+        Self::MkfsB,
+        Self::Mke2journal,
+        Self::Mke2journalL,
+        Self::Mke2journalU,
+        Self::Mke2fsJ,
+        Self::Mke2fsJL,
+        Self::Mke2fsJU,
         Self::Find0,
         Self::CaseSensitivePath,
         Self::VfsType,
@@ -729,6 +921,8 @@ impl Procedure {
         Self::FillPattern,
         Self::InternalWrite,
         Self::Pwrite,
+        Self::Resize2fsSize,
+        Self::NtfsresizeSize,
         Self::AvailableAllGroups,
         Self::Fallocate64,
         Self::VfsLabel,
@@ -744,8 +938,11 @@ impl Procedure {
         Self::Mkfs,
         Self::Getxattr,
         Self::Lgetxattr,
+        Self::Resize2fsM,
         Self::InternalAutosync,
         Self::IsZero,
+        Self::Ntfsresize,
+        Self::BtrfsFilesystemResize,
         Self::InternalWriteAppend,
         Self::CompressOut,
         Self::CompressDeviceOut,
@@ -754,20 +951,50 @@ impl Procedure {
         Self::CopyDeviceToFile,
         Self::CopyFileToDevice,
         Self::CopyFileToFile,
+        Self::Tune2fs,
         Self::Blkid,
+        Self::E2fsck,
         Self::Llz,
         Self::Wipefs,
+        Self::Ntfsfix,
+        Self::NtfscloneOut,
+        Self::NtfscloneIn,
         Self::SetLabel,
+        Self::ZeroFreeSpace,
         Self::IsoinfoDevice,
         Self::Isoinfo,
+        Self::MkfsBtrfs,
+        Self::GetE2attrs,
+        Self::SetE2attrs,
+        Self::GetE2generation,
+        Self::SetE2generation,
+        Self::BtrfsSubvolumeSnapshot,
+        Self::BtrfsSubvolumeDelete,
+        Self::BtrfsSubvolumeCreate,
+        Self::BtrfsSubvolumeList,
+        Self::BtrfsSubvolumeSetDefault,
+        Self::BtrfsFilesystemSync,
+        Self::BtrfsFilesystemBalance,
+        Self::BtrfsDeviceAdd,
+        Self::BtrfsDeviceDelete,
+        Self::BtrfsSetSeeding,
+        Self::BtrfsFsck,
+        Self::FilesystemAvailable,
+        Self::Fstrim,
         Self::NrDevices,
+        Self::XfsInfo,
+        Self::XfsGrowfs,
         Self::Rsync,
         Self::RsyncIn,
         Self::RsyncOut,
         Self::Ls0,
         Self::FillDir,
+        Self::XfsAdmin,
+        Self::XfsRepair,
         Self::RmF,
+        Self::Mke2fs,
         Self::Mktemp,
+        Self::MklostAndFound,
         Self::AclGetFile,
         Self::AclSetFile,
         Self::AclDeleteDefFile,
@@ -796,16 +1023,50 @@ impl Procedure {
         Self::Statns,
         Self::Lstatns,
         Self::InternalLstatnslist,
+        Self::BtrfsSubvolumeGetDefault,
+        Self::BtrfsSubvolumeShow,
+        Self::BtrfsQuotaEnable,
+        Self::BtrfsQuotaRescan,
+        Self::BtrfsQgroupLimit,
+        Self::BtrfsQgroupCreate,
+        Self::BtrfsQgroupDestroy,
+        Self::BtrfsQgroupShow,
+        Self::BtrfsQgroupAssign,
+        Self::BtrfsQgroupRemove,
+        Self::BtrfsScrubStart,
+        Self::BtrfsScrubCancel,
+        Self::BtrfsScrubResume,
+        Self::BtrfsBalancePause,
+        Self::BtrfsBalanceCancel,
+        Self::BtrfsBalanceResume,
+        Self::BtrfsFilesystemDefragment,
+        Self::BtrfsRescueChunkRecover,
+        Self::BtrfsRescueSuperRecover,
+        Self::BtrfsBalanceStatus,
+        Self::BtrfsScrubStatus,
+        Self::BtrfstuneSeeding,
+        Self::BtrfstuneEnableExtendedInodeRefs,
+        Self::BtrfstuneEnableSkinnyMetadataExtentRefs,
+        Self::BtrfsImage,
+        Self::BtrfsReplace,
+        Self::SetUuidRandom,
+        Self::VfsMinimumSize,
         Self::InternalFeatureAvailable,
+        Self::NtfscatI,
+        Self::BtrfsFilesystemShow,
         Self::SelinuxRelabel,
         Self::AugTransform,
         Self::Mksquashfs,
         Self::FileArchitecture,
         Self::ListFilesystems,
+        Self::F2fsExpand,
         Self::InternalReaddir,
         Self::CommandOut,
         Self::ShOut,
+        Self::BtrfsScrubFull,
         Self::Setfiles,
+        Self::NtfsChmod,
+        Self::XfsInfo2,
         Self::InternalResume,
     ];
 
@@ -858,6 +1119,7 @@ impl Procedure {
             Self::Command => "command",
             Self::CommandLines => "command_lines",
             Self::Statvfs => "statvfs",
+            Self::Tune2fsL => "tune2fs_l",
             Self::BlockdevSetro => "blockdev_setro",
             Self::BlockdevSetrw => "blockdev_setrw",
             Self::BlockdevGetro => "blockdev_getro",
@@ -881,6 +1143,11 @@ impl Procedure {
             Self::Lvremove => "lvremove",
             Self::Vgremove => "vgremove",
             Self::Pvremove => "pvremove",
+            Self::SetE2label => "set_e2label",
+            Self::GetE2label => "get_e2label",
+            Self::SetE2uuid => "set_e2uuid",
+            Self::GetE2uuid => "get_e2uuid",
+            Self::Fsck => "fsck",
             Self::Zero => "zero",
             Self::Cp => "cp",
             Self::CpA => "cp_a",
@@ -890,12 +1157,17 @@ impl Procedure {
             Self::Strings => "strings",
             Self::StringsE => "strings_e",
             Self::Hexdump => "hexdump",
+            Self::Zerofree => "zerofree",
             Self::VgActivateAll => "vg_activate_all",
             Self::VgActivate => "vg_activate",
+            Self::Resize2fs => "resize2fs",
+            Self::E2fsckF => "e2fsck_f",
+            Self::Ntfs3gProbe => "ntfs_3g_probe",
             Self::Sh => "sh",
             Self::ShLines => "sh_lines",
             Self::GlobExpand => "glob_expand",
             Self::ScrubFile => "scrub_file",
+            Self::ScrubFreespace => "scrub_freespace",
             Self::Mkdtemp => "mkdtemp",
             Self::WcL => "wc_l",
             Self::WcW => "wc_w",
@@ -962,6 +1234,13 @@ impl Procedure {
             Self::InotifyClose => "inotify_close",
             Self::Setcon => "setcon",
             Self::Getcon => "getcon",
+            Self::MkfsB => "mkfs_b",
+            Self::Mke2journal => "mke2journal",
+            Self::Mke2journalL => "mke2journal_L",
+            Self::Mke2journalU => "mke2journal_U",
+            Self::Mke2fsJ => "mke2fs_J",
+            Self::Mke2fsJL => "mke2fs_JL",
+            Self::Mke2fsJU => "mke2fs_JU",
             Self::Find0 => "find0",
             Self::CaseSensitivePath => "case_sensitive_path",
             Self::VfsType => "vfs_type",
@@ -1000,6 +1279,8 @@ impl Procedure {
             Self::FillPattern => "fill_pattern",
             Self::InternalWrite => "internal_write",
             Self::Pwrite => "pwrite",
+            Self::Resize2fsSize => "resize2fs_size",
+            Self::NtfsresizeSize => "ntfsresize_size",
             Self::AvailableAllGroups => "available_all_groups",
             Self::Fallocate64 => "fallocate64",
             Self::VfsLabel => "vfs_label",
@@ -1015,8 +1296,11 @@ impl Procedure {
             Self::Mkfs => "mkfs",
             Self::Getxattr => "getxattr",
             Self::Lgetxattr => "lgetxattr",
+            Self::Resize2fsM => "resize2fs_M",
             Self::InternalAutosync => "internal_autosync",
             Self::IsZero => "is_zero",
+            Self::Ntfsresize => "ntfsresize",
+            Self::BtrfsFilesystemResize => "btrfs_filesystem_resize",
             Self::InternalWriteAppend => "internal_write_append",
             Self::CompressOut => "compress_out",
             Self::CompressDeviceOut => "compress_device_out",
@@ -1025,20 +1309,50 @@ impl Procedure {
             Self::CopyDeviceToFile => "copy_device_to_file",
             Self::CopyFileToDevice => "copy_file_to_device",
             Self::CopyFileToFile => "copy_file_to_file",
+            Self::Tune2fs => "tune2fs",
             Self::Blkid => "blkid",
+            Self::E2fsck => "e2fsck",
             Self::Llz => "llz",
             Self::Wipefs => "wipefs",
+            Self::Ntfsfix => "ntfsfix",
+            Self::NtfscloneOut => "ntfsclone_out",
+            Self::NtfscloneIn => "ntfsclone_in",
             Self::SetLabel => "set_label",
+            Self::ZeroFreeSpace => "zero_free_space",
             Self::IsoinfoDevice => "isoinfo_device",
             Self::Isoinfo => "isoinfo",
+            Self::MkfsBtrfs => "mkfs_btrfs",
+            Self::GetE2attrs => "get_e2attrs",
+            Self::SetE2attrs => "set_e2attrs",
+            Self::GetE2generation => "get_e2generation",
+            Self::SetE2generation => "set_e2generation",
+            Self::BtrfsSubvolumeSnapshot => "btrfs_subvolume_snapshot",
+            Self::BtrfsSubvolumeDelete => "btrfs_subvolume_delete",
+            Self::BtrfsSubvolumeCreate => "btrfs_subvolume_create",
+            Self::BtrfsSubvolumeList => "btrfs_subvolume_list",
+            Self::BtrfsSubvolumeSetDefault => "btrfs_subvolume_set_default",
+            Self::BtrfsFilesystemSync => "btrfs_filesystem_sync",
+            Self::BtrfsFilesystemBalance => "btrfs_filesystem_balance",
+            Self::BtrfsDeviceAdd => "btrfs_device_add",
+            Self::BtrfsDeviceDelete => "btrfs_device_delete",
+            Self::BtrfsSetSeeding => "btrfs_set_seeding",
+            Self::BtrfsFsck => "btrfs_fsck",
+            Self::FilesystemAvailable => "filesystem_available",
+            Self::Fstrim => "fstrim",
             Self::NrDevices => "nr_devices",
+            Self::XfsInfo => "xfs_info",
+            Self::XfsGrowfs => "xfs_growfs",
             Self::Rsync => "rsync",
             Self::RsyncIn => "rsync_in",
             Self::RsyncOut => "rsync_out",
             Self::Ls0 => "ls0",
             Self::FillDir => "fill_dir",
+            Self::XfsAdmin => "xfs_admin",
+            Self::XfsRepair => "xfs_repair",
             Self::RmF => "rm_f",
+            Self::Mke2fs => "mke2fs",
             Self::Mktemp => "mktemp",
+            Self::MklostAndFound => "mklost_and_found",
             Self::AclGetFile => "acl_get_file",
             Self::AclSetFile => "acl_set_file",
             Self::AclDeleteDefFile => "acl_delete_def_file",
@@ -1067,16 +1381,52 @@ impl Procedure {
             Self::Statns => "statns",
             Self::Lstatns => "lstatns",
             Self::InternalLstatnslist => "internal_lstatnslist",
+            Self::BtrfsSubvolumeGetDefault => "btrfs_subvolume_get_default",
+            Self::BtrfsSubvolumeShow => "btrfs_subvolume_show",
+            Self::BtrfsQuotaEnable => "btrfs_quota_enable",
+            Self::BtrfsQuotaRescan => "btrfs_quota_rescan",
+            Self::BtrfsQgroupLimit => "btrfs_qgroup_limit",
+            Self::BtrfsQgroupCreate => "btrfs_qgroup_create",
+            Self::BtrfsQgroupDestroy => "btrfs_qgroup_destroy",
+            Self::BtrfsQgroupShow => "btrfs_qgroup_show",
+            Self::BtrfsQgroupAssign => "btrfs_qgroup_assign",
+            Self::BtrfsQgroupRemove => "btrfs_qgroup_remove",
+            Self::BtrfsScrubStart => "btrfs_scrub_start",
+            Self::BtrfsScrubCancel => "btrfs_scrub_cancel",
+            Self::BtrfsScrubResume => "btrfs_scrub_resume",
+            Self::BtrfsBalancePause => "btrfs_balance_pause",
+            Self::BtrfsBalanceCancel => "btrfs_balance_cancel",
+            Self::BtrfsBalanceResume => "btrfs_balance_resume",
+            Self::BtrfsFilesystemDefragment => "btrfs_filesystem_defragment",
+            Self::BtrfsRescueChunkRecover => "btrfs_rescue_chunk_recover",
+            Self::BtrfsRescueSuperRecover => "btrfs_rescue_super_recover",
+            Self::BtrfsBalanceStatus => "btrfs_balance_status",
+            Self::BtrfsScrubStatus => "btrfs_scrub_status",
+            Self::BtrfstuneSeeding => "btrfstune_seeding",
+            Self::BtrfstuneEnableExtendedInodeRefs => "btrfstune_enable_extended_inode_refs",
+            Self::BtrfstuneEnableSkinnyMetadataExtentRefs => {
+                "btrfstune_enable_skinny_metadata_extent_refs"
+            }
+            Self::BtrfsImage => "btrfs_image",
+            Self::BtrfsReplace => "btrfs_replace",
+            Self::SetUuidRandom => "set_uuid_random",
+            Self::VfsMinimumSize => "vfs_minimum_size",
             Self::InternalFeatureAvailable => "internal_feature_available",
+            Self::NtfscatI => "ntfscat_i",
+            Self::BtrfsFilesystemShow => "btrfs_filesystem_show",
             Self::SelinuxRelabel => "selinux_relabel",
             Self::AugTransform => "aug_transform",
             Self::Mksquashfs => "mksquashfs",
             Self::FileArchitecture => "file_architecture",
             Self::ListFilesystems => "list_filesystems",
+            Self::F2fsExpand => "f2fs_expand",
             Self::InternalReaddir => "internal_readdir",
             Self::CommandOut => "command_out",
             Self::ShOut => "sh_out",
+            Self::BtrfsScrubFull => "btrfs_scrub_full",
             Self::Setfiles => "setfiles",
+            Self::NtfsChmod => "ntfs_chmod",
+            Self::XfsInfo2 => "xfs_info2",
             Self::InternalResume => "internal_resume",
         }
     }

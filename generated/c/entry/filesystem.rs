@@ -93,3 +93,86 @@ extern "C" fn guestfs_blkid(g: HandlePtr, device: Text) -> *mut *mut c_char {
 extern "C" fn guestfs_wipefs(g: HandlePtr, device: Text) -> c_int {
     g.call("wipefs", |g| Ok(g.wipefs(device.bytes("device")?)?))
 }
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_f2fs_expand(g: HandlePtr, device: Text) -> c_int {
+    g.call("f2fs_expand", |g| Ok(g.f2fs_expand(device.bytes("device")?)?))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_filesystem_available(g: HandlePtr, filesystem: Text) -> c_int {
+    g.call("filesystem_available", |g| Ok(g.filesystem_available(filesystem.bytes("filesystem")?)?))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_fsck(g: HandlePtr, fstype: Text, device: Text) -> c_int {
+    g.call("fsck", |g| Ok(g.fsck(fstype.bytes("fstype")?, device.bytes("device")?)?))
+}
+
+/// `struct guestfs_fstrim_argv`
+#[repr(C)]
+struct FstrimArgv {
+    bitmask: u64,
+    offset: Field<i64>,
+    length: Field<i64>,
+    minimumfreeextent: Field<i64>,
+}
+
+impl Argv for FstrimArgv {
+    type Options = guestfs::FstrimOptions;
+    const COUNT: u32 = 3;
+
+    fn bitmask(&self) -> u64 {
+        self.bitmask
+    }
+
+    fn options(&self, given: Given) -> Result<Self::Options, Failed> {
+        Ok(guestfs::FstrimOptions {
+            offset: given.number(0, &self.offset),
+            length: given.number(1, &self.length),
+            minimumfreeextent: given.number(2, &self.minimumfreeextent),
+        })
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_fstrim_argv(
+    g: HandlePtr,
+    mountpoint: Text,
+    optargs: Options<FstrimArgv>,
+) -> c_int {
+    g.call("fstrim", |g| Ok(g.fstrim(mountpoint.bytes("mountpoint")?, &optargs.read()?)?))
+}
+
+#[expect(deprecated, reason = "C programs may use it")]
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_mkfs_b(g: HandlePtr, fstype: Text, blocksize: c_int, device: Text) -> c_int {
+    g.call("mkfs_b", |g| {
+        Ok(g.mkfs_b(fstype.bytes("fstype")?, blocksize, device.bytes("device")?)?)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_scrub_freespace(g: HandlePtr, dir: Text) -> c_int {
+    g.call("scrub_freespace", |g| Ok(g.scrub_freespace(dir.bytes("dir")?)?))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_set_uuid_random(g: HandlePtr, device: Text) -> c_int {
+    g.call("set_uuid_random", |g| Ok(g.set_uuid_random(device.bytes("device")?)?))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_vfs_minimum_size(g: HandlePtr, mountable: Text) -> i64 {
+    g.call("vfs_minimum_size", |g| Ok(g.vfs_minimum_size(mountable.bytes("mountable")?)?))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_zero_free_space(g: HandlePtr, directory: Text) -> c_int {
+    g.call("zero_free_space", |g| Ok(g.zero_free_space(directory.bytes("directory")?)?))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_zerofree(g: HandlePtr, device: Text) -> c_int {
+    g.call("zerofree", |g| Ok(g.zerofree(device.bytes("device")?)?))
+}
