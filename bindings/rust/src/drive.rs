@@ -14,6 +14,7 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use crate::error::{Error, Result};
 use crate::handle::{Handle, Phase};
+use crate::launch::{no_temporary_file, set_len};
 use crate::{AddDriveOptions, AddDriveScratchOptions};
 
 /// Targets of the one SCSI controller there is.
@@ -425,9 +426,12 @@ fn check_file(path: &Path, readonly: bool) -> Result<()> {
 
 /// A sparse file which disappears with its last user, even if that is killed.
 fn unnamed_file(tmpdir: &Path, size: u64) -> Result<File> {
-    let file = tempfile::tempfile_in(tmpdir).map_err(|it| Error::io(&it, tmpdir.display()))?;
-    file.set_len(size).map_err(|it| Error::io(&it, tmpdir.display()))?;
-    Ok(file)
+    let make = || {
+        let file = tempfile::tempfile_in(tmpdir)?;
+        set_len(&file, size)?;
+        Ok(file)
+    };
+    make().map_err(|it| no_temporary_file(tmpdir, &it))
 }
 
 fn tmpdir(h: &Handle) -> PathBuf {

@@ -64,7 +64,7 @@ const DEV_LINKS: &[(&str, &str)] = &[
 pub fn init() -> ! {
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(())) => {}
-        Ok(Err(err)) => eprintln!("guestfsd: {err}"),
+        Ok(Err(err)) => eprintln!("guestfsd: error: {err}"),
         // The panic hook has said it.
         Err(_) => {}
     }

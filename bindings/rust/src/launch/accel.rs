@@ -16,7 +16,7 @@ use super::arch::{self, Arch};
 use super::cache;
 use super::features::Features;
 use super::process::{Process, Setup};
-use super::report::last_error;
+use super::report::{last_error, remedy_for_kvm};
 use super::search::Files;
 use super::wait::readable;
 use crate::error::{Error, Result};
@@ -145,8 +145,9 @@ fn decide(
     match (force_kvm, is_there) {
         (true, _) => {
             let message = format!(
-                "{why}; the backend setting force_kvm is set, without it the appliance runs by \
-                 emulation"
+                "{why}; {}; the backend setting force_kvm is set, without it the appliance runs \
+                 by emulation",
+                remedy_for_kvm(&why)
             );
             Err(Error::new(0, message))
         }
@@ -275,8 +276,8 @@ mod tests {
         check(
             &["force_kvm=1"],
             broken(),
-            "error: /dev/kvm: a test kernel hangs; the backend setting force_kvm is set, without \
-             it the appliance runs by emulation",
+            "error: /dev/kvm: a test kernel hangs; guestfs-test-tool tells more; the backend \
+             setting force_kvm is set, without it the appliance runs by emulation",
         );
         check(
             &["force_kvm", "force_tcg"],

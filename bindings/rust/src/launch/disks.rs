@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::blockdev::{self, Supplies};
 use super::qcow2;
-use super::report::node_name;
+use super::report::{no_temporary_file, node_name};
 use crate::drive::{Drive, Source};
 use crate::error::{Error, Result};
 use crate::image::{self, Image};
@@ -91,7 +91,7 @@ impl Disks {
                     self.remote_info(drive, node, secret.as_deref())?.virtual_size
                 }
             };
-            let overlay = overlay(tmpdir, size).map_err(|it| Error::io(&it, drive.name()))?;
+            let overlay = overlay(tmpdir, size).map_err(|it| no_temporary_file(tmpdir, &it))?;
             supplies.overlay = Some(self.sets.len());
             self.sets.push(overlay.into());
         }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! What a qemu can do, asked of the program itself.
 
-use std::io;
-use std::os::fd::AsRawFd;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
@@ -15,7 +15,8 @@ use super::arch::{self, Arch};
 use super::cache;
 use super::process::{Ended, Process, Setup};
 use super::qmp::Qmp;
-use super::report::last_error;
+use super::report::{self, last_error};
+use super::wait::readable;
 use crate::error::{Error, Result};
 
 /// An idle qemu answers in a tenth of a second.
@@ -23,6 +24,9 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A program that isn't a qemu ends soon.
 const DEATH_DEADLINE: Duration = Duration::from_secs(1);
+
+/// The first version with all that the command line of an appliance has on it.
+const OLDEST: [u64; 3] = [4, 2, 0];
 
 /// Devices without which there is no appliance.
 const NEEDED: [&str; 5] =
@@ -54,13 +58,14 @@ impl Features {
 }
 
 /// Asks `hv`, or remembers its answer until the program is replaced.
-pub(super) fn of(hv: &Path, cachedir: &Path) -> Result<Features> {
+pub(super) fn of(hv: &Path, cachedir: &Path, patience: Option<Duration>) -> Result<Features> {
+    let patience = patience.unwrap_or(DEADLINE).min(DEADLINE);
     let identity = cache::identity(hv).map_err(|it| Error::io(&it, hv.display()))?;
     let found = cache::remembered(cachedir, &format!("features 2 {identity}"), || {
-        serde_json::to_string(&ask(hv)?).map_err(|it| unusable(hv, &it.to_string()))
+        serde_json::to_string(&ask(hv, patience)?).map_err(|it| unusable(hv, &it.to_string()))
     })?;
     // A cache file from another time is no reason to fail.
-    serde_json::from_str(&found).or_else(|_| ask(hv))
+    serde_json::from_str(&found).or_else(|_| ask(hv, patience))
 }
 
 fn unusable(hv: &Path, why: &str) -> Error {
@@ -68,7 +73,7 @@ fn unusable(hv: &Path, why: &str) -> Error {
     Error::new(0, format!("{hv}: not a usable qemu: {why}; name another one with LIBGUESTFS_HV"))
 }
 
-fn ask(hv: &Path) -> Result<Features> {
+fn ask(hv: &Path, patience: Duration) -> Result<Features> {
     let start = || -> io::Result<(Process, Qmp)> {
         let (ours, theirs) = UnixStream::pair()?;
         let mut command = Command::new(hv);
@@ -79,14 +84,20 @@ fn ask(hv: &Path) -> Result<Features> {
         let setup = Setup { inherit, dies_with_us: true, ..Setup::default() };
         Ok((Process::spawn(command, setup)?, Qmp::new(ours)))
     };
-    let (mut process, mut qmp) = start().map_err(|it| Error::io(&it, hv.display()))?;
-    let deadline = Instant::now() + DEADLINE;
+    let (mut process, mut qmp) = start().map_err(|it| report::not_started(hv, &it))?;
+    let deadline = Instant::now() + patience;
     let answers = Answers::collect(arch::HOST, &mut |command, arguments| {
         qmp.execute(command, arguments, deadline)
     });
     match answers {
         Ok(answers) => answers.features(arch::HOST).map_err(|it| unusable(hv, &it)),
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+            Err(unusable(hv, &format!("it has not answered in {} seconds", patience.as_secs())))
+        }
         Err(error) => {
+            if let Some(why) = said_version(hv, deadline).ok().and_then(too_old) {
+                return Err(unusable(hv, &why));
+            }
             let ended = process.wait(Instant::now() + DEATH_DEADLINE).ok().flatten();
             let why = match (last_error(&process.stderr()), ended) {
                 (Some(said), _) => said,
@@ -97,6 +108,43 @@ fn ask(hv: &Path) -> Result<Features> {
             Err(unusable(hv, &why))
         }
     }
+}
+
+/// Why a qemu of this version isn't used.
+fn too_old(version: [u64; 3]) -> Option<String> {
+    let [major, minor, micro] = version;
+    let [oldest_major, oldest_minor, _] = OLDEST;
+    (version < OLDEST).then(|| {
+        format!(
+            "version {major}.{minor}.{micro} is too old; install version \
+             {oldest_major}.{oldest_minor} or later"
+        )
+    })
+}
+
+/// The version of a qemu that can't even be asked for it properly.
+fn said_version(hv: &Path, deadline: Instant) -> io::Result<[u64; 3]> {
+    let (mut output, theirs) = UnixStream::pair()?;
+    let mut command = Command::new(hv);
+    command.arg("--version");
+    let setup = Setup { stdout: Some(theirs.into()), dies_with_us: true, ..Setup::default() };
+    let _process = Process::spawn(command, setup)?;
+    let mut text = [0; 256];
+    let mut filled = 0;
+    while filled < text.len() && readable([output.as_fd()], Some(deadline))? == [true] {
+        match output.read(&mut text[filled..])? {
+            0 => break,
+            n_read => filled += n_read,
+        }
+    }
+    let text = String::from_utf8_lossy(&text[..filled]);
+    version_in(&text).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+fn version_in(text: &str) -> Option<[u64; 3]> {
+    let (_, rest) = text.split_once(" version ")?;
+    let mut numbers = rest.split(|it: char| !it.is_ascii_digit()).map(|it| it.parse().ok());
+    Some([numbers.next()??, numbers.next()??, numbers.next()??])
 }
 
 /// What qemu says, before it is made sense of.
@@ -128,6 +176,11 @@ impl Answers {
     }
 
     fn features(&self, arch: &Arch) -> std::result::Result<Features, String> {
+        let version = &self.version["qemu"];
+        let version = ["major", "minor", "micro"].map(|it| version[it].as_u64().unwrap_or(0));
+        if let Some(why) = too_old(version) {
+            return Err(why);
+        }
         let devices = names(&self.devices, "name");
         let missing: Vec<_> = NEEDED.iter().filter(|it| !devices.contains(it)).copied().collect();
         if !missing.is_empty() {
@@ -140,9 +193,8 @@ impl Answers {
         let present = |wanted: &[&str], there: &[&str]| {
             wanted.iter().filter(|it| there.contains(it)).map(|it| (*it).to_owned()).collect()
         };
-        let version = &self.version["qemu"];
         Ok(Features {
-            version: ["major", "minor", "micro"].map(|it| version[it].as_u64().unwrap_or(0)),
+            version,
             machine: machine.to_owned(),
             unneeded: present(&UNNEEDED, &properties),
             devices: present(&WANTED, &devices),
@@ -221,5 +273,21 @@ mod tests {
         );
         assert_eq!(features_of(&arch::AARCH64, &all, &["virt"]).unwrap().machine, "virt");
         assert_eq!(features(&NEEDED[1..], &["pc"]).unwrap_err(), "it has no virtio-blk-pci");
+    }
+
+    #[test]
+    fn versions() {
+        let check = |text: &str, version, expected: Option<&str>| {
+            assert_eq!(version_in(text), version);
+            assert_eq!(version.and_then(too_old).as_deref(), expected);
+        };
+        check(
+            "QEMU emulator version 2.8.1(Debian 1:2.8+dfsg-6+deb9u17)\n",
+            Some([2, 8, 1]),
+            Some("version 2.8.1 is too old; install version 4.2 or later"),
+        );
+        check("QEMU emulator version 9.1.0\nCopyright", Some([9, 1, 0]), None);
+        check("sh (version x.y)", None, None);
+        check("", None, None);
     }
 }

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use self::process::{Ended, Process};
 use self::qmp::Qmp;
-use self::report::{Fate, Tail};
+use self::report::{Evidence, Fate, REBUILD, Tail};
 use self::start::Machine;
 use self::wait::readable;
 use crate::drive::Drive;
@@ -26,9 +26,12 @@ mod accel;
 mod arch;
 mod blockdev;
 mod cache;
+pub(crate) mod diagnose;
 mod disks;
 mod features;
 mod kept;
+mod limit;
+mod manifest;
 mod process;
 mod qcow2;
 mod qemu;
@@ -39,8 +42,11 @@ mod start;
 mod template;
 mod wait;
 
+pub use self::diagnose::{ApplianceFile, FoundAppliance, Hypervisor};
 pub use self::kept::Template;
+pub(crate) use self::limit::set_len;
 pub(crate) use self::process::{keep_across_exec, run_before_exec};
+pub(crate) use self::report::no_temporary_file;
 pub(crate) use self::search::{default_hv, default_path};
 pub(crate) use self::start::Warmed;
 
@@ -103,6 +109,9 @@ pub(crate) type Log<'a> = &'a mut dyn FnMut(LogKind, &[u8]);
 const DEADLINE_KVM: Duration = Duration::from_secs(120);
 const DEADLINE_TCG: Duration = Duration::from_secs(300);
 
+/// A year: what is longer is a mistake.
+const TIMEOUT_MAX: u64 = 365 * 24 * 60 * 60;
+
 /// After the sockets have been closed, the process takes a moment to end.
 const DEATH_DEADLINE: Duration = Duration::from_secs(3);
 
@@ -121,6 +130,8 @@ pub(crate) struct Appliance {
     tail: Tail,
     /// What messages call the drives.
     drives: Vec<String>,
+    /// It has never been ready.
+    launching: bool,
 }
 
 impl Appliance {
@@ -128,8 +139,9 @@ impl Appliance {
     pub(crate) fn start(config: &Config, log: Log<'_>) -> Result<Self> {
         let started = Instant::now();
         progress(log, 0);
-        let machine = Machine::find(config, log)?;
-        let appliance = machine.start(config, log)?;
+        let machine = Machine::find(config, log).map_err(report::of_limits)?;
+        let mut appliance = machine.start(config, log).map_err(report::of_limits)?;
+        appliance.launching = false;
         progress(log, 12);
         say(log, format!("appliance is ready after {} ms", started.elapsed().as_millis()));
         Ok(appliance)
@@ -164,7 +176,7 @@ impl Appliance {
         // A qemu which closes its sockets and lives on is as good as dead.
         let ended = self.process.wait(Instant::now() + DEATH_DEADLINE).ok().flatten();
         self.drain_console();
-        self.explain(&Fate::Ended(ended))
+        self.explain(Fate::Ended(ended))
     }
 
     /// Ends the appliance.  The daemon has been told to write everything it has; what is in the
@@ -207,7 +219,7 @@ impl Appliance {
                 readable(fds, Some(patience.until)).map_err(|it| Error::io(&it, "poll"))?;
             if polled == [false; 3] {
                 let fate = Fate::Silent(patience.since.elapsed().as_secs());
-                return Err(Error::new(0, self.explain(&fate)));
+                return Err(Error::new(0, self.explain(fate)));
             }
             if polled[1] {
                 let mut chunk = [0; 4096];
@@ -242,8 +254,14 @@ impl Appliance {
         }
     }
 
-    fn explain(&self, fate: &Fate) -> String {
-        report::explain(fate, &self.process.stderr(), &self.tail.text(), &self.drives)
+    fn explain(&self, fate: Fate) -> String {
+        report::explain(&Evidence {
+            fate,
+            stderr: &self.process.stderr(),
+            console: &self.tail.text(),
+            drives: &self.drives,
+            launching: self.launching,
+        })
     }
 }
 
@@ -260,9 +278,27 @@ impl Patience {
         Self { since, until: since + duration }
     }
 
+    fn is_over(self) -> bool {
+        Instant::now() >= self.until
+    }
+
     /// Leaves as much as it takes for another attempt.
     fn for_a_first_attempt(self) -> Self {
         Self::of(self.until.saturating_duration_since(Instant::now()) / 2)
+    }
+}
+
+/// How long a launch may take, if the backend settings say so.
+fn timeout(settings: &[String]) -> Result<Option<Duration>> {
+    let Some(value) = settings.iter().find_map(|it| it.strip_prefix("timeout=")) else {
+        return Ok(None);
+    };
+    match value.parse() {
+        Ok(seconds @ 1..=TIMEOUT_MAX) => Ok(Some(Duration::from_secs(seconds))),
+        _ => {
+            let why = format!("{value} is not a number of seconds up to {TIMEOUT_MAX}");
+            Err(Error::invalid("the backend setting timeout", why))
+        }
     }
 }
 
@@ -280,7 +316,31 @@ fn check_flag(flag: &[u8]) -> Result<()> {
     }
     let message = format!(
         "the daemon begins with {flag:02x?}: the appliance is not one of guestfs, or of another \
-         version"
+         version; {REBUILD}"
     );
     Err(Error::new(0, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(setting: &str, expected: std::result::Result<Option<u64>, &str>) {
+        let found = timeout(&["force_tcg".to_owned(), setting.to_owned()]);
+        let found = found.map(|it| it.map(|it| it.as_secs()));
+        let found = found.map_err(|it| it.message().to_owned());
+        assert_eq!(found, expected.map_err(str::to_owned));
+    }
+
+    #[test]
+    fn timeouts() {
+        const OBJECT: &str = "the backend setting timeout";
+        check("template=0", Ok(None));
+        check("timeout=10", Ok(Some(10)));
+        for value in ["", "0", "-1", "ten", "31536001"] {
+            let why = format!("{OBJECT}: {value} is not a number of seconds up to 31536000");
+            check(&format!("timeout={value}"), Err(&why));
+        }
+    }
 }

@@ -45,6 +45,8 @@ pub(super) enum Ended {
 pub(super) struct Setup {
     /// Descriptors it keeps, under the numbers they have here.  All others are closed.
     pub inherit: Vec<OwnedFd>,
+    /// Where its output goes; it is discarded otherwise.
+    pub stdout: Option<OwnedFd>,
     /// It gets a process group of its own, so that Ctrl-C at a terminal doesn't reach it.
     pub own_group: bool,
     /// The kernel kills it when this program ends, however that happens.
@@ -64,14 +66,15 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts `command` with no input, its output discarded and its errors kept.
+    /// Starts `command` with no input, and its errors kept.
     ///
     /// The kernel's parent-death signal is about the *thread* that forked.  So a thread is made
     /// for it, which lives as long as the child: it ends early only if the whole program does.
     /// A supervising process would do too, but as a fork it holds all of the program's memory.
     pub(super) fn spawn(mut command: Command, setup: Setup) -> io::Result<Self> {
         let stderr = bounded_memory_file()?;
-        command.env("LC_ALL", "C").stdin(Stdio::null()).stdout(Stdio::null());
+        command.env("LC_ALL", "C").stdin(Stdio::null());
+        command.stdout(setup.stdout.map_or_else(Stdio::null, Stdio::from));
         command.stderr(Stdio::from(stderr.try_clone()?));
         if setup.own_group {
             command.process_group(0);

@@ -2,11 +2,14 @@
 //! Why an appliance failed, and what to do about it, from what qemu and the guest have left.
 
 use std::collections::VecDeque;
-use std::io::Write;
+use std::io::{self, Write};
+use std::path::Path;
 
 use bstr::ByteSlice;
+use nix::errno::Errno;
 
 use super::process::Ended;
+use crate::error::Error;
 
 /// As much of the console as is kept.
 const TAIL_MAX: usize = 64 << 10;
@@ -41,8 +44,20 @@ pub(super) enum Fate {
     Silent(u64),
 }
 
+/// What is known of an appliance that failed.
+pub(super) struct Evidence<'a> {
+    pub fate: Fate,
+    pub stderr: &'a str,
+    pub console: &'a str,
+    /// What messages call the drives.
+    pub drives: &'a [String],
+    /// It has never been ready.
+    pub launching: bool,
+}
+
 /// One text of what is known: the cause first, the remedy last.
-pub(super) fn explain(fate: &Fate, stderr: &str, console: &str, drives: &[String]) -> String {
+pub(super) fn explain(evidence: &Evidence<'_>) -> String {
+    let Evidence { fate, stderr, console, drives, launching } = evidence;
     let event = match fate {
         Fate::Ended(Some(Ended::Exited(code))) => format!("qemu exited with status {code}"),
         Fate::Ended(Some(Ended::Killed(signal))) => format!("qemu was killed by signal {signal}"),
@@ -54,22 +69,22 @@ pub(super) fn explain(fate: &Fate, stderr: &str, console: &str, drives: &[String
         .map(|it| name_drive(&it, drives))
         .or_else(|| telling_line(console))
         .or_else(|| quote(console));
-    let Some(cause) = cause else {
-        return match fate {
-            Fate::Silent(_) => {
-                format!("{event}, and nothing was heard of it; is the machine overloaded?")
-            }
-            // 9 is SIGKILL: that is how the kernel makes room, too.
-            Fate::Ended(Some(Ended::Killed(9))) => {
-                format!("{event}; has the machine run out of memory?")
-            }
-            Fate::Ended(_) => format!("{event} without a word"),
-        };
+    let remedy = cause.as_deref().and_then(|it| remedy(&REMEDIES, it)).or_else(|| match fate {
+        Fate::Ended(Some(Ended::Killed(signal))) => remedy_for_signal(*signal),
+        Fate::Silent(_) => Some(MORE_TIME),
+        Fate::Ended(_) => launching.then_some(TEST_TOOL),
+    });
+    let mut text = match (cause, fate) {
+        (Some(cause), _) => format!("{event}: {cause}"),
+        (None, Fate::Silent(_)) => format!("{event}, and nothing was heard of it"),
+        (None, Fate::Ended(Some(Ended::Killed(_)))) => event,
+        (None, Fate::Ended(_)) => format!("{event} without a word"),
     };
-    match remedy(&cause) {
-        Some(remedy) => format!("{event}: {cause}; {remedy}"),
-        None => format!("{event}: {cause}"),
+    if let Some(remedy) = remedy {
+        text.push_str("; ");
+        text.push_str(remedy);
     }
+    text
 }
 
 /// The last complaint of qemu's, without the name of the program.
@@ -122,10 +137,12 @@ fn name_drive(message: &str, drives: &[String]) -> String {
 }
 
 /// Lines of the console that say by themselves what went wrong, most telling first.
-const TELLING: [&str; 5] = [
+const TELLING: [&str; 7] = [
     "System is deadlocked on memory",
     "Out of memory: ",
+    "Initramfs unpacking failed: ",
     "guestfsd: error: ",
+    "thread 'main' panicked at ",
     "Kernel panic - not syncing: ",
     "BUG: ",
 ];
@@ -146,97 +163,340 @@ fn quote(console: &str) -> Option<String> {
 
 const MORE_MEMORY: &str = "give the appliance more memory with set_memsize or LIBGUESTFS_MEMSIZE";
 
-const NO_KERNEL: &str = "the kernel of the appliance is damaged: build it again";
+const LESS_MEMORY: &str = "give the appliance less memory with set_memsize or LIBGUESTFS_MEMSIZE, \
+                           or this program more (ulimit -v, cgroups)";
 
-/// What to do about a cause that contains the words.
-const REMEDIES: [(&str, &str); 11] = [
+const MORE_TIME: &str = "if the machine is only slow, allow more with the backend setting \
+                         timeout; guestfs-test-tool shows what hangs";
+
+const TEST_TOOL: &str = "guestfs-test-tool tells more";
+
+pub(super) const REBUILD: &str = "build the appliance again with guestfs-appliance, or name the \
+                                  directory of another one with LIBGUESTFS_PATH";
+
+const DAMAGED: &str = "the appliance is damaged: build it again with guestfs-appliance";
+
+const BAD_PROGRAM: &str = "install qemu again, as it does not fit its libraries, or name another \
+                           one with LIBGUESTFS_HV";
+
+const LACKING: &str = "this qemu lacks it: install qemu-system-x86 whole, or name another one with \
+                       LIBGUESTFS_HV";
+
+const FORMAT: &str = "name the format the drive really has, or none";
+
+const FIRMWARE: &str = "install the firmware of qemu: seabios and qemu-system-data";
+
+const KVM_GROUP: &str = "add this user to the group that owns /dev/kvm, which is usually kvm, and \
+                         log in again";
+
+const KVM_OFF: &str = "switch virtualization on in the firmware of this machine and load kvm_intel \
+                       or kvm_amd; a virtual machine needs a host that passes it on";
+
+const OPEN_FILES: &str = "raise the limit of open files (ulimit -n)";
+
+const FILE_SIZE: &str = "raise the limit on the size of files (ulimit -f)";
+
+/// What to do about a cause that contains the words.  The first that fits is given.
+const REMEDIES: [(&str, &str); 34] = [
     (
         "\" lock",
         "another process has the disk open: if that is a virtual machine, shut it down or add the \
          drive read-only",
     ),
-    (
-        "cannot set up guest memory",
-        "give the appliance less memory with set_memsize or LIBGUESTFS_MEMSIZE",
-    ),
     ("deadlocked on memory", MORE_MEMORY),
     ("Out of memory", MORE_MEMORY),
+    ("cannot set up guest memory", LESS_MEMORY),
+    ("annot allocate memory", LESS_MEMORY),
+    ("Too many open files", OPEN_FILES),
+    (
+        "Could not open backing file",
+        "the disk is an overlay: bring its backing file back, or correct the name with qemu-img \
+         rebase",
+    ),
     ("Unknown driver", "this qemu lacks it: on Debian, install qemu-block-extra"),
-    ("Image is not in", "name the format the drive really has, or none"),
+    ("Image is not in", FORMAT),
+    ("not in qcow2 format", FORMAT),
+    ("invalid VMDK image descriptor", FORMAT),
+    ("is corrupt", "qemu-img check tells what is broken, and mends some of it"),
     ("Parameter 'driver'", "name a format that this qemu knows, or none"),
-    ("Unable to mount root fs", "the appliance is damaged: build it again"),
-    ("linux kernel too old", NO_KERNEL),
-    ("error loading", NO_KERNEL),
+    ("Initramfs unpacking failed", DAMAGED),
+    ("Unable to mount root fs", DAMAGED),
+    ("No working init", DAMAGED),
+    ("Attempted to kill init", DAMAGED),
+    ("linux kernel too old", DAMAGED),
+    ("rror loading", DAMAGED),
+    ("rror while loading elf kernel", DAMAGED),
+    ("could not load kernel", DAMAGED),
+    ("could not load initrd", DAMAGED),
+    (
+        "guestfsd: error: ",
+        "the appliance is damaged, or LIBGUESTFS_APPEND tells it something wrong: unset that, or \
+         build it again with guestfs-appliance",
+    ),
+    ("error while loading shared libraries", BAD_PROGRAM),
+    ("symbol lookup error", BAD_PROGRAM),
+    ("is not a valid device model name", LACKING),
+    ("unsupported machine type", LACKING),
+    ("could not load PC BIOS", FIRMWARE),
+    ("failed to find romfile", FIRMWARE),
+    ("failed to install seccomp", "let the program use seccomp, or qemu do without -sandbox"),
+    (
+        "failed to initialize kvm",
+        "add this user to the group that owns /dev/kvm, or set the backend setting force_tcg",
+    ),
     ("KVM", "set the backend setting force_tcg to do without it"),
+    ("Permission denied", "let this user read and write it, or add the drive read-only"),
+    ("No space left on device", "make room on the host"),
 ];
 
-fn remedy(cause: &str) -> Option<&'static str> {
-    REMEDIES.iter().find(|(words, _)| cause.contains(words)).map(|(_, remedy)| *remedy)
+/// What to do about a KVM that does not work, for those who insist on it.
+const REMEDIES_FOR_KVM: [(&str, &str); 3] =
+    [("Permission denied", KVM_GROUP), ("No such", KVM_OFF), ("", TEST_TOOL)];
+
+fn remedy(table: &[(&str, &'static str)], cause: &str) -> Option<&'static str> {
+    table.iter().find(|(words, _)| cause.contains(words)).map(|(_, remedy)| *remedy)
+}
+
+/// What to do about KVM which does not work for this reason.
+pub(super) fn remedy_for_kvm(why: &str) -> &'static str {
+    remedy(&REMEDIES_FOR_KVM, why).unwrap_or_default()
+}
+
+/// What usually sends the signal to qemu.
+fn remedy_for_signal(signal: i32) -> Option<&'static str> {
+    match signal {
+        // That is how the kernel makes room, too.
+        libc::SIGKILL => Some(
+            "if the machine or a cgroup has run out of memory, give the appliance less with \
+             LIBGUESTFS_MEMSIZE",
+        ),
+        libc::SIGSEGV | libc::SIGABRT | libc::SIGILL | libc::SIGBUS | libc::SIGFPE => {
+            Some("it has crashed: install another version, or name another qemu with LIBGUESTFS_HV")
+        }
+        libc::SIGXFSZ => Some(FILE_SIZE),
+        libc::SIGXCPU => Some("raise the limit on processor time (ulimit -t)"),
+        libc::SIGSYS => Some("a sandbox around this program forbids qemu what it needs (seccomp)"),
+        _ => None,
+    }
+}
+
+/// The error of a launch, with a remedy if it is this process that may not do more.
+pub(super) fn of_limits(error: Error) -> Error {
+    let remedy = match Errno::from_raw(error.errno()) {
+        Errno::EMFILE | Errno::ENFILE => OPEN_FILES,
+        Errno::EAGAIN => "raise the limit on processes and threads (ulimit -u)",
+        Errno::ENOMEM => LESS_MEMORY,
+        _ => return error,
+    };
+    Error::new(error.errno(), format!("{}; {remedy}", error.message()))
+}
+
+/// A program that could not be started: it is the program unless it is a limit.
+pub(super) fn not_started(hv: &Path, error: &io::Error) -> Error {
+    let error = Error::io(error, hv.display());
+    match Errno::from_raw(error.errno()) {
+        Errno::EACCES | Errno::ENOENT | Errno::ENOEXEC | Errno::ELOOP | Errno::EPERM => {
+            let message = format!("{}; name another qemu with LIBGUESTFS_HV", error.message());
+            Error::new(error.errno(), message)
+        }
+        _ => error,
+    }
+}
+
+/// A file that could not be made in the directory for temporary files.
+pub(crate) fn no_temporary_file(tmpdir: &Path, error: &io::Error) -> Error {
+    let error = Error::io(error, tmpdir.display());
+    let remedy = match Errno::from_raw(error.errno()) {
+        Errno::EFBIG => FILE_SIZE,
+        _ => {
+            "temporary files have to be made there: make room, or name another directory with \
+             LIBGUESTFS_TMPDIR"
+        }
+    };
+    Error::new(error.errno(), format!("{}; {remedy}", error.message()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The lines are the event with the cause, and the remedy.
     #[track_caller]
-    fn check(fate: Fate, stderr: &str, console: &str, expected: &str) {
-        let drives = ["/a.img".to_owned(), "/b.img".to_owned()];
-        assert_eq!(explain(&fate, stderr, console, &drives), expected);
+    fn check(fate: Fate, stderr: &str, console: &str, expected: [&str; 2]) {
+        let drives = &["/a.img".to_owned(), "/b.img".to_owned()];
+        let text = explain(&Evidence { fate, stderr, console, drives, launching: true });
+        let split = text.split_once("; ").unwrap_or((&text, ""));
+        assert_eq!(<[&str; 2]>::from(split), expected);
     }
 
     const EXITED: Fate = Fate::Ended(Some(Ended::Exited(1)));
 
+    const REBOOTED: Fate = Fate::Ended(Some(Ended::Exited(0)));
+
+    fn killed(signal: i32) -> Fate {
+        Fate::Ended(Some(Ended::Killed(signal)))
+    }
+
     #[test]
-    fn causes_and_remedies() {
+    fn said_of_drives() {
+        let check = |stderr: &str, cause: &str, remedy: &str| {
+            let stderr = format!("qemu-system-x86_64: {stderr}\n");
+            check(EXITED, &stderr, "", [&format!("qemu exited with status 1: {cause}"), remedy]);
+        };
         check(
-            EXITED,
-            "qemu-system-x86_64: -blockdev {\"driver\":\"qcow2\",\"node-name\":\"drive1\"}: Image \
-             is not in qcow2 format\n",
-            "",
-            "qemu exited with status 1: /b.img: Image is not in qcow2 format; name the format the \
-             drive really has, or none",
+            "-blockdev {\"driver\":\"qcow2\",\"node-name\":\"drive1\"}: Image is not in qcow2 \
+             format",
+            "/b.img: Image is not in qcow2 format",
+            FORMAT,
         );
         check(
-            EXITED,
-            "qemu-system-x86_64: -device scsi-hd,bus=scsi.0,drive=drive0,lun=0: Failed to get \
-             \"write\" lock\nIs another process using the image [/a.img]?\n",
-            "",
-            "qemu exited with status 1: /a.img: Failed to get \"write\" lock; another process has \
-             the disk open: if that is a virtual machine, shut it down or add the drive read-only",
+            "-device scsi-hd,bus=scsi.0,drive=drive0,lun=0: Failed to get \"write\" lock\nIs \
+             another process using the image [/a.img]?",
+            "/a.img: Failed to get \"write\" lock",
+            REMEDIES[0].1,
         );
         check(
-            EXITED,
-            "qemu-system-x86_64: -blockdev {\"node-name\":\"drive0\"}: Could not open '/a.img': \
-             Permission denied",
-            "",
-            "qemu exited with status 1: Could not open '/a.img': Permission denied",
+            "-blockdev {\"node-name\":\"drive0\"}: Could not open '/a.img': Permission denied",
+            "Could not open '/a.img': Permission denied",
+            "let this user read and write it, or add the drive read-only",
         );
         check(
-            Fate::Ended(Some(Ended::Exited(0))),
-            "qemu-system-x86_64: warning: host doesn't support it\n",
+            "-blockdev {\"node-name\":\"drive0\"}: Could not open backing file: Could not open \
+             '/base': No such file or directory",
+            "/a.img: Could not open backing file: Could not open '/base': No such file or directory",
+            REMEDIES[6].1,
+        );
+        check(
+            "-blockdev {\"node-name\":\"drive0\"}: qcow2: Image is corrupt; cannot be opened \
+             read/write",
+            "/a.img: qcow2: Image is corrupt",
+            "cannot be opened read/write; qemu-img check tells what is broken, and mends some of it",
+        );
+    }
+
+    #[test]
+    fn said_by_qemu() {
+        let check = |stderr: &str, cause: &str, remedy: &str| {
+            check(EXITED, stderr, "", [&format!("qemu exited with status 1: {cause}"), remedy]);
+        };
+        check(
+            "qemu-system-x86_64: cannot set up guest memory 'pc.ram': Cannot allocate memory",
+            "cannot set up guest memory 'pc.ram': Cannot allocate memory",
+            LESS_MEMORY,
+        );
+        check(
+            "/usr/bin/qemu-system-x86_64: error while loading shared libraries: libpixman-1.so.0: \
+             cannot open shared object file: No such file or directory",
+            "error while loading shared libraries: libpixman-1.so.0: cannot open shared object \
+             file: No such file or directory",
+            BAD_PROGRAM,
+        );
+        check(
+            "qemu: could not load PC BIOS 'bios-256k.bin'",
+            "could not load PC BIOS 'bios-256k.bin'",
+            FIRMWARE,
+        );
+        check(
+            "qemu-system-x86_64: Error while loading elf kernel",
+            "Error while loading elf kernel",
+            DAMAGED,
+        );
+        check(
+            "Could not access KVM kernel module: Permission denied\nqemu-system-x86_64: failed to \
+             initialize kvm: Permission denied",
+            "failed to initialize kvm: Permission denied",
+            "add this user to the group that owns /dev/kvm, or set the backend setting force_tcg",
+        );
+        check(
+            "/tmp/wrapper: line 2: qemu-kvm: not found",
+            "/tmp/wrapper: line 2: qemu-kvm: not found",
+            TEST_TOOL,
+        );
+    }
+
+    #[test]
+    fn said_on_the_console() {
+        let check = |console: &str, cause: &str, remedy: &str| {
+            // What is only a warning of qemu's explains nothing.
+            let stderr = "qemu-system-x86_64: warning: host doesn't support it\n";
+            let cause = format!("qemu exited with status 0: {cause}");
+            check(REBOOTED, stderr, console, [&cause, remedy]);
+        };
+        check(
             "[ 1.0] x\r\n[ 2.0] Kernel panic - not syncing: VFS: Unable to mount root fs\r\n[ 2.0] \
              CPU: 0\r\n",
-            "qemu exited with status 0: Kernel panic - not syncing: VFS: Unable to mount root fs; \
-             the appliance is damaged: build it again",
+            "Kernel panic - not syncing: VFS: Unable to mount root fs",
+            DAMAGED,
         );
+        check(
+            "[ 2.4] Initramfs unpacking failed: read error\r\n[ 2.5] Kernel panic - not syncing: \
+             No working init found.\r\n",
+            "Initramfs unpacking failed: read error",
+            DAMAGED,
+        );
+        check(
+            "[ 3.1] Kernel panic - not syncing: System is deadlocked on memory\r\n",
+            "System is deadlocked on memory",
+            MORE_MEMORY,
+        );
+        check(
+            "[ 3.1] erofs: (device vda): cannot read superblock\r\nguestfsd: error: /dev/vda: \
+             Invalid argument\r\n[ 3.2] reboot: Restarting system\r\n",
+            "guestfsd: error: /dev/vda: Invalid argument",
+            REMEDIES[22].1,
+        );
+        check(
+            "[ 3.1] Kernel panic - not syncing: hung_task: blocked tasks\r\n",
+            "Kernel panic - not syncing: hung_task: blocked tasks",
+            TEST_TOOL,
+        );
+    }
+
+    #[test]
+    fn said_by_nobody() {
+        let silent = "the appliance is not ready after 300 seconds";
+        let unheard = format!("{silent}, and nothing was heard of it");
+        check(Fate::Silent(300), "", "", [&unheard, MORE_TIME]);
         check(
             Fate::Silent(300),
             "",
             "one\r\ntwo\r\n\r\nthree\r\nfour",
-            "the appliance is not ready after 300 seconds: last on its console: two | three | four",
+            [&format!("{silent}: last on its console: two | three | four"), MORE_TIME],
+        );
+        let memory = remedy_for_signal(9).unwrap();
+        check(killed(9), "", "", ["qemu was killed by signal 9", memory]);
+        let crash = remedy_for_signal(11).unwrap();
+        check(
+            killed(11),
+            "",
+            "one",
+            ["qemu was killed by signal 11: last on its console: one", crash],
+        );
+        check(killed(15), "", "", ["qemu was killed by signal 15", ""]);
+        check(EXITED, "", "", ["qemu exited with status 1 without a word", TEST_TOOL]);
+    }
+
+    #[test]
+    fn kvm() {
+        assert_eq!(remedy_for_kvm("Permission denied"), KVM_GROUP);
+        assert_eq!(remedy_for_kvm("No such file or directory"), KVM_OFF);
+        assert_eq!(remedy_for_kvm("a test kernel hangs after \"x\""), TEST_TOOL);
+    }
+
+    #[test]
+    fn errors_of_the_system() {
+        let system = |errno: Errno| io::Error::from_raw_os_error(errno as i32);
+        let hv = Path::new("/qemu");
+        let check = |error: Error, expected: &str| assert_eq!(error.message(), expected);
+        check(
+            not_started(hv, &system(Errno::ENOENT)),
+            "/qemu: No such file or directory; name another qemu with LIBGUESTFS_HV",
         );
         check(
-            Fate::Ended(Some(Ended::Killed(9))),
-            "",
-            "",
-            "qemu was killed by signal 9; has the machine run out of memory?",
+            of_limits(not_started(hv, &system(Errno::EMFILE))),
+            "/qemu: Too many open files; raise the limit of open files (ulimit -n)",
         );
-        check(
-            EXITED,
-            "/tmp/wrapper: line 2: qemu-kvm: not found",
-            "",
-            "qemu exited with status 1: /tmp/wrapper: line 2: qemu-kvm: not found",
-        );
+        check(of_limits(Error::new(0, "unchanged")), "unchanged");
     }
 
     #[test]

@@ -20,6 +20,14 @@ pub(super) struct Files {
     pub root: PathBuf,
 }
 
+impl Files {
+    /// The file that is called so in its directory.
+    pub(super) fn named(&self, name: &str) -> Option<&Path> {
+        let mut files = [&self.kernel, &self.initrd, &self.root].into_iter();
+        files.find(|it| it.ends_with(name)).map(PathBuf::as_path)
+    }
+}
+
 /// Below a library directory.
 const SUBDIRECTORY: &str = "guestfs";
 
@@ -90,15 +98,20 @@ pub(super) fn appliance(path: &str) -> Result<Files> {
         else {
             continue;
         };
-        let missing = [("kernel", &kernel), ("initrd", &initrd), ("root", &root)]
-            .into_iter()
-            .filter(|(_, file)| access(*file, Access::READ_OK).is_err())
-            .map(|(name, _)| name)
-            .collect::<Vec<_>>();
-        match missing.len() {
-            0 => return Ok(Files { kernel, initrd, root }),
-            3 => tried.push(directory.display().to_string()),
-            _ => tried.push(format!("{} (without {})", directory.display(), missing.join(", "))),
+        let files = [("kernel", &kernel), ("initrd", &initrd), ("root", &root)];
+        let unreadable = |(_, file): &(_, &PathBuf)| access(*file, Access::READ_OK).is_err();
+        let is_there = |(_, file): &(_, &PathBuf)| access(*file, Access::EXISTS).is_ok();
+        let names = |files: &mut dyn Iterator<Item = (&'static str, &PathBuf)>| {
+            files.map(|(name, _)| name).collect::<Vec<_>>().join(", ")
+        };
+        let missing = names(&mut files.into_iter().filter(|it| !is_there(it)));
+        let closed = names(&mut files.into_iter().filter(|it| is_there(it) && unreadable(it)));
+        let directory = directory.display();
+        match (missing.as_str(), closed.as_str()) {
+            ("", "") => return Ok(Files { kernel, initrd, root }),
+            ("kernel, initrd, root", _) => tried.push(directory.to_string()),
+            ("", closed) => tried.push(format!("{directory} (unreadable: {closed})")),
+            (missing, _) => tried.push(format!("{directory} (without {missing})")),
         }
     }
     let message = format!(

@@ -26,7 +26,7 @@ use super::search::{self, Files};
 use super::template::{self, Found, Making, Meanwhile, Template};
 use super::{
     Appliance, Config, DEADLINE_KVM, DEADLINE_TCG, DEATH_DEADLINE, Log, LogKind, Patience, arch,
-    cache, progress, say,
+    cache, manifest, progress, say, timeout,
 };
 use crate::drive::Drive;
 use crate::error::{Error, Result};
@@ -74,9 +74,11 @@ pub(crate) enum Warmed {
 impl Machine {
     /// Finds everything there has to be.
     pub(super) fn find(config: &Config, log: Log<'_>) -> Result<Self> {
+        let started = Instant::now();
+        let limit = timeout(&config.backend_settings)?;
         let files = search::appliance(&config.path)?;
         let hv = search::hypervisor(config.hv.as_deref())?;
-        let features = features::of(&hv, &config.cachedir)?;
+        let features = features::of(&hv, &config.cachedir, limit)?;
         say(log, format!("appliance: {}", files.root.display()));
         say(log, format!("hypervisor: {}, version {:?}", hv.display(), features.version));
         let settings = &config.backend_settings;
@@ -93,10 +95,11 @@ impl Machine {
                 Accel::Tcg
             }
         };
-        let patience = Patience::of(match accel {
-            Accel::Kvm => DEADLINE_KVM,
-            Accel::Tcg => DEADLINE_TCG,
-        });
+        let patience = match (limit, accel) {
+            (Some(limit), _) => Patience { since: started, until: started + limit },
+            (None, Accel::Kvm) => Patience::of(DEADLINE_KVM),
+            (None, Accel::Tcg) => Patience::of(DEADLINE_TCG),
+        };
         Ok(Self { hv, files, features, accel, tsc_mhz: accel.tsc_mhz(), patience })
     }
 
@@ -121,8 +124,13 @@ impl Machine {
 
     /// Goes on from the template if there is one, and boots otherwise.
     pub(super) fn start(&self, config: &Config, log: Log<'_>) -> Result<Appliance> {
-        let Some(template) = self.template(config, log) else {
-            return self.boot(config, 3, log);
+        let template = match self.template(config, log) {
+            Ok(template) => template,
+            // Nothing is left for a boot, and this one has seen more.
+            Err(why) if self.patience.is_over() => {
+                return Err(why.downcast().unwrap_or_else(|it| Error::io(&it, "template")));
+            }
+            Err(_) => return self.boot(config, 3, log),
         };
         progress(log, 6);
         let why = match self.restore(config, &template, log) {
@@ -143,13 +151,23 @@ impl Machine {
         let started = Instant::now();
         let mut appliance = self.spawn(config, Start::Boot, log)?;
         progress(log, position);
-        appliance.wait_until_ready(self.patience, log)?;
+        self.wait_until_ready(&mut appliance, log)?;
         say(log, format!("booted in {}", ms(started)));
         Ok(appliance)
     }
 
-    /// The template that fits, made now if there is none; `None` if it is better to boot.
-    fn template(&self, config: &Config, log: Log<'_>) -> Option<Template> {
+    /// An appliance that does not come up may be told why by looking at its files.
+    fn wait_until_ready(&self, appliance: &mut Appliance, log: Log<'_>) -> Result<()> {
+        appliance.wait_until_ready(self.patience, log).map_err(
+            |error| match report::refuses_a_drive(&appliance.process.stderr()) {
+                true => error,
+                false => manifest::blame(&self.files, error),
+            },
+        )
+    }
+
+    /// The template that fits, made now if there is none; an error if it is better to boot.
+    fn template(&self, config: &Config, log: Log<'_>) -> io::Result<Template> {
         let meanwhile = match set(config, &["template", "template=1"]) {
             true => Meanwhile::Wait,
             false => Meanwhile::Boot,
@@ -160,12 +178,12 @@ impl Machine {
             None => self.find_or_make(&config, meanwhile, log),
         };
         let (template, warmed) =
-            result.inspect_err(|why| say(log, format!("no template: {why}"))).ok()?;
+            result.inspect_err(|why| say(log, format!("no template: {why}")))?;
         if config.verbose && warmed == Warmed::Already {
             say(log, "this is what the template said when it was booted:".to_owned());
             log(LogKind::Appliance, template.console());
         }
-        Some(template)
+        Ok(template)
     }
 
     fn find_or_make(
@@ -204,7 +222,7 @@ impl Machine {
         let memory = making.memory(u64::try_from(config.memsize_mb).unwrap_or(0) << 20)?;
         let mut appliance = self.spawn(config, Start::Save(memory), log).map_err(fail)?;
         progress(log, 3);
-        appliance.wait_until_ready(self.patience, log).map_err(fail)?;
+        self.wait_until_ready(&mut appliance, log).map_err(fail)?;
         making.save(&mut appliance.qmp, self.patience.until)?;
         // Now it says nothing more.
         appliance.drain_console();
@@ -296,14 +314,15 @@ impl Machine {
         say(log, qemu::quoted(self.hv.as_os_str(), &args).to_string());
         inherit.extend(disks.sets);
         inherit.extend(disks.others);
-        let setup = Setup { inherit, own_group: config.pgroup, dies_with_us: config.recovery_proc };
+        let (own_group, dies_with_us) = (config.pgroup, config.recovery_proc);
+        let setup = Setup { inherit, own_group, dies_with_us, stdout: None };
         let mut command = Command::new(&self.hv);
         command.args(args);
         let process =
-            Process::spawn(command, setup).map_err(|it| Error::io(&it, self.hv.display()))?;
+            Process::spawn(command, setup).map_err(|it| report::not_started(&self.hv, &it))?;
         let drives = config.drives.iter().map(Drive::name).collect();
         let (qmp, tail) = (Qmp::new(qmp), Tail::default());
-        Ok(Appliance { process, channel, console, qmp, tail, drives })
+        Ok(Appliance { process, channel, console, qmp, tail, drives, launching: true })
     }
 
     fn plan<'a>(

@@ -23,7 +23,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::qmp::Qmp;
-use super::{cache, kept};
+use super::{cache, kept, limit};
 
 /// What must be free in the cache directory for another one, in bytes.
 const ROOM: u64 = 1 << 30;
@@ -161,7 +161,7 @@ impl Making {
 
     /// The file that becomes the guest's memory.
     pub(super) fn memory(&self, size_bytes: u64) -> io::Result<&File> {
-        self.memory.set_len(size_bytes)?;
+        limit::set_len(&self.memory, size_bytes)?;
         Ok(&self.memory)
     }
 
