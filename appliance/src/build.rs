@@ -17,8 +17,10 @@ use crate::packages::{self, Package};
 use crate::root::Tree;
 use crate::{host, inputs, kernel};
 
-/// The same for every appliance, so that equal content is an equal file.
-const ROOT_UUID: &str = "67756573-7466-7300-8000-000000000001";
+/// The same for every appliance, so that equal content is an equal file.  Its bytes 53 ef are where
+/// ext2 has its magic number: libguestfs's library takes no other image, and guestfsd knows this
+/// one by them.
+const ROOT_UUID: &str = "67756573-7466-7300-53ef-000000000001";
 
 /// The files, in the order in which they are listed.
 const FILES: &[&str] = &["kernel", "initrd", "root", "README.fixed"];

@@ -127,11 +127,17 @@ fn insert_modules() -> Result<()> {
 
 /// Makes the root image the root of all processes to come, and of this one.
 fn switch_root(options: &Options, uevents: &mut Uevents) -> Result<()> {
-    let root = options.root.as_deref().unwrap_or(Path::new("/dev/vda"));
-    let name = root.file_name().unwrap_or_default().to_owned();
-    let sys = Path::new("/sys/class/block").join(&name);
-    uevents.wait_until(|| Ok(exists(&sys).then_some(())), &root.display())?;
-    mount_root(root)?;
+    let root = match &options.root {
+        Some(root) => {
+            let name = root.file_name().unwrap_or_default().to_owned();
+            let sys = Path::new("/sys/class/block").join(&name);
+            uevents.wait_until(|| Ok(exists(&sys).then_some(())), &root.display())?;
+            root.clone()
+        }
+        // libguestfs names the disk by the UUID of a filesystem that this one is not.
+        None => uevents.wait_until(|| find_root(Path::new("/dev")), &"a disk with the root")?,
+    };
+    mount_root(&root)?;
     for directory in ["/proc", "/sys", "/dev"] {
         let to = format!("{NEW_ROOT}{directory}");
         mount_move(directory, &to).about(&to)?;
@@ -140,6 +146,23 @@ fn switch_root(options: &Options, uevents: &mut Uevents) -> Result<()> {
     mount_move(".", "/").about("/")?;
     chroot(".").about("/")?;
     chdir("/").about("/")
+}
+
+/// The disk with the appliance's root image.
+fn find_root(dev: &Path) -> Result<Option<PathBuf>> {
+    let mut disks = system::names("/sys/block")?.into_iter();
+    Ok(disks.map(|it| dev.join(it.to_path_lossy())).find(|it| has_mark(it).unwrap_or(false)))
+}
+
+/// EROFS, with a UUID in which the magic number of ext2 is found where it would stand in ext2: so
+/// does the builder mark the image, as libguestfs takes no other.
+fn has_mark(disk: &Path) -> Result<bool> {
+    const EROFS: &[u8] = &0xe0f5_e1e2_u32.to_le_bytes();
+    const EXT2: &[u8] = &0xef53_u16.to_le_bytes();
+    let file = system::open(disk, OFlags::RDONLY).about(disk.display())?;
+    let mut block = [0; 128];
+    let n_read = rustix::io::pread(&file, &mut block, 1024).about(disk.display())?;
+    Ok(block[..n_read].starts_with(EROFS) && block[56..].starts_with(EXT2))
 }
 
 fn mount_root(root: &Path) -> Result<()> {
