@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! `guestfs-appliance`: makes the virtual machine's kernel, initrd and root image out of Debian
-//! packages, as an ordinary user.
+//! packages, as an ordinary user, and the templates that launches go on from.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,8 +17,10 @@ mod modules;
 mod packages;
 mod pattern;
 mod root;
+mod templates;
 
-/// Makes the appliance: the small virtual machine which opens the disk images.
+/// Makes the appliance, the small virtual machine which opens the disk images, and looks after its
+/// templates.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
@@ -49,6 +51,17 @@ enum Command {
     Initrd {
         #[command(flatten)]
         place: Place,
+    },
+    /// Make the template that launches go on from, so that the first one is as fast as the others
+    Warm {
+        #[command(flatten)]
+        settings: templates::Settings,
+    },
+    /// List the templates of this user
+    Templates {
+        /// Remove them all
+        #[arg(long)]
+        clear: bool,
     },
 }
 
@@ -84,5 +97,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Initrd { place: Place { output, guestfsd } } => {
             build::replace_daemon(&output, &guestfsd)
         }
+        Command::Warm { settings } => templates::warm(&settings),
+        Command::Templates { clear: false } => templates::list(),
+        Command::Templates { clear: true } => templates::clear(),
     }
 }
