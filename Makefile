@@ -62,6 +62,9 @@ man: ## the manual pages, in target/man
 $(TARGET)/release/guestfish: FORCE
 	$(CARGO) build --release -p guestfish
 
+$(TARGET)/release/guestfs-test-tool: FORCE
+	$(CARGO) build --release -p guestfs-test-tool
+
 demo: appliance python $(TARGET)/release/guestfish ## make a guest's disk from packages, look into it, change it
 	PYTHONPATH=$(TARGET)/python $(PYTHON) tools/demo $(TARGET)/demo
 
@@ -91,7 +94,7 @@ clippy: ## do the lints pass?
 
 # Tests whose names have `appliance::` or `whole::` in them need the appliance, in the packages that
 # are about the whole product.  (The daemon has a module `appliance` too: its tests need nothing.)
-WHOLE := tests guestfish guestfs-c
+WHOLE := tests guestfish guestfs-c guestfs-test-tool
 
 rings-1-2: ## tests that need neither qemu nor root nor network
 ifneq ($(shell command -v cargo-nextest),)
@@ -111,15 +114,17 @@ ring-4: appliance library python $(TARGET)/release/guestfish ## C, Python and th
 bench: appliance python ## measure, as ratios to Debian's libguestfs
 	tests/bench
 
-install: appliance library python man $(TARGET)/release/guestfish ## put it below DESTDIR and PREFIX
+install: appliance library python man $(TARGET)/release/guestfish $(TARGET)/release/guestfs-test-tool ## put it below DESTDIR and PREFIX
 	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(LIBDIR)/guestfs $(DESTDIR)$(INCLUDEDIR)
 	install -d $(DESTDIR)$(PYTHONDIR) $(DESTDIR)$(MANDIR) $(DESTDIR)$(BINDIR)
 	cp -P $(TARGET)/c/libguestfs.so* $(TARGET)/c/libguestfs.a $(DESTDIR)$(LIBDIR)
 	install -m 644 $(TARGET)/c/libguestfs.pc $(DESTDIR)$(LIBDIR)/pkgconfig
 	install -m 644 $(TARGET)/c/guestfs.h $(DESTDIR)$(INCLUDEDIR)
 	cp -R $(TARGET)/python/. $(DESTDIR)$(PYTHONDIR)
-	install -m 755 $(TARGET)/release/guestfish $(DESTDIR)$(BINDIR)
+	install -m 755 $(addprefix $(TARGET)/release/,guestfish guestfs-test-tool) $(DESTDIR)$(BINDIR)
+	ln -sf guestfs-test-tool $(DESTDIR)$(BINDIR)/libguestfs-test-tool
 	cp -R $(TARGET)/man/man1 $(TARGET)/man/man3 $(DESTDIR)$(MANDIR)
+	ln -sf guestfs-test-tool.1 $(DESTDIR)$(MANDIR)/man1/libguestfs-test-tool.1
 	install -m 644 $(addprefix $(APPLIANCE)/,kernel initrd root README.fixed manifest) $(DESTDIR)$(LIBDIR)/guestfs
 
 clean: ## remove all that was built
