@@ -10,10 +10,13 @@ mod wrong_inputs;
 
 mod whole {
     mod anyone;
+    mod confined;
+    mod drives;
     mod events;
     mod faults;
     mod host_tools;
     mod install;
+    mod many;
     mod python;
     mod template;
     mod transfers;

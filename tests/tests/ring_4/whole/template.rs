@@ -71,7 +71,7 @@ impl Cache {
 
 /// Whether the machine goes on from a template: then it was told that a state is to come.
 #[track_caller]
-fn is_restored(g: &Handle) -> bool {
+pub(super) fn is_restored(g: &Handle) -> bool {
     let pid = g.get_pid().expect("get_pid");
     let arguments = fs::read(format!("/proc/{pid}/cmdline")).expect("the arguments");
     arguments.split(|it| *it == 0).any(|it| it == b"-incoming")
