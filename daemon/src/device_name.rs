@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use bstr::{BStr, BString, ByteSlice};
-use rustix::fs::{FileType, makedev, readlinkat};
+use rustix::fs::{FileType, major, minor, readlinkat};
 
 use crate::error::{About, Errno, Error, Result};
 use crate::system;
@@ -56,9 +56,10 @@ impl DeviceNames {
     pub(crate) fn drives(&self) -> Result<Vec<Drive>> {
         let mut scsi: Vec<(ScsiAddress, BString)> = Vec::new();
         let mut others: Vec<BString> = Vec::new();
+        let hidden = self.hidden_name();
         for name in system::names(self.sys.join("block"))? {
             if NOT_DRIVES.iter().any(|prefix| name.starts_with(prefix.as_bytes()))
-                || self.number(name.as_bstr()).is_some_and(|number| Some(number) == self.hidden)
+                || hidden.as_ref() == Some(&name)
             {
                 continue;
             }
@@ -132,14 +133,17 @@ impl DeviceNames {
         Ok(out)
     }
 
-    /// A partition's or drive's number in `/sys`.
-    fn number(&self, kernel: &BStr) -> Option<u64> {
-        let file = self.sys.join("block").join(kernel.to_os_str_lossy()).join("dev");
-        parse_number(&system::read_line(file).ok()?)
+    /// The kernel's name of the disk that is not for the caller.
+    fn hidden_name(&self) -> Option<BString> {
+        let hidden = self.hidden?;
+        let link = format!("dev/block/{}:{}", major(hidden), minor(hidden));
+        let target = readlinkat(rustix::fs::CWD, self.sys.join(link), Vec::new()).ok()?;
+        Some(target.to_bytes().rsplit_str("/").next()?.into())
     }
 
     fn scsi_address(&self, kernel: &BStr) -> Option<ScsiAddress> {
-        let link = self.sys.join("block").join(kernel.to_os_str_lossy()).join("device");
+        // The link has all of the path in it, so the kernel need not follow it.
+        let link = self.sys.join("block").join(kernel.to_os_str_lossy());
         let target = readlinkat(rustix::fs::CWD, &link, Vec::new()).ok()?;
         parse_scsi_address(target.to_bytes())
     }
@@ -148,13 +152,12 @@ impl DeviceNames {
     fn by_label(&self, wanted: &[u8]) -> Result<Option<BString>> {
         let mut labels = Vec::new();
         for drive in self.drives()? {
-            if let Some(label) = self.label(drive.kernel.as_bstr()) {
-                labels.push((label, drive.kernel));
+            match self.label(drive.kernel.as_bstr()) {
+                // A label may end with a digit itself, so the label as it is comes first.
+                Some(label) if label == wanted => return Ok(Some(drive.kernel)),
+                Some(label) => labels.push((label, drive.kernel)),
+                None => {}
             }
-        }
-        // A label may end with a digit itself, so the label as it is comes first.
-        if let Some((_, kernel)) = labels.iter().find(|(label, _)| label == wanted) {
-            return Ok(Some(kernel.clone()));
         }
         Ok(labels.iter().find_map(|(label, kernel)| {
             let partition = wanted.strip_prefix(label.as_bytes())?;
@@ -212,22 +215,18 @@ fn split_scsi(name: &[u8]) -> Option<(&[u8], &[u8])> {
     is_name.then_some((letters, partition))
 }
 
-/// `../../../2:0:1:0` as four numbers.
+/// `../devices/.../target2:0:1/2:0:1:0/block/sdb` as four numbers.
 fn parse_scsi_address(link: &[u8]) -> Option<ScsiAddress> {
-    let last = link.rsplit_str("/").next()?.to_str().ok()?;
-    let numbers: Option<Vec<u64>> = last.split(':').map(|part| part.parse().ok()).collect();
+    let device = link.rsplit_str("/").nth(2)?.to_str().ok()?;
+    let numbers: Option<Vec<u64>> = device.split(':').map(|part| part.parse().ok()).collect();
     numbers?.try_into().ok()
-}
-
-/// `8:16` as a device number.
-pub(crate) fn parse_number(text: &str) -> Option<u64> {
-    let (major, minor) = text.split_once(':')?;
-    Some(makedev(major.parse().ok()?, minor.parse().ok()?))
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
+
+    use rustix::fs::makedev;
 
     use super::*;
 
@@ -236,27 +235,29 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let block = dir.path().join("sys/block");
         let disks = [
-            ("sda", "2:0:1:0", "8:0", "data"),
-            ("sdb", "2:0:0:0", "8:16", "root1"),
-            ("sdc", "2:0:10:0", "8:32", ""),
-            ("sdd", "2:0:2:0", "8:48", "root"),
+            ("sda", "2:0:1:0", "data"),
+            ("sdb", "2:0:0:0", "root1"),
+            ("sdc", "2:0:10:0", ""),
+            ("sdd", "2:0:2:0", "root"),
         ];
-        for (name, address, number, label) in disks {
+        system::make_directories(&block);
+        for (name, address, label) in disks {
             let device = dir.path().join(format!("sys/devices/{address}"));
-            system::make_directories(&device);
-            let disk = block.join(name);
+            let disk = device.join("block").join(name);
             system::make_directories(&disk);
             symlink(&device, disk.join("device")).unwrap();
-            system::write(disk.join("dev"), format!("{number}\n").as_bytes()).unwrap();
+            symlink(&disk, block.join(name)).unwrap();
             if !label.is_empty() {
                 let page = [b"\0\x80\0\x04", label.as_bytes()].concat();
                 system::write(device.join("vpd_pg80"), &page).unwrap();
             }
         }
-        for (name, number) in [("vda", "254:0"), ("vdb", "254:16"), ("vde", "254:64")] {
+        for name in ["vda", "vdb", "vde"] {
             system::make_directories(block.join(name));
-            system::write(block.join(name).join("dev"), number.as_bytes()).unwrap();
         }
+        let numbers = dir.path().join("sys/dev/block");
+        system::make_directories(&numbers);
+        symlink(block.join("vda"), numbers.join("254:0")).unwrap();
         system::make_directories(block.join("loop0"));
         let names =
             DeviceNames::new(&dir.path().join("sys"), Path::new("/dev"), Some(makedev(254, 0)));
