@@ -9,6 +9,7 @@ mod support;
 mod wrong_inputs;
 
 mod whole {
+    mod accelerator;
     mod anyone;
     mod confined;
     mod drives;
@@ -19,6 +20,7 @@ mod whole {
     mod many;
     mod python;
     mod template;
+    mod template_command;
     mod transfers;
     mod wrong_inputs;
 }

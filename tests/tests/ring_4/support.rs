@@ -101,6 +101,15 @@ pub(crate) fn sparse(path: PathBuf, size: u64) -> PathBuf {
     path
 }
 
+/// Makes a program of a script.
+pub(crate) fn program(directory: &Path, name: &str, script: &str) -> PathBuf {
+    let path = directory.join(name);
+    std::fs::write(&path, script).expect("a script");
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .expect("chmod");
+    path
+}
+
 /// A program of the host; those for filesystems are where users don't look for programs.
 pub(crate) fn tool(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);

@@ -3,17 +3,20 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
+use std::io::Read;
+use std::net::TcpListener;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use guestfs::bstr::BString;
 use guestfs::{AddDriveOptions, AddDriveScratchOptions, Events, Handle, Payload};
 use tempfile::TempDir;
 
 use crate::support::{
-    Running, add_raw, appliance, as_nobody, bytes, handle, refused, run, session, sparse,
+    Running, add_raw, appliance, as_nobody, bytes, handle, program, refused, run, session, sparse,
 };
 
 const MIB: i64 = 1 << 20;
@@ -77,6 +80,14 @@ pub(super) fn is_restored(g: &Handle) -> bool {
     arguments.split(|it| *it == 0).any(|it| it == b"-incoming")
 }
 
+const LUKS: &str = "printf key | cryptsetup luksFormat --type luks2 --pbkdf pbkdf2 \
+                    --pbkdf-force-iterations 1000 -q /dev/sda -";
+
+fn part_uuid(facts: Vec<(BString, BString)>) -> String {
+    let uuid = facts.into_iter().find(|(name, _)| name == "PART_ENTRY_UUID");
+    uuid.map(|(_, uuid)| uuid.to_string()).unwrap_or_default()
+}
+
 fn shell(g: &Handle, command: &str) -> String {
     let printed = g.debug("sh", &[command]).unwrap_or_else(|err| panic!("{command}: {err}"));
     printed.to_string().trim().to_owned()
@@ -84,7 +95,7 @@ fn shell(g: &Handle, command: &str) -> String {
 
 #[test]
 fn what_a_verbose_handle_says() {
-    /// What is said, and how far it is each time.
+    /// What is said of the launch and by the appliance, and how far it is each time.
     #[track_caller]
     fn check(cache: &Cache, setting: &str, said: &[&str], unsaid: &[&str]) {
         let g = cache.handle();
@@ -95,6 +106,9 @@ fn what_a_verbose_handle_says() {
         let id = g.set_event_callback(Events::ALL, move |_, event, _, payload| {
             let mut log = ours.lock().expect("the log");
             match (event, payload) {
+                (Events::APPLIANCE, Payload::Buf(text)) => {
+                    log.0.push_str(&String::from_utf8_lossy(text));
+                }
                 (Events::LIBRARY, Payload::Buf(text)) => {
                     log.0.push_str(&String::from_utf8_lossy(text));
                     log.0.push('\n');
@@ -117,12 +131,53 @@ fn what_a_verbose_handle_says() {
     }
     let cache = Cache::new();
     let restored = "restored from a template in ";
-    check(&cache, "template=1", &["making a template", "template made in ", restored], &["booted"]);
-    check(&cache, "template", &[restored], &["making a template", "booted"]);
+    let kernel = "Linux version ";
+    let replayed = "what the template said when it was booted";
+    let made = ["making a template", "template made in ", "state loaded after ", restored, kernel];
+    check(&cache, "template=1", &made, &["booted in", replayed]);
+    check(&cache, "template", &[restored, replayed, kernel], &["making a template", "booted in"]);
+    check(&cache, "other=1", &[restored, replayed, kernel], &["making a template", "booted in"]);
     let off = "no template: the backend setting template is 0";
-    check(&cache, "template=0", &[off, "booted in "], &["restored", "making"]);
-    let verbose = "no template: the messages of the kernel are wanted";
-    check(&cache, "other=1", &[verbose, "booted in "], &["restored", "making"]);
+    check(&cache, "template=0", &[off, "booted in ", kernel], &["restored", "making", replayed]);
+}
+
+#[test]
+fn a_restored_appliance_has_a_network() {
+    let cache = Cache::new();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
+    let port = listener.local_addr().expect("its address").port();
+    let heard = Running::start(move || {
+        let accept = || -> std::io::Result<String> {
+            let mut text = String::new();
+            listener.accept()?.0.read_to_string(&mut text)?;
+            Ok(text)
+        };
+        [accept(), accept()].map(|it| it.expect("a connection"))
+    });
+    for message in ["one", "two"] {
+        let g = cache.launched(|g| g.set_network(true).expect("set_network"));
+        assert!(is_restored(&g));
+        // The host's own address, in the network that qemu makes.
+        let command = format!("bash -c 'printf {message} >/dev/tcp/169.254.2.2/{port}'");
+        shell(&g, &command);
+    }
+    assert_eq!(heard.end(), ["one", "two"]);
+    // Without a network it is another template.
+    assert!(is_restored(&cache.launched(|_| ())));
+    assert_eq!(cache.templates().len(), 2);
+}
+
+/// A name for the handle is for those who look at the host.
+#[test]
+fn one_template_for_all_names() {
+    let cache = Cache::warm();
+    let template = cache.template();
+    let g = cache.launched(|g| g.set_identifier("another-one").expect("set_identifier"));
+    assert!(is_restored(&g));
+    assert_eq!(cache.template(), template);
+    let arguments = format!("/proc/{}/cmdline", g.get_pid().expect("get_pid"));
+    let arguments = fs::read(arguments).expect("the arguments");
+    assert!(arguments.split(|it| *it == 0).any(|it| it == b"guest=another-one"));
 }
 
 #[test]
@@ -142,7 +197,27 @@ fn clones_have_nothing_random_in_common() {
             let volumes = g.pvs_full().expect("pvs_full");
             random.push(String::from_utf8_lossy(&volumes[0].pv_uuid).into_owned());
             g.pvremove("/dev/sda").expect("pvremove");
-            for fstype in ["xfs", "btrfs", "ext4"] {
+            g.vgcreate("VG", &["/dev/sda"]).expect("vgcreate");
+            g.lvcreate("LV", "VG", 32).expect("lvcreate");
+            random.push(shell(&g, "lvm vgs --noheadings -o vg_uuid"));
+            random.push(shell(&g, "lvm lvs --noheadings -o lv_uuid"));
+            g.vgremove("VG").expect("vgremove");
+            g.wipefs("/dev/sda").expect("wipefs");
+            // The salts are those of the key and of its digest.
+            shell(&g, LUKS);
+            random.push(shell(&g, "cryptsetup luksUUID /dev/sda"));
+            random.push(shell(&g, "cryptsetup luksDump /dev/sda | grep -A1 Salt: | md5sum"));
+            g.wipefs("/dev/sda").expect("wipefs");
+            shell(&g, "mdadm --create --run -l 1 -n 2 --force /dev/md/x /dev/sda missing");
+            random.push(shell(&g, "mdadm --detail --export /dev/md/x | grep MD_UUID"));
+            shell(&g, "mdadm --stop /dev/md/x");
+            g.wipefs("/dev/sda").expect("wipefs");
+            g.part_disk("/dev/sda", "gpt").expect("part_disk");
+            random.push(g.blkid("/dev/sda1").map(part_uuid).expect("blkid"));
+            random.push(shell(&g, "mkswap /dev/sda1 | grep -o 'UUID=.*'"));
+            random.push(shell(&g, "mktemp -u XXXXXXXXXX"));
+            g.wipefs("/dev/sda").expect("wipefs");
+            for fstype in ["vfat", "ntfs", "xfs", "btrfs", "ext4"] {
                 g.mkfs(fstype, "/dev/sda", &Default::default()).expect("mkfs");
                 random.push(g.vfs_uuid("/dev/sda").expect("vfs_uuid").to_string());
             }
@@ -171,6 +246,31 @@ fn the_clock_is_that_of_the_host() {
     // A clock that nobody has set is where it was when the template was saved.
     let after = now() + Duration::from_secs(1);
     assert!(before <= guest && guest <= after, "{before:?} {guest:?} {after:?}");
+}
+
+/// The clock of the machine that is saved is years behind.
+#[test]
+fn an_old_template_has_no_old_clock() {
+    let cache = Cache::new();
+    let dir = tempfile::tempdir().expect("a directory");
+    let script = "#!/bin/sh\n\
+                  case \" $* \" in\n\
+                  *' -incoming '*) exec \"$QEMU\" \"$@\" ;;\n\
+                  *) exec \"$QEMU\" -rtc base=2020-02-02T02:02:02 \"$@\" ;;\n\
+                  esac\n";
+    let qemu = cache.handle().get_hv().expect("get_hv").to_string();
+    let hv = program(dir.path(), "qemu", &script.replace("$QEMU", &qemu));
+    let year = |setting: &str| {
+        let g = cache.launched(|g| {
+            g.set_hv(bytes(&hv)).expect("set_hv");
+            g.set_backend_settings(&[setting]).expect("set_backend_settings");
+        });
+        (is_restored(&g), shell(&g, "date +%Y"))
+    };
+    assert_eq!(year("template=0"), (false, "2020".to_owned()));
+    let (is_restored, year) = year("template=1");
+    assert!(is_restored);
+    assert!(year > "2020".to_owned(), "{year}");
 }
 
 #[test]
@@ -379,12 +479,16 @@ fn another_appliance_has_another_template() {
     let launch = || {
         let g = cache.launched(|g| g.set_path(Some(bytes(dir.path()))).expect("set_path"));
         assert!(is_restored(&g));
-        cache.templates().len()
+        cache.template()
     };
-    assert_eq!([launch(), launch()], [1, 1]);
+    let first = launch();
+    assert_eq!(launch(), first);
     let file = File::options().write(true).open(&initrd).expect("initrd");
     file.set_modified(UNIX_EPOCH + Duration::from_secs(1)).expect("set_modified");
-    assert_eq!([launch(), launch()], [2, 2]);
+    // Nobody will want the first one again: it is gone.
+    let second = launch();
+    assert_ne!(second, first);
+    assert_eq!(launch(), second);
 }
 
 #[test]
