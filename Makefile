@@ -50,6 +50,8 @@ $(APPLIANCE)/initrd: $(GUESTFSD) $(APPLIANCE)/root
 
 # What is installed.  Each part knows how it is built.
 
+PROGRAMS := guestfish guestfs-test-tool guestfs-appliance
+
 library: ## libguestfs.so.0, libguestfs.a, guestfs.h and libguestfs.pc, in target/c
 	bindings/c/build $(TARGET)/c $(PREFIX) $(LIBDIR) $(INCLUDEDIR)
 
@@ -64,6 +66,9 @@ $(TARGET)/release/guestfish: FORCE
 
 $(TARGET)/release/guestfs-test-tool: FORCE
 	$(CARGO) build --release -p guestfs-test-tool
+
+$(TARGET)/release/guestfs-appliance: FORCE
+	$(CARGO) build --release -p guestfs-appliance
 
 demo: appliance python $(TARGET)/release/guestfish ## make a guest's disk from packages, look into it, change it
 	PYTHONPATH=$(TARGET)/python $(PYTHON) tools/demo $(TARGET)/demo
@@ -114,14 +119,14 @@ ring-4: appliance library python $(TARGET)/release/guestfish ## C, Python and th
 bench: appliance python ## measure, as ratios to Debian's libguestfs
 	tests/bench
 
-install: appliance library python man $(TARGET)/release/guestfish $(TARGET)/release/guestfs-test-tool ## put it below DESTDIR and PREFIX
+install: appliance library python man $(PROGRAMS:%=$(TARGET)/release/%) ## put it below DESTDIR and PREFIX
 	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(LIBDIR)/guestfs $(DESTDIR)$(INCLUDEDIR)
 	install -d $(DESTDIR)$(PYTHONDIR) $(DESTDIR)$(MANDIR) $(DESTDIR)$(BINDIR)
 	cp -P $(TARGET)/c/libguestfs.so* $(TARGET)/c/libguestfs.a $(DESTDIR)$(LIBDIR)
 	install -m 644 $(TARGET)/c/libguestfs.pc $(DESTDIR)$(LIBDIR)/pkgconfig
 	install -m 644 $(TARGET)/c/guestfs.h $(DESTDIR)$(INCLUDEDIR)
 	cp -R $(TARGET)/python/. $(DESTDIR)$(PYTHONDIR)
-	install -m 755 $(addprefix $(TARGET)/release/,guestfish guestfs-test-tool) $(DESTDIR)$(BINDIR)
+	install -m 755 $(PROGRAMS:%=$(TARGET)/release/%) $(DESTDIR)$(BINDIR)
 	ln -sf guestfs-test-tool $(DESTDIR)$(BINDIR)/libguestfs-test-tool
 	cp -R $(TARGET)/man/man1 $(TARGET)/man/man3 $(DESTDIR)$(MANDIR)
 	ln -sf guestfs-test-tool.1 $(DESTDIR)$(MANDIR)/man1/libguestfs-test-tool.1

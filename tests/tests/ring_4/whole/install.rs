@@ -39,6 +39,12 @@ fn installed() {
     let printed = run(elsewhere(guestfish, dir.path()).args(["-f", "script"]));
     assert_eq!(printed.trim_end(), "abc");
 
+    let cache = dir.path().join("cache");
+    std::fs::create_dir(&cache).expect("a directory");
+    let mut command = elsewhere(usr.join("bin/guestfs-appliance"), dir.path());
+    let printed = run(command.arg("warm").env("LIBGUESTFS_CACHEDIR", &cache));
+    assert!(printed.contains("made and tried"), "{printed}");
+
     let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let modules = run(elsewhere("sh", &usr).args(["-c", "echo $PWD/lib/python3.*/dist-packages"]));
     let read = "import guestfs\n\
