@@ -34,6 +34,7 @@ mod transfer;
 mod uevent;
 mod view;
 mod volumes;
+mod xattr;
 
 #[rustfmt::skip]
 mod generated;

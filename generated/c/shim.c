@@ -8,6 +8,8 @@
 #define GUESTFS_NO_WARN_DEPRECATED 1
 #define GUESTFS_PRIVATE 1
 
+#include <stddef.h>
+
 #include "guestfs.h"
 
 /* In the library, not exported by it. */
@@ -3073,3 +3075,717 @@ guestfs_internal_test_63_optargs (guestfs_h *g, ...)
   va_end (args);
   return result;
 }
+
+
+/* Rust and programs have the same places of fields compiled in. */
+
+#if UINTPTR_MAX == UINT64_MAX
+
+#define SIZE(type, size)                                                \
+  _Static_assert (sizeof (struct guestfs_##type) == (size), "size of " #type)
+#define OFFSET(type, member, offset)                                    \
+  _Static_assert (offsetof (struct guestfs_##type, member) == (offset), \
+                  "offset of " #member " in " #type)
+
+SIZE (lvm_pv, 136);
+OFFSET (lvm_pv, pv_name, 0);
+OFFSET (lvm_pv, pv_uuid, 8);
+OFFSET (lvm_pv, pv_fmt, 40);
+OFFSET (lvm_pv, pv_size, 48);
+OFFSET (lvm_pv, dev_size, 56);
+OFFSET (lvm_pv, pv_free, 64);
+OFFSET (lvm_pv, pv_used, 72);
+OFFSET (lvm_pv, pv_attr, 80);
+OFFSET (lvm_pv, pv_pe_count, 88);
+OFFSET (lvm_pv, pv_pe_alloc_count, 96);
+OFFSET (lvm_pv, pv_tags, 104);
+OFFSET (lvm_pv, pe_start, 112);
+OFFSET (lvm_pv, pv_mda_count, 120);
+OFFSET (lvm_pv, pv_mda_free, 128);
+SIZE (lvm_pv_list, 16);
+
+SIZE (lvm_vg, 176);
+OFFSET (lvm_vg, vg_name, 0);
+OFFSET (lvm_vg, vg_uuid, 8);
+OFFSET (lvm_vg, vg_fmt, 40);
+OFFSET (lvm_vg, vg_attr, 48);
+OFFSET (lvm_vg, vg_size, 56);
+OFFSET (lvm_vg, vg_free, 64);
+OFFSET (lvm_vg, vg_sysid, 72);
+OFFSET (lvm_vg, vg_extent_size, 80);
+OFFSET (lvm_vg, vg_extent_count, 88);
+OFFSET (lvm_vg, vg_free_count, 96);
+OFFSET (lvm_vg, max_lv, 104);
+OFFSET (lvm_vg, max_pv, 112);
+OFFSET (lvm_vg, pv_count, 120);
+OFFSET (lvm_vg, lv_count, 128);
+OFFSET (lvm_vg, snap_count, 136);
+OFFSET (lvm_vg, vg_seqno, 144);
+OFFSET (lvm_vg, vg_tags, 152);
+OFFSET (lvm_vg, vg_mda_count, 160);
+OFFSET (lvm_vg, vg_mda_free, 168);
+SIZE (lvm_vg_list, 16);
+
+SIZE (lvm_lv, 144);
+OFFSET (lvm_lv, lv_name, 0);
+OFFSET (lvm_lv, lv_uuid, 8);
+OFFSET (lvm_lv, lv_attr, 40);
+OFFSET (lvm_lv, lv_major, 48);
+OFFSET (lvm_lv, lv_minor, 56);
+OFFSET (lvm_lv, lv_kernel_major, 64);
+OFFSET (lvm_lv, lv_kernel_minor, 72);
+OFFSET (lvm_lv, lv_size, 80);
+OFFSET (lvm_lv, seg_count, 88);
+OFFSET (lvm_lv, origin, 96);
+OFFSET (lvm_lv, snap_percent, 104);
+OFFSET (lvm_lv, copy_percent, 108);
+OFFSET (lvm_lv, move_pv, 112);
+OFFSET (lvm_lv, lv_tags, 120);
+OFFSET (lvm_lv, mirror_log, 128);
+OFFSET (lvm_lv, modules, 136);
+SIZE (lvm_lv_list, 16);
+
+SIZE (stat, 104);
+OFFSET (stat, dev, 0);
+OFFSET (stat, ino, 8);
+OFFSET (stat, mode, 16);
+OFFSET (stat, nlink, 24);
+OFFSET (stat, uid, 32);
+OFFSET (stat, gid, 40);
+OFFSET (stat, rdev, 48);
+OFFSET (stat, size, 56);
+OFFSET (stat, blksize, 64);
+OFFSET (stat, blocks, 72);
+OFFSET (stat, atime, 80);
+OFFSET (stat, mtime, 88);
+OFFSET (stat, ctime, 96);
+SIZE (stat_list, 16);
+
+SIZE (statns, 176);
+OFFSET (statns, st_dev, 0);
+OFFSET (statns, st_ino, 8);
+OFFSET (statns, st_mode, 16);
+OFFSET (statns, st_nlink, 24);
+OFFSET (statns, st_uid, 32);
+OFFSET (statns, st_gid, 40);
+OFFSET (statns, st_rdev, 48);
+OFFSET (statns, st_size, 56);
+OFFSET (statns, st_blksize, 64);
+OFFSET (statns, st_blocks, 72);
+OFFSET (statns, st_atime_sec, 80);
+OFFSET (statns, st_atime_nsec, 88);
+OFFSET (statns, st_mtime_sec, 96);
+OFFSET (statns, st_mtime_nsec, 104);
+OFFSET (statns, st_ctime_sec, 112);
+OFFSET (statns, st_ctime_nsec, 120);
+OFFSET (statns, st_spare1, 128);
+OFFSET (statns, st_spare2, 136);
+OFFSET (statns, st_spare3, 144);
+OFFSET (statns, st_spare4, 152);
+OFFSET (statns, st_spare5, 160);
+OFFSET (statns, st_spare6, 168);
+SIZE (statns_list, 16);
+
+SIZE (statvfs, 88);
+OFFSET (statvfs, bsize, 0);
+OFFSET (statvfs, frsize, 8);
+OFFSET (statvfs, blocks, 16);
+OFFSET (statvfs, bfree, 24);
+OFFSET (statvfs, bavail, 32);
+OFFSET (statvfs, files, 40);
+OFFSET (statvfs, ffree, 48);
+OFFSET (statvfs, favail, 56);
+OFFSET (statvfs, fsid, 64);
+OFFSET (statvfs, flag, 72);
+OFFSET (statvfs, namemax, 80);
+SIZE (statvfs_list, 16);
+
+SIZE (dirent, 24);
+OFFSET (dirent, ino, 0);
+OFFSET (dirent, ftyp, 8);
+OFFSET (dirent, name, 16);
+SIZE (dirent_list, 16);
+
+SIZE (version, 32);
+OFFSET (version, major, 0);
+OFFSET (version, minor, 8);
+OFFSET (version, release, 16);
+OFFSET (version, extra, 24);
+SIZE (version_list, 16);
+
+SIZE (partition, 32);
+OFFSET (partition, part_num, 0);
+OFFSET (partition, part_start, 8);
+OFFSET (partition, part_end, 16);
+OFFSET (partition, part_size, 24);
+SIZE (partition_list, 16);
+
+SIZE (internal_mountable, 24);
+OFFSET (internal_mountable, im_type, 0);
+OFFSET (internal_mountable, im_device, 8);
+OFFSET (internal_mountable, im_volume, 16);
+SIZE (internal_mountable_list, 16);
+
+SIZE (int_bool, 8);
+OFFSET (int_bool, i, 0);
+OFFSET (int_bool, b, 4);
+SIZE (int_bool_list, 16);
+
+SIZE (xattr, 24);
+OFFSET (xattr, attrname, 0);
+OFFSET (xattr, attrval_len, 8);
+OFFSET (xattr, attrval, 16);
+SIZE (xattr_list, 16);
+
+SIZE (inotify_event, 24);
+OFFSET (inotify_event, in_wd, 0);
+OFFSET (inotify_event, in_mask, 8);
+OFFSET (inotify_event, in_cookie, 12);
+OFFSET (inotify_event, in_name, 16);
+SIZE (inotify_event_list, 16);
+
+SIZE (application, 96);
+OFFSET (application, app_name, 0);
+OFFSET (application, app_display_name, 8);
+OFFSET (application, app_epoch, 16);
+OFFSET (application, app_version, 24);
+OFFSET (application, app_release, 32);
+OFFSET (application, app_install_path, 40);
+OFFSET (application, app_trans_path, 48);
+OFFSET (application, app_publisher, 56);
+OFFSET (application, app_url, 64);
+OFFSET (application, app_source_package, 72);
+OFFSET (application, app_summary, 80);
+OFFSET (application, app_description, 88);
+SIZE (application_list, 16);
+
+SIZE (application2, 136);
+OFFSET (application2, app2_name, 0);
+OFFSET (application2, app2_display_name, 8);
+OFFSET (application2, app2_epoch, 16);
+OFFSET (application2, app2_version, 24);
+OFFSET (application2, app2_release, 32);
+OFFSET (application2, app2_arch, 40);
+OFFSET (application2, app2_install_path, 48);
+OFFSET (application2, app2_trans_path, 56);
+OFFSET (application2, app2_publisher, 64);
+OFFSET (application2, app2_url, 72);
+OFFSET (application2, app2_source_package, 80);
+OFFSET (application2, app2_summary, 88);
+OFFSET (application2, app2_description, 96);
+OFFSET (application2, app2_class, 104);
+OFFSET (application2, app2_spare2, 112);
+OFFSET (application2, app2_spare3, 120);
+OFFSET (application2, app2_spare4, 128);
+SIZE (application2_list, 16);
+
+SIZE (isoinfo, 120);
+OFFSET (isoinfo, iso_system_id, 0);
+OFFSET (isoinfo, iso_volume_id, 8);
+OFFSET (isoinfo, iso_volume_space_size, 16);
+OFFSET (isoinfo, iso_volume_set_size, 20);
+OFFSET (isoinfo, iso_volume_sequence_number, 24);
+OFFSET (isoinfo, iso_logical_block_size, 28);
+OFFSET (isoinfo, iso_volume_set_id, 32);
+OFFSET (isoinfo, iso_publisher_id, 40);
+OFFSET (isoinfo, iso_data_preparer_id, 48);
+OFFSET (isoinfo, iso_application_id, 56);
+OFFSET (isoinfo, iso_copyright_file_id, 64);
+OFFSET (isoinfo, iso_abstract_file_id, 72);
+OFFSET (isoinfo, iso_bibliographic_file_id, 80);
+OFFSET (isoinfo, iso_volume_creation_t, 88);
+OFFSET (isoinfo, iso_volume_modification_t, 96);
+OFFSET (isoinfo, iso_volume_expiration_t, 104);
+OFFSET (isoinfo, iso_volume_effective_t, 112);
+SIZE (isoinfo_list, 16);
+
+SIZE (mdstat, 24);
+OFFSET (mdstat, mdstat_device, 0);
+OFFSET (mdstat, mdstat_index, 8);
+OFFSET (mdstat, mdstat_flags, 16);
+SIZE (mdstat_list, 16);
+
+SIZE (btrfssubvolume, 24);
+OFFSET (btrfssubvolume, btrfssubvolume_id, 0);
+OFFSET (btrfssubvolume, btrfssubvolume_top_level_id, 8);
+OFFSET (btrfssubvolume, btrfssubvolume_path, 16);
+SIZE (btrfssubvolume_list, 16);
+
+SIZE (btrfsqgroup, 24);
+OFFSET (btrfsqgroup, btrfsqgroup_id, 0);
+OFFSET (btrfsqgroup, btrfsqgroup_rfer, 8);
+OFFSET (btrfsqgroup, btrfsqgroup_excl, 16);
+SIZE (btrfsqgroup_list, 16);
+
+SIZE (btrfsbalance, 40);
+OFFSET (btrfsbalance, btrfsbalance_status, 0);
+OFFSET (btrfsbalance, btrfsbalance_total, 8);
+OFFSET (btrfsbalance, btrfsbalance_balanced, 16);
+OFFSET (btrfsbalance, btrfsbalance_considered, 24);
+OFFSET (btrfsbalance, btrfsbalance_left, 32);
+SIZE (btrfsbalance_list, 16);
+
+SIZE (btrfsscrub, 120);
+OFFSET (btrfsscrub, btrfsscrub_data_extents_scrubbed, 0);
+OFFSET (btrfsscrub, btrfsscrub_tree_extents_scrubbed, 8);
+OFFSET (btrfsscrub, btrfsscrub_data_bytes_scrubbed, 16);
+OFFSET (btrfsscrub, btrfsscrub_tree_bytes_scrubbed, 24);
+OFFSET (btrfsscrub, btrfsscrub_read_errors, 32);
+OFFSET (btrfsscrub, btrfsscrub_csum_errors, 40);
+OFFSET (btrfsscrub, btrfsscrub_verify_errors, 48);
+OFFSET (btrfsscrub, btrfsscrub_no_csum, 56);
+OFFSET (btrfsscrub, btrfsscrub_csum_discards, 64);
+OFFSET (btrfsscrub, btrfsscrub_super_errors, 72);
+OFFSET (btrfsscrub, btrfsscrub_malloc_errors, 80);
+OFFSET (btrfsscrub, btrfsscrub_uncorrectable_errors, 88);
+OFFSET (btrfsscrub, btrfsscrub_unverified_errors, 96);
+OFFSET (btrfsscrub, btrfsscrub_corrected_errors, 104);
+OFFSET (btrfsscrub, btrfsscrub_last_physical, 112);
+SIZE (btrfsscrub_list, 16);
+
+SIZE (xfsinfo, 128);
+OFFSET (xfsinfo, xfs_mntpoint, 0);
+OFFSET (xfsinfo, xfs_inodesize, 8);
+OFFSET (xfsinfo, xfs_agcount, 12);
+OFFSET (xfsinfo, xfs_agsize, 16);
+OFFSET (xfsinfo, xfs_sectsize, 20);
+OFFSET (xfsinfo, xfs_attr, 24);
+OFFSET (xfsinfo, xfs_blocksize, 28);
+OFFSET (xfsinfo, xfs_datablocks, 32);
+OFFSET (xfsinfo, xfs_imaxpct, 40);
+OFFSET (xfsinfo, xfs_sunit, 44);
+OFFSET (xfsinfo, xfs_swidth, 48);
+OFFSET (xfsinfo, xfs_dirversion, 52);
+OFFSET (xfsinfo, xfs_dirblocksize, 56);
+OFFSET (xfsinfo, xfs_cimode, 60);
+OFFSET (xfsinfo, xfs_logname, 64);
+OFFSET (xfsinfo, xfs_logblocksize, 72);
+OFFSET (xfsinfo, xfs_logblocks, 76);
+OFFSET (xfsinfo, xfs_logversion, 80);
+OFFSET (xfsinfo, xfs_logsectsize, 84);
+OFFSET (xfsinfo, xfs_logsunit, 88);
+OFFSET (xfsinfo, xfs_lazycount, 92);
+OFFSET (xfsinfo, xfs_rtname, 96);
+OFFSET (xfsinfo, xfs_rtextsize, 104);
+OFFSET (xfsinfo, xfs_rtblocks, 112);
+OFFSET (xfsinfo, xfs_rtextents, 120);
+SIZE (xfsinfo_list, 16);
+
+SIZE (utsname, 32);
+OFFSET (utsname, uts_sysname, 0);
+OFFSET (utsname, uts_release, 8);
+OFFSET (utsname, uts_version, 16);
+OFFSET (utsname, uts_machine, 24);
+SIZE (utsname_list, 16);
+
+SIZE (hivex_node, 8);
+OFFSET (hivex_node, hivex_node_h, 0);
+SIZE (hivex_node_list, 16);
+
+SIZE (hivex_value, 8);
+OFFSET (hivex_value, hivex_value_h, 0);
+SIZE (hivex_value_list, 16);
+
+SIZE (tsk_dirent, 128);
+OFFSET (tsk_dirent, tsk_inode, 0);
+OFFSET (tsk_dirent, tsk_type, 8);
+OFFSET (tsk_dirent, tsk_size, 16);
+OFFSET (tsk_dirent, tsk_name, 24);
+OFFSET (tsk_dirent, tsk_flags, 32);
+OFFSET (tsk_dirent, tsk_atime_sec, 40);
+OFFSET (tsk_dirent, tsk_atime_nsec, 48);
+OFFSET (tsk_dirent, tsk_mtime_sec, 56);
+OFFSET (tsk_dirent, tsk_mtime_nsec, 64);
+OFFSET (tsk_dirent, tsk_ctime_sec, 72);
+OFFSET (tsk_dirent, tsk_ctime_nsec, 80);
+OFFSET (tsk_dirent, tsk_crtime_sec, 88);
+OFFSET (tsk_dirent, tsk_crtime_nsec, 96);
+OFFSET (tsk_dirent, tsk_nlink, 104);
+OFFSET (tsk_dirent, tsk_link, 112);
+OFFSET (tsk_dirent, tsk_spare1, 120);
+SIZE (tsk_dirent_list, 16);
+
+SIZE (yara_detection, 16);
+OFFSET (yara_detection, yara_name, 0);
+OFFSET (yara_detection, yara_rule, 8);
+SIZE (yara_detection_list, 16);
+
+SIZE (add_drive_opts_argv, 104);
+OFFSET (add_drive_opts_argv, readonly, 8);
+OFFSET (add_drive_opts_argv, format, 16);
+OFFSET (add_drive_opts_argv, iface, 24);
+OFFSET (add_drive_opts_argv, name, 32);
+OFFSET (add_drive_opts_argv, label, 40);
+OFFSET (add_drive_opts_argv, protocol, 48);
+OFFSET (add_drive_opts_argv, server, 56);
+OFFSET (add_drive_opts_argv, username, 64);
+OFFSET (add_drive_opts_argv, secret, 72);
+OFFSET (add_drive_opts_argv, cachemode, 80);
+OFFSET (add_drive_opts_argv, discard, 88);
+OFFSET (add_drive_opts_argv, copyonread, 96);
+OFFSET (add_drive_opts_argv, blocksize, 100);
+
+SIZE (add_drive_scratch_argv, 32);
+OFFSET (add_drive_scratch_argv, name, 8);
+OFFSET (add_drive_scratch_argv, label, 16);
+OFFSET (add_drive_scratch_argv, blocksize, 24);
+
+SIZE (disk_create_argv, 48);
+OFFSET (disk_create_argv, backingfile, 8);
+OFFSET (disk_create_argv, backingformat, 16);
+OFFSET (disk_create_argv, preallocation, 24);
+OFFSET (disk_create_argv, compat, 32);
+OFFSET (disk_create_argv, clustersize, 40);
+
+SIZE (mkfs_opts_argv, 40);
+OFFSET (mkfs_opts_argv, blocksize, 8);
+OFFSET (mkfs_opts_argv, features, 16);
+OFFSET (mkfs_opts_argv, inode, 24);
+OFFSET (mkfs_opts_argv, sectorsize, 28);
+OFFSET (mkfs_opts_argv, label, 32);
+
+SIZE (fstrim_argv, 32);
+OFFSET (fstrim_argv, offset, 8);
+OFFSET (fstrim_argv, length, 16);
+OFFSET (fstrim_argv, minimumfreeextent, 24);
+
+SIZE (e2fsck_argv, 24);
+OFFSET (e2fsck_argv, correct, 8);
+OFFSET (e2fsck_argv, forceall, 12);
+OFFSET (e2fsck_argv, forceno, 16);
+
+SIZE (mke2fs_argv, 240);
+OFFSET (mke2fs_argv, blockscount, 8);
+OFFSET (mke2fs_argv, blocksize, 16);
+OFFSET (mke2fs_argv, fragsize, 24);
+OFFSET (mke2fs_argv, blockspergroup, 32);
+OFFSET (mke2fs_argv, numberofgroups, 40);
+OFFSET (mke2fs_argv, bytesperinode, 48);
+OFFSET (mke2fs_argv, inodesize, 56);
+OFFSET (mke2fs_argv, journalsize, 64);
+OFFSET (mke2fs_argv, numberofinodes, 72);
+OFFSET (mke2fs_argv, stridesize, 80);
+OFFSET (mke2fs_argv, stripewidth, 88);
+OFFSET (mke2fs_argv, maxonlineresize, 96);
+OFFSET (mke2fs_argv, reservedblockspercentage, 104);
+OFFSET (mke2fs_argv, mmpupdateinterval, 108);
+OFFSET (mke2fs_argv, journaldevice, 112);
+OFFSET (mke2fs_argv, label, 120);
+OFFSET (mke2fs_argv, lastmounteddir, 128);
+OFFSET (mke2fs_argv, creatoros, 136);
+OFFSET (mke2fs_argv, fstype, 144);
+OFFSET (mke2fs_argv, usagetype, 152);
+OFFSET (mke2fs_argv, uuid, 160);
+OFFSET (mke2fs_argv, forcecreate, 168);
+OFFSET (mke2fs_argv, writesbandgrouponly, 172);
+OFFSET (mke2fs_argv, lazyitableinit, 176);
+OFFSET (mke2fs_argv, lazyjournalinit, 180);
+OFFSET (mke2fs_argv, testfs, 184);
+OFFSET (mke2fs_argv, discard, 188);
+OFFSET (mke2fs_argv, quotatype, 192);
+OFFSET (mke2fs_argv, extent, 196);
+OFFSET (mke2fs_argv, filetype, 200);
+OFFSET (mke2fs_argv, flexbg, 204);
+OFFSET (mke2fs_argv, hasjournal, 208);
+OFFSET (mke2fs_argv, journaldev, 212);
+OFFSET (mke2fs_argv, largefile, 216);
+OFFSET (mke2fs_argv, quota, 220);
+OFFSET (mke2fs_argv, resizeinode, 224);
+OFFSET (mke2fs_argv, sparsesuper, 228);
+OFFSET (mke2fs_argv, uninitbg, 232);
+
+SIZE (set_e2attrs_argv, 16);
+OFFSET (set_e2attrs_argv, clear, 8);
+
+SIZE (tune2fs_argv, 72);
+OFFSET (tune2fs_argv, force, 8);
+OFFSET (tune2fs_argv, maxmountcount, 12);
+OFFSET (tune2fs_argv, mountcount, 16);
+OFFSET (tune2fs_argv, errorbehavior, 24);
+OFFSET (tune2fs_argv, group, 32);
+OFFSET (tune2fs_argv, intervalbetweenchecks, 40);
+OFFSET (tune2fs_argv, reservedblockspercentage, 44);
+OFFSET (tune2fs_argv, lastmounteddirectory, 48);
+OFFSET (tune2fs_argv, reservedblockscount, 56);
+OFFSET (tune2fs_argv, user, 64);
+
+SIZE (btrfs_filesystem_defragment_argv, 24);
+OFFSET (btrfs_filesystem_defragment_argv, flush, 8);
+OFFSET (btrfs_filesystem_defragment_argv, compress, 16);
+
+SIZE (btrfs_filesystem_resize_argv, 16);
+OFFSET (btrfs_filesystem_resize_argv, size, 8);
+
+SIZE (btrfs_fsck_argv, 24);
+OFFSET (btrfs_fsck_argv, superblock, 8);
+OFFSET (btrfs_fsck_argv, repair, 16);
+
+SIZE (btrfs_image_argv, 16);
+OFFSET (btrfs_image_argv, compresslevel, 8);
+
+SIZE (btrfs_scrub_full_argv, 16);
+OFFSET (btrfs_scrub_full_argv, readonly, 8);
+
+SIZE (btrfs_subvolume_create_opts_argv, 16);
+OFFSET (btrfs_subvolume_create_opts_argv, qgroupid, 8);
+
+SIZE (btrfs_subvolume_snapshot_opts_argv, 24);
+OFFSET (btrfs_subvolume_snapshot_opts_argv, ro, 8);
+OFFSET (btrfs_subvolume_snapshot_opts_argv, qgroupid, 16);
+
+SIZE (mkfs_btrfs_argv, 64);
+OFFSET (mkfs_btrfs_argv, allocstart, 8);
+OFFSET (mkfs_btrfs_argv, bytecount, 16);
+OFFSET (mkfs_btrfs_argv, datatype, 24);
+OFFSET (mkfs_btrfs_argv, leafsize, 32);
+OFFSET (mkfs_btrfs_argv, label, 40);
+OFFSET (mkfs_btrfs_argv, metadata, 48);
+OFFSET (mkfs_btrfs_argv, nodesize, 56);
+OFFSET (mkfs_btrfs_argv, sectorsize, 60);
+
+SIZE (xfs_admin_argv, 48);
+OFFSET (xfs_admin_argv, extunwritten, 8);
+OFFSET (xfs_admin_argv, imgfile, 12);
+OFFSET (xfs_admin_argv, v2log, 16);
+OFFSET (xfs_admin_argv, projid32bit, 20);
+OFFSET (xfs_admin_argv, lazycounter, 24);
+OFFSET (xfs_admin_argv, label, 32);
+OFFSET (xfs_admin_argv, uuid, 40);
+
+SIZE (xfs_growfs_argv, 64);
+OFFSET (xfs_growfs_argv, datasec, 8);
+OFFSET (xfs_growfs_argv, logsec, 12);
+OFFSET (xfs_growfs_argv, rtsec, 16);
+OFFSET (xfs_growfs_argv, datasize, 24);
+OFFSET (xfs_growfs_argv, logsize, 32);
+OFFSET (xfs_growfs_argv, rtsize, 40);
+OFFSET (xfs_growfs_argv, rtextsize, 48);
+OFFSET (xfs_growfs_argv, maxpct, 56);
+
+SIZE (xfs_repair_argv, 72);
+OFFSET (xfs_repair_argv, forcelogzero, 8);
+OFFSET (xfs_repair_argv, nomodify, 12);
+OFFSET (xfs_repair_argv, noprefetch, 16);
+OFFSET (xfs_repair_argv, forcegeometry, 20);
+OFFSET (xfs_repair_argv, maxmem, 24);
+OFFSET (xfs_repair_argv, ihashsize, 32);
+OFFSET (xfs_repair_argv, bhashsize, 40);
+OFFSET (xfs_repair_argv, agstride, 48);
+OFFSET (xfs_repair_argv, logdev, 56);
+OFFSET (xfs_repair_argv, rtdev, 64);
+
+SIZE (ntfs_chmod_argv, 16);
+OFFSET (ntfs_chmod_argv, recursive, 8);
+
+SIZE (ntfsclone_out_argv, 32);
+OFFSET (ntfsclone_out_argv, metadataonly, 8);
+OFFSET (ntfsclone_out_argv, rescue, 12);
+OFFSET (ntfsclone_out_argv, ignorefscheck, 16);
+OFFSET (ntfsclone_out_argv, preservetimestamps, 20);
+OFFSET (ntfsclone_out_argv, force, 24);
+
+SIZE (ntfsfix_argv, 16);
+OFFSET (ntfsfix_argv, clearbadsectors, 8);
+
+SIZE (ntfsresize_opts_argv, 24);
+OFFSET (ntfsresize_opts_argv, size, 8);
+OFFSET (ntfsresize_opts_argv, force, 16);
+
+SIZE (mkswap_opts_argv, 24);
+OFFSET (mkswap_opts_argv, label, 8);
+OFFSET (mkswap_opts_argv, uuid, 16);
+
+SIZE (umount_opts_argv, 16);
+OFFSET (umount_opts_argv, force, 8);
+OFFSET (umount_opts_argv, lazyunmount, 12);
+
+SIZE (mktemp_argv, 16);
+OFFSET (mktemp_argv, suffix, 8);
+
+SIZE (grep_opts_argv, 24);
+OFFSET (grep_opts_argv, extended, 8);
+OFFSET (grep_opts_argv, fixed, 12);
+OFFSET (grep_opts_argv, insensitive, 16);
+OFFSET (grep_opts_argv, compressed, 20);
+
+SIZE (compress_out_argv, 16);
+OFFSET (compress_out_argv, level, 8);
+
+SIZE (compress_device_out_argv, 16);
+OFFSET (compress_device_out_argv, level, 8);
+
+SIZE (copy_device_to_device_argv, 40);
+OFFSET (copy_device_to_device_argv, srcoffset, 8);
+OFFSET (copy_device_to_device_argv, destoffset, 16);
+OFFSET (copy_device_to_device_argv, size, 24);
+OFFSET (copy_device_to_device_argv, sparse, 32);
+OFFSET (copy_device_to_device_argv, append, 36);
+
+SIZE (copy_device_to_file_argv, 40);
+OFFSET (copy_device_to_file_argv, srcoffset, 8);
+OFFSET (copy_device_to_file_argv, destoffset, 16);
+OFFSET (copy_device_to_file_argv, size, 24);
+OFFSET (copy_device_to_file_argv, sparse, 32);
+OFFSET (copy_device_to_file_argv, append, 36);
+
+SIZE (copy_file_to_device_argv, 40);
+OFFSET (copy_file_to_device_argv, srcoffset, 8);
+OFFSET (copy_file_to_device_argv, destoffset, 16);
+OFFSET (copy_file_to_device_argv, size, 24);
+OFFSET (copy_file_to_device_argv, sparse, 32);
+OFFSET (copy_file_to_device_argv, append, 36);
+
+SIZE (copy_file_to_file_argv, 40);
+OFFSET (copy_file_to_file_argv, srcoffset, 8);
+OFFSET (copy_file_to_file_argv, destoffset, 16);
+OFFSET (copy_file_to_file_argv, size, 24);
+OFFSET (copy_file_to_file_argv, sparse, 32);
+OFFSET (copy_file_to_file_argv, append, 36);
+
+SIZE (glob_expand_opts_argv, 16);
+OFFSET (glob_expand_opts_argv, directoryslash, 8);
+
+SIZE (is_file_opts_argv, 16);
+OFFSET (is_file_opts_argv, followsymlinks, 8);
+
+SIZE (is_dir_opts_argv, 16);
+OFFSET (is_dir_opts_argv, followsymlinks, 8);
+
+SIZE (is_fifo_opts_argv, 16);
+OFFSET (is_fifo_opts_argv, followsymlinks, 8);
+
+SIZE (is_socket_opts_argv, 16);
+OFFSET (is_socket_opts_argv, followsymlinks, 8);
+
+SIZE (is_chardev_opts_argv, 16);
+OFFSET (is_chardev_opts_argv, followsymlinks, 8);
+
+SIZE (is_blockdev_opts_argv, 16);
+OFFSET (is_blockdev_opts_argv, followsymlinks, 8);
+
+SIZE (copy_attributes_argv, 24);
+OFFSET (copy_attributes_argv, all, 8);
+OFFSET (copy_attributes_argv, mode, 12);
+OFFSET (copy_attributes_argv, xattributes, 16);
+OFFSET (copy_attributes_argv, ownership, 20);
+
+SIZE (selinux_relabel_argv, 16);
+OFFSET (selinux_relabel_argv, force, 8);
+
+SIZE (setfiles_argv, 24);
+OFFSET (setfiles_argv, force, 8);
+OFFSET (setfiles_argv, excludes, 16);
+
+SIZE (tar_in_opts_argv, 32);
+OFFSET (tar_in_opts_argv, compress, 8);
+OFFSET (tar_in_opts_argv, xattrs, 16);
+OFFSET (tar_in_opts_argv, selinux, 20);
+OFFSET (tar_in_opts_argv, acls, 24);
+OFFSET (tar_in_opts_argv, keepdirlink, 28);
+
+SIZE (tar_out_opts_argv, 48);
+OFFSET (tar_out_opts_argv, compress, 8);
+OFFSET (tar_out_opts_argv, numericowner, 16);
+OFFSET (tar_out_opts_argv, excludes, 24);
+OFFSET (tar_out_opts_argv, xattrs, 32);
+OFFSET (tar_out_opts_argv, selinux, 36);
+OFFSET (tar_out_opts_argv, acls, 40);
+
+SIZE (cpio_out_argv, 16);
+OFFSET (cpio_out_argv, format, 8);
+
+SIZE (mksquashfs_argv, 24);
+OFFSET (mksquashfs_argv, compress, 8);
+OFFSET (mksquashfs_argv, excludes, 16);
+
+SIZE (rsync_argv, 16);
+OFFSET (rsync_argv, archive, 8);
+OFFSET (rsync_argv, deletedest, 12);
+
+SIZE (rsync_in_argv, 16);
+OFFSET (rsync_in_argv, archive, 8);
+OFFSET (rsync_in_argv, deletedest, 12);
+
+SIZE (rsync_out_argv, 16);
+OFFSET (rsync_out_argv, archive, 8);
+OFFSET (rsync_out_argv, deletedest, 12);
+
+SIZE (aug_transform_argv, 16);
+OFFSET (aug_transform_argv, remove, 8);
+
+SIZE (internal_test_argv, 40);
+OFFSET (internal_test_argv, obool, 8);
+OFFSET (internal_test_argv, oint, 12);
+OFFSET (internal_test_argv, oint64, 16);
+OFFSET (internal_test_argv, ostring, 24);
+OFFSET (internal_test_argv, ostringlist, 32);
+
+SIZE (internal_test_only_optargs_argv, 16);
+OFFSET (internal_test_only_optargs_argv, test, 8);
+
+SIZE (internal_test_63_optargs_argv, 264);
+OFFSET (internal_test_63_optargs_argv, opt1, 8);
+OFFSET (internal_test_63_optargs_argv, opt2, 12);
+OFFSET (internal_test_63_optargs_argv, opt3, 16);
+OFFSET (internal_test_63_optargs_argv, opt4, 20);
+OFFSET (internal_test_63_optargs_argv, opt5, 24);
+OFFSET (internal_test_63_optargs_argv, opt6, 28);
+OFFSET (internal_test_63_optargs_argv, opt7, 32);
+OFFSET (internal_test_63_optargs_argv, opt8, 36);
+OFFSET (internal_test_63_optargs_argv, opt9, 40);
+OFFSET (internal_test_63_optargs_argv, opt10, 44);
+OFFSET (internal_test_63_optargs_argv, opt11, 48);
+OFFSET (internal_test_63_optargs_argv, opt12, 52);
+OFFSET (internal_test_63_optargs_argv, opt13, 56);
+OFFSET (internal_test_63_optargs_argv, opt14, 60);
+OFFSET (internal_test_63_optargs_argv, opt15, 64);
+OFFSET (internal_test_63_optargs_argv, opt16, 68);
+OFFSET (internal_test_63_optargs_argv, opt17, 72);
+OFFSET (internal_test_63_optargs_argv, opt18, 76);
+OFFSET (internal_test_63_optargs_argv, opt19, 80);
+OFFSET (internal_test_63_optargs_argv, opt20, 84);
+OFFSET (internal_test_63_optargs_argv, opt21, 88);
+OFFSET (internal_test_63_optargs_argv, opt22, 92);
+OFFSET (internal_test_63_optargs_argv, opt23, 96);
+OFFSET (internal_test_63_optargs_argv, opt24, 100);
+OFFSET (internal_test_63_optargs_argv, opt25, 104);
+OFFSET (internal_test_63_optargs_argv, opt26, 108);
+OFFSET (internal_test_63_optargs_argv, opt27, 112);
+OFFSET (internal_test_63_optargs_argv, opt28, 116);
+OFFSET (internal_test_63_optargs_argv, opt29, 120);
+OFFSET (internal_test_63_optargs_argv, opt30, 124);
+OFFSET (internal_test_63_optargs_argv, opt31, 128);
+OFFSET (internal_test_63_optargs_argv, opt32, 132);
+OFFSET (internal_test_63_optargs_argv, opt33, 136);
+OFFSET (internal_test_63_optargs_argv, opt34, 140);
+OFFSET (internal_test_63_optargs_argv, opt35, 144);
+OFFSET (internal_test_63_optargs_argv, opt36, 148);
+OFFSET (internal_test_63_optargs_argv, opt37, 152);
+OFFSET (internal_test_63_optargs_argv, opt38, 156);
+OFFSET (internal_test_63_optargs_argv, opt39, 160);
+OFFSET (internal_test_63_optargs_argv, opt40, 164);
+OFFSET (internal_test_63_optargs_argv, opt41, 168);
+OFFSET (internal_test_63_optargs_argv, opt42, 172);
+OFFSET (internal_test_63_optargs_argv, opt43, 176);
+OFFSET (internal_test_63_optargs_argv, opt44, 180);
+OFFSET (internal_test_63_optargs_argv, opt45, 184);
+OFFSET (internal_test_63_optargs_argv, opt46, 188);
+OFFSET (internal_test_63_optargs_argv, opt47, 192);
+OFFSET (internal_test_63_optargs_argv, opt48, 196);
+OFFSET (internal_test_63_optargs_argv, opt49, 200);
+OFFSET (internal_test_63_optargs_argv, opt50, 204);
+OFFSET (internal_test_63_optargs_argv, opt51, 208);
+OFFSET (internal_test_63_optargs_argv, opt52, 212);
+OFFSET (internal_test_63_optargs_argv, opt53, 216);
+OFFSET (internal_test_63_optargs_argv, opt54, 220);
+OFFSET (internal_test_63_optargs_argv, opt55, 224);
+OFFSET (internal_test_63_optargs_argv, opt56, 228);
+OFFSET (internal_test_63_optargs_argv, opt57, 232);
+OFFSET (internal_test_63_optargs_argv, opt58, 236);
+OFFSET (internal_test_63_optargs_argv, opt59, 240);
+OFFSET (internal_test_63_optargs_argv, opt60, 244);
+OFFSET (internal_test_63_optargs_argv, opt61, 248);
+OFFSET (internal_test_63_optargs_argv, opt62, 252);
+OFFSET (internal_test_63_optargs_argv, opt63, 256);
+
+#endif

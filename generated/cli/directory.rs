@@ -518,8 +518,6 @@ ERRORS
     ENOENT a component other than the last does not exist in any case.
     ENOTDIR a component other than the last is not a directory.
 
-    Not implemented yet: it only says so.
-
     See also realpath, exists.
 ",
         params: &[Param { name: "path", kind: Kind::Path, unit: Unit::Plain, values: &[] }],

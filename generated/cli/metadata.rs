@@ -910,8 +910,6 @@ ERRORS
     ENOENT src or dest does not exist.
     EROFS the filesystem of dest is mounted read-only.
 
-    Not implemented yet: it only says so.
-
     See also cp-a, chmod, chown, lgetxattrs.
 ",
         params: &[
@@ -953,8 +951,6 @@ ERRORS
 
     Deprecated: use lgetxattrs.
 
-    Not implemented yet: it only says so.
-
     See also ll, lgetxattrs, setfiles.
 ",
         params: &[Param { name: "directory", kind: Kind::Path, unit: Unit::Plain, values: &[] }],
@@ -992,8 +988,6 @@ ERRORS
 
     Deprecated: use lstatnslist.
 
-    Not implemented yet: it only says so.
-
     See also lstatnslist, lstat, readdir.
 ",
         params: &[
@@ -1026,8 +1020,6 @@ ERRORS
     EINVAL mode is negative or more than permissions.
     EEXIST path exists, whatever it is.
     ENOENT the directory that is to hold path does not exist.
-
-    Not implemented yet: it only says so.
 
     It needs the feature mknod of the appliance: see supported.
 
@@ -1073,8 +1065,6 @@ ERRORS
     EEXIST path exists, whatever it is.
     ENOENT the directory that is to hold path does not exist.
 
-    Not implemented yet: it only says so.
-
     It needs the feature mknod of the appliance: see supported.
 
     See also mknod-b, mknod-c, mkfifo, umask.
@@ -1114,8 +1104,6 @@ ERRORS
         out of range.
     EEXIST path exists, whatever it is.
     ENOENT the directory that is to hold path does not exist.
-
-    Not implemented yet: it only says so.
 
     It needs the feature mknod of the appliance: see supported.
 
@@ -1157,8 +1145,6 @@ ERRORS
     EEXIST path exists, whatever it is.
     ENOENT the directory that is to hold path does not exist.
 
-    Not implemented yet: it only says so.
-
     It needs the feature mknod of the appliance: see supported.
 
     See also mknod, mknod-b, is-chardev.
@@ -1198,8 +1184,6 @@ OUTPUT
 ERRORS
     ENOENT path does not exist.
     ENOTDIR path is not a directory.
-
-    Not implemented yet: it only says so.
 
     See also readlink, readdir, lstatnslist.
 ",

@@ -39,8 +39,6 @@ ERRORS
     ENOTSUP the filesystem has no extended attributes, or name is in no
         namespace that it knows.
 
-    Not implemented yet: it only says so.
-
     It needs the feature linuxxattrs of the appliance: see supported.
 
     See also getxattrs, lgetxattr, setxattr.
@@ -75,8 +73,6 @@ OUTPUT
 
 ERRORS
     ENOENT path does not exist.
-
-    Not implemented yet: it only says so.
 
     It needs the feature linuxxattrs of the appliance: see supported.
 
@@ -114,8 +110,6 @@ ERRORS
     ENOTSUP the filesystem has no extended attributes, or name is in no
         namespace that it knows.
 
-    Not implemented yet: it only says so.
-
     It needs the feature linuxxattrs of the appliance: see supported.
 
     See also getxattr, lgetxattrs, lsetxattr.
@@ -151,8 +145,6 @@ OUTPUT
 ERRORS
     ENOENT path does not exist.
 
-    Not implemented yet: it only says so.
-
     It needs the feature linuxxattrs of the appliance: see supported.
 
     See also getxattrs, lgetxattr, lxattrlist.
@@ -185,8 +177,6 @@ ERRORS
     ENOENT path does not exist.
     ENOTSUP the filesystem has no extended attributes, or xattr is in no
         namespace that it knows.
-
-    Not implemented yet: it only says so.
 
     It needs the feature linuxxattrs of the appliance: see supported.
 
@@ -223,15 +213,12 @@ DESCRIPTION
     path file or symbolic link to change
 
 ERRORS
-    EINVAL vallen is negative or more than val has, or the value is one that
-        the attribute cannot have.
+    EINVAL vallen is negative or more than val has.
     ENOENT path does not exist.
     ENOSPC the filesystem has no room for the value.
     ENOTSUP the filesystem has no extended attributes, or xattr is in no
         namespace that it knows.
     EPERM the attribute is one that such a file cannot have.
-
-    Not implemented yet: it only says so.
 
     It needs the feature linuxxattrs of the appliance: see supported.
 
@@ -280,8 +267,6 @@ ERRORS
     ENOENT path does not exist.
     ENOTDIR path is not a directory.
 
-    Not implemented yet: it only says so.
-
     It needs the feature linuxxattrs of the appliance: see supported.
 
     See also lgetxattrs, lstatnslist, readdir.
@@ -317,8 +302,6 @@ ERRORS
     ENOENT path does not exist.
     ENOTSUP the filesystem has no extended attributes, or xattr is in no
         namespace that it knows.
-
-    Not implemented yet: it only says so.
 
     It needs the feature linuxxattrs of the appliance: see supported.
 
@@ -362,15 +345,12 @@ DESCRIPTION
     path file to change
 
 ERRORS
-    EINVAL vallen is negative or more than val has, or the value is one that
-        the attribute cannot have.
+    EINVAL vallen is negative or more than val has.
     ENOENT path does not exist.
     ENOSPC the filesystem has no room for the value.
     ENOTSUP the filesystem has no extended attributes, or xattr is in no
         namespace that it knows.
     EPERM the attribute is one that such a file cannot have.
-
-    Not implemented yet: it only says so.
 
     It needs the feature linuxxattrs of the appliance: see supported.
 
@@ -407,8 +387,6 @@ ERRORS
     ENOENT dir does not exist.
     ENOTDIR dir is not a directory.
     ENOTSUP the filesystem has no ACLs.
-
-    Not implemented yet: it only says so.
 
     It needs the feature acl of the appliance: see supported.
 
@@ -459,8 +437,6 @@ ERRORS
         for.
     ENOENT path does not exist.
 
-    Not implemented yet: it only says so.
-
     It needs the feature acl of the appliance: see supported.
 
     See also acl-set-file, acl-delete-def-file, getxattrs.
@@ -510,8 +486,6 @@ ERRORS
     ENOENT path does not exist.
     ENOTSUP the filesystem has no ACLs.
 
-    Not implemented yet: it only says so.
-
     It needs the feature acl of the appliance: see supported.
 
     See also acl-get-file, acl-delete-def-file, chmod.
@@ -553,10 +527,7 @@ OUTPUT
     none
 
 ERRORS
-    EINVAL what is kept on the disk is in no known form.
     ENOENT path does not exist.
-
-    Not implemented yet: it only says so.
 
     It needs the feature linuxcaps of the appliance: see supported.
 
@@ -601,8 +572,6 @@ ERRORS
     EINVAL cap is not such a text, or asks for something that a file cannot
         have.
     ENOENT path does not exist.
-
-    Not implemented yet: it only says so.
 
     It needs the feature linuxcaps of the appliance: see supported.
 

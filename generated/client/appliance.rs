@@ -74,9 +74,9 @@ impl Handle {
         let extraargs: Vec<&[u8]> = extraargs.iter().map(AsRef::as_ref).collect();
         self.action(
             &Action { name: "debug", config_only: false },
-            |t| {
-                t.string(subcmd);
-                t.list(&extraargs);
+            |record| {
+                record.string(subcmd);
+                record.list(&extraargs);
             },
             || {
                 let args = DebugArgs {
@@ -112,8 +112,8 @@ impl Handle {
         let groups: Vec<&[u8]> = groups.iter().map(AsRef::as_ref).collect();
         self.action(
             &Action { name: "available", config_only: false },
-            |t| {
-                t.list(&groups);
+            |record| {
+                record.list(&groups);
             },
             || crate::appliance::available(self, &groups),
         )
@@ -161,8 +161,8 @@ impl Handle {
         let groups: Vec<&[u8]> = groups.iter().map(AsRef::as_ref).collect();
         self.action(
             &Action { name: "feature_available", config_only: false },
-            |t| {
-                t.list(&groups);
+            |record| {
+                record.list(&groups);
             },
             || crate::appliance::feature_available(self, &groups),
         )
@@ -192,8 +192,8 @@ impl Handle {
     pub fn umask(&self, mask: i32) -> Result<i32> {
         self.action(
             &Action { name: "umask", config_only: false },
-            |t| {
-                t.int(mask);
+            |record| {
+                record.int(mask);
             },
             || {
                 let args = UmaskArgs { mask };
@@ -240,8 +240,8 @@ impl Handle {
         let group = group.as_ref();
         self.action(
             &Action { name: "internal_feature_available", config_only: false },
-            |t| {
-                t.string(group);
+            |record| {
+                record.string(group);
             },
             || {
                 let args = InternalFeatureAvailableArgs { group: text("group", group)? };
@@ -310,11 +310,11 @@ impl Handle {
     ) -> Result<()> {
         self.action(
             &Action { name: "internal_resume", config_only: false },
-            |t| {
-                t.int64(seconds);
-                t.int(nanoseconds);
-                t.bytes(entropy);
-                t.int(ndrives);
+            |record| {
+                record.int64(seconds);
+                record.int(nanoseconds);
+                record.bytes(entropy);
+                record.int(ndrives);
             },
             || {
                 let args =

@@ -94,14 +94,14 @@ impl Handle {
         let directory = directory.as_ref();
         self.action(
             &Action { name: "tar_in", config_only: false },
-            |t| {
-                t.path(tarfile);
-                t.string(directory);
-                t.option_string("compress", &options.compress);
-                t.option_bool("xattrs", options.xattrs);
-                t.option_bool("selinux", options.selinux);
-                t.option_bool("acls", options.acls);
-                t.option_bool("keepdirlink", options.keepdirlink);
+            |record| {
+                record.path(tarfile);
+                record.string(directory);
+                record.option_string("compress", &options.compress);
+                record.option_bool("xattrs", options.xattrs);
+                record.option_bool("selinux", options.selinux);
+                record.option_bool("acls", options.acls);
+                record.option_bool("keepdirlink", options.keepdirlink);
             },
             || {
                 let args = TarInArgs {
@@ -160,15 +160,15 @@ impl Handle {
         let tarfile = tarfile.as_ref();
         self.action(
             &Action { name: "tar_out", config_only: false },
-            |t| {
-                t.string(directory);
-                t.path(tarfile);
-                t.option_string("compress", &options.compress);
-                t.option_bool("numericowner", options.numericowner);
-                t.option_list("excludes", &options.excludes);
-                t.option_bool("xattrs", options.xattrs);
-                t.option_bool("selinux", options.selinux);
-                t.option_bool("acls", options.acls);
+            |record| {
+                record.string(directory);
+                record.path(tarfile);
+                record.option_string("compress", &options.compress);
+                record.option_bool("numericowner", options.numericowner);
+                record.option_list("excludes", &options.excludes);
+                record.option_bool("xattrs", options.xattrs);
+                record.option_bool("selinux", options.selinux);
+                record.option_bool("acls", options.acls);
             },
             || {
                 let args = TarOutArgs {
@@ -223,9 +223,9 @@ impl Handle {
         let filename = filename.as_ref();
         self.action(
             &Action { name: "base64_in", config_only: false },
-            |t| {
-                t.path(base64file);
-                t.string(filename);
+            |record| {
+                record.path(base64file);
+                record.string(filename);
             },
             || {
                 let args = Base64InArgs { filename: text("filename", filename)? };
@@ -263,9 +263,9 @@ impl Handle {
         let base64file = base64file.as_ref();
         self.action(
             &Action { name: "base64_out", config_only: false },
-            |t| {
-                t.string(filename);
-                t.path(base64file);
+            |record| {
+                record.string(filename);
+                record.path(base64file);
             },
             || {
                 let args = Base64OutArgs { filename: text("filename", filename)? };
@@ -312,10 +312,10 @@ impl Handle {
         let cpiofile = cpiofile.as_ref();
         self.action(
             &Action { name: "cpio_out", config_only: false },
-            |t| {
-                t.string(directory);
-                t.path(cpiofile);
-                t.option_string("format", &options.format);
+            |record| {
+                record.string(directory);
+                record.path(cpiofile);
+                record.option_string("format", &options.format);
             },
             || {
                 let args = CpioOutArgs {
@@ -363,8 +363,8 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "initrd_list", config_only: false },
-            |t| {
-                t.string(path);
+            |record| {
+                record.string(path);
             },
             || {
                 let args = InitrdListArgs { path: text("path", path)? };
@@ -409,9 +409,9 @@ impl Handle {
         let filename = filename.as_ref();
         self.action(
             &Action { name: "initrd_cat", config_only: false },
-            |t| {
-                t.string(initrdpath);
-                t.string(filename);
+            |record| {
+                record.string(initrdpath);
+                record.string(filename);
             },
             || {
                 let args = InitrdCatArgs {
@@ -460,11 +460,11 @@ impl Handle {
         let filename = filename.as_ref();
         self.action(
             &Action { name: "mksquashfs", config_only: false },
-            |t| {
-                t.string(path);
-                t.path(filename);
-                t.option_string("compress", &options.compress);
-                t.option_list("excludes", &options.excludes);
+            |record| {
+                record.string(path);
+                record.path(filename);
+                record.option_string("compress", &options.compress);
+                record.option_list("excludes", &options.excludes);
             },
             || {
                 let args = MksquashfsArgs {
@@ -504,9 +504,9 @@ impl Handle {
         let directory = directory.as_ref();
         self.action(
             &Action { name: "tgz_in", config_only: false },
-            |t| {
-                t.path(tarball);
-                t.string(directory);
+            |record| {
+                record.path(tarball);
+                record.string(directory);
             },
             || {
                 let args = TgzInArgs { directory: text("directory", directory)? };
@@ -540,9 +540,9 @@ impl Handle {
         let tarball = tarball.as_ref();
         self.action(
             &Action { name: "tgz_out", config_only: false },
-            |t| {
-                t.string(directory);
-                t.path(tarball);
+            |record| {
+                record.string(directory);
+                record.path(tarball);
             },
             || {
                 let args = TgzOutArgs { directory: text("directory", directory)? };
@@ -576,9 +576,9 @@ impl Handle {
         let directory = directory.as_ref();
         self.action(
             &Action { name: "txz_in", config_only: false },
-            |t| {
-                t.path(tarball);
-                t.string(directory);
+            |record| {
+                record.path(tarball);
+                record.string(directory);
             },
             || {
                 let args = TxzInArgs { directory: text("directory", directory)? };
@@ -612,9 +612,9 @@ impl Handle {
         let tarball = tarball.as_ref();
         self.action(
             &Action { name: "txz_out", config_only: false },
-            |t| {
-                t.string(directory);
-                t.path(tarball);
+            |record| {
+                record.string(directory);
+                record.path(tarball);
             },
             || {
                 let args = TxzOutArgs { directory: text("directory", directory)? };

@@ -34,8 +34,8 @@ impl Handle {
         let augpath = augpath.as_ref();
         self.action(
             &Action { name: "aug_clear", config_only: false },
-            |t| {
-                t.string(augpath);
+            |record| {
+                record.string(augpath);
             },
             || {
                 let args = AugClearArgs { augpath: text("augpath", augpath)? };
@@ -100,10 +100,10 @@ impl Handle {
         let val = val.as_ref();
         self.action(
             &Action { name: "aug_defnode", config_only: false },
-            |t| {
-                t.string(name);
-                t.string(expr);
-                t.string(val);
+            |record| {
+                record.string(name);
+                record.string(expr);
+                record.string(val);
             },
             || {
                 let args = AugDefnodeArgs {
@@ -142,9 +142,9 @@ impl Handle {
         let name = name.as_ref();
         self.action(
             &Action { name: "aug_defvar", config_only: false },
-            |t| {
-                t.string(name);
-                t.opt_string(expr);
+            |record| {
+                record.string(name);
+                record.opt_string(expr);
             },
             || {
                 let args =
@@ -180,8 +180,8 @@ impl Handle {
         let augpath = augpath.as_ref();
         self.action(
             &Action { name: "aug_get", config_only: false },
-            |t| {
-                t.string(augpath);
+            |record| {
+                record.string(augpath);
             },
             || {
                 let args = AugGetArgs { augpath: text("augpath", augpath)? };
@@ -237,9 +237,9 @@ impl Handle {
         let root = root.as_ref();
         self.action(
             &Action { name: "aug_init", config_only: false },
-            |t| {
-                t.string(root);
-                t.int(flags);
+            |record| {
+                record.string(root);
+                record.int(flags);
             },
             || {
                 let args = AugInitArgs { root: text("root", root)?, flags };
@@ -277,10 +277,10 @@ impl Handle {
         let label = label.as_ref();
         self.action(
             &Action { name: "aug_insert", config_only: false },
-            |t| {
-                t.string(augpath);
-                t.string(label);
-                t.bool(before);
+            |record| {
+                record.string(augpath);
+                record.string(label);
+                record.bool(before);
             },
             || {
                 let args = AugInsertArgs {
@@ -318,8 +318,8 @@ impl Handle {
         let augpath = augpath.as_ref();
         self.action(
             &Action { name: "aug_label", config_only: false },
-            |t| {
-                t.string(augpath);
+            |record| {
+                record.string(augpath);
             },
             || {
                 let args = AugLabelArgs { augpath: text("augpath", augpath)? };
@@ -376,8 +376,8 @@ impl Handle {
         let augpath = augpath.as_ref();
         self.action(
             &Action { name: "aug_ls", config_only: false },
-            |t| {
-                t.string(augpath);
+            |record| {
+                record.string(augpath);
             },
             || {
                 let args = AugLsArgs { augpath: text("augpath", augpath)? };
@@ -410,8 +410,8 @@ impl Handle {
         let augpath = augpath.as_ref();
         self.action(
             &Action { name: "aug_match", config_only: false },
-            |t| {
-                t.string(augpath);
+            |record| {
+                record.string(augpath);
             },
             || {
                 let args = AugMatchArgs { augpath: text("augpath", augpath)? };
@@ -444,9 +444,9 @@ impl Handle {
         let dest = dest.as_ref();
         self.action(
             &Action { name: "aug_mv", config_only: false },
-            |t| {
-                t.string(src);
-                t.string(dest);
+            |record| {
+                record.string(src);
+                record.string(dest);
             },
             || {
                 let args = AugMvArgs { src: text("src", src)?, dest: text("dest", dest)? };
@@ -479,8 +479,8 @@ impl Handle {
         let augpath = augpath.as_ref();
         self.action(
             &Action { name: "aug_rm", config_only: false },
-            |t| {
-                t.string(augpath);
+            |record| {
+                record.string(augpath);
             },
             || {
                 let args = AugRmArgs { augpath: text("augpath", augpath)? };
@@ -540,9 +540,9 @@ impl Handle {
         let val = val.as_ref();
         self.action(
             &Action { name: "aug_set", config_only: false },
-            |t| {
-                t.string(augpath);
-                t.string(val);
+            |record| {
+                record.string(augpath);
+                record.string(val);
             },
             || {
                 let args =
@@ -584,10 +584,10 @@ impl Handle {
         let val = val.as_ref();
         self.action(
             &Action { name: "aug_setm", config_only: false },
-            |t| {
-                t.string(base);
-                t.opt_string(sub);
-                t.string(val);
+            |record| {
+                record.string(base);
+                record.opt_string(sub);
+                record.string(val);
             },
             || {
                 let args = AugSetmArgs {
@@ -628,10 +628,10 @@ impl Handle {
         let file = file.as_ref();
         self.action(
             &Action { name: "aug_transform", config_only: false },
-            |t| {
-                t.string(lens);
-                t.string(file);
-                t.option_bool("remove", options.remove);
+            |record| {
+                record.string(lens);
+                record.string(file);
+                record.option_bool("remove", options.remove);
             },
             || {
                 let args = AugTransformArgs {

@@ -195,21 +195,21 @@ impl Handle {
         let fileout = fileout.as_ref();
         self.action(
             &Action { name: "internal_test", config_only: false },
-            |t| {
-                t.string(str);
-                t.opt_string(optstr);
-                t.list(&strlist);
-                t.bool(b);
-                t.int(integer);
-                t.int64(integer64);
-                t.path(filein);
-                t.path(fileout);
-                t.bytes(bufferin);
-                t.option_bool("obool", options.obool);
-                t.option_int("oint", options.oint);
-                t.option_int64("oint64", options.oint64);
-                t.option_string("ostring", &options.ostring);
-                t.option_list("ostringlist", &options.ostringlist);
+            |record| {
+                record.string(str);
+                record.opt_string(optstr);
+                record.list(&strlist);
+                record.bool(b);
+                record.int(integer);
+                record.int64(integer64);
+                record.path(filein);
+                record.path(fileout);
+                record.bytes(bufferin);
+                record.option_bool("obool", options.obool);
+                record.option_int("oint", options.oint);
+                record.option_int64("oint64", options.oint64);
+                record.option_string("ostring", &options.ostring);
+                record.option_list("ostringlist", &options.ostringlist);
             },
             || {
                 crate::bind_test::internal_test(
@@ -229,8 +229,8 @@ impl Handle {
     ) -> Result<()> {
         self.action(
             &Action { name: "internal_test_only_optargs", config_only: false },
-            |t| {
-                t.option_int("test", options.test);
+            |record| {
+                record.option_int("test", options.test);
             },
             || crate::bind_test::internal_test_only_optargs(self, options),
         )
@@ -242,70 +242,70 @@ impl Handle {
     pub fn internal_test_63_optargs(&self, options: &InternalTest63OptargsOptions) -> Result<()> {
         self.action(
             &Action { name: "internal_test_63_optargs", config_only: false },
-            |t| {
-                t.option_int("opt1", options.opt1);
-                t.option_int("opt2", options.opt2);
-                t.option_int("opt3", options.opt3);
-                t.option_int("opt4", options.opt4);
-                t.option_int("opt5", options.opt5);
-                t.option_int("opt6", options.opt6);
-                t.option_int("opt7", options.opt7);
-                t.option_int("opt8", options.opt8);
-                t.option_int("opt9", options.opt9);
-                t.option_int("opt10", options.opt10);
-                t.option_int("opt11", options.opt11);
-                t.option_int("opt12", options.opt12);
-                t.option_int("opt13", options.opt13);
-                t.option_int("opt14", options.opt14);
-                t.option_int("opt15", options.opt15);
-                t.option_int("opt16", options.opt16);
-                t.option_int("opt17", options.opt17);
-                t.option_int("opt18", options.opt18);
-                t.option_int("opt19", options.opt19);
-                t.option_int("opt20", options.opt20);
-                t.option_int("opt21", options.opt21);
-                t.option_int("opt22", options.opt22);
-                t.option_int("opt23", options.opt23);
-                t.option_int("opt24", options.opt24);
-                t.option_int("opt25", options.opt25);
-                t.option_int("opt26", options.opt26);
-                t.option_int("opt27", options.opt27);
-                t.option_int("opt28", options.opt28);
-                t.option_int("opt29", options.opt29);
-                t.option_int("opt30", options.opt30);
-                t.option_int("opt31", options.opt31);
-                t.option_int("opt32", options.opt32);
-                t.option_int("opt33", options.opt33);
-                t.option_int("opt34", options.opt34);
-                t.option_int("opt35", options.opt35);
-                t.option_int("opt36", options.opt36);
-                t.option_int("opt37", options.opt37);
-                t.option_int("opt38", options.opt38);
-                t.option_int("opt39", options.opt39);
-                t.option_int("opt40", options.opt40);
-                t.option_int("opt41", options.opt41);
-                t.option_int("opt42", options.opt42);
-                t.option_int("opt43", options.opt43);
-                t.option_int("opt44", options.opt44);
-                t.option_int("opt45", options.opt45);
-                t.option_int("opt46", options.opt46);
-                t.option_int("opt47", options.opt47);
-                t.option_int("opt48", options.opt48);
-                t.option_int("opt49", options.opt49);
-                t.option_int("opt50", options.opt50);
-                t.option_int("opt51", options.opt51);
-                t.option_int("opt52", options.opt52);
-                t.option_int("opt53", options.opt53);
-                t.option_int("opt54", options.opt54);
-                t.option_int("opt55", options.opt55);
-                t.option_int("opt56", options.opt56);
-                t.option_int("opt57", options.opt57);
-                t.option_int("opt58", options.opt58);
-                t.option_int("opt59", options.opt59);
-                t.option_int("opt60", options.opt60);
-                t.option_int("opt61", options.opt61);
-                t.option_int("opt62", options.opt62);
-                t.option_int("opt63", options.opt63);
+            |record| {
+                record.option_int("opt1", options.opt1);
+                record.option_int("opt2", options.opt2);
+                record.option_int("opt3", options.opt3);
+                record.option_int("opt4", options.opt4);
+                record.option_int("opt5", options.opt5);
+                record.option_int("opt6", options.opt6);
+                record.option_int("opt7", options.opt7);
+                record.option_int("opt8", options.opt8);
+                record.option_int("opt9", options.opt9);
+                record.option_int("opt10", options.opt10);
+                record.option_int("opt11", options.opt11);
+                record.option_int("opt12", options.opt12);
+                record.option_int("opt13", options.opt13);
+                record.option_int("opt14", options.opt14);
+                record.option_int("opt15", options.opt15);
+                record.option_int("opt16", options.opt16);
+                record.option_int("opt17", options.opt17);
+                record.option_int("opt18", options.opt18);
+                record.option_int("opt19", options.opt19);
+                record.option_int("opt20", options.opt20);
+                record.option_int("opt21", options.opt21);
+                record.option_int("opt22", options.opt22);
+                record.option_int("opt23", options.opt23);
+                record.option_int("opt24", options.opt24);
+                record.option_int("opt25", options.opt25);
+                record.option_int("opt26", options.opt26);
+                record.option_int("opt27", options.opt27);
+                record.option_int("opt28", options.opt28);
+                record.option_int("opt29", options.opt29);
+                record.option_int("opt30", options.opt30);
+                record.option_int("opt31", options.opt31);
+                record.option_int("opt32", options.opt32);
+                record.option_int("opt33", options.opt33);
+                record.option_int("opt34", options.opt34);
+                record.option_int("opt35", options.opt35);
+                record.option_int("opt36", options.opt36);
+                record.option_int("opt37", options.opt37);
+                record.option_int("opt38", options.opt38);
+                record.option_int("opt39", options.opt39);
+                record.option_int("opt40", options.opt40);
+                record.option_int("opt41", options.opt41);
+                record.option_int("opt42", options.opt42);
+                record.option_int("opt43", options.opt43);
+                record.option_int("opt44", options.opt44);
+                record.option_int("opt45", options.opt45);
+                record.option_int("opt46", options.opt46);
+                record.option_int("opt47", options.opt47);
+                record.option_int("opt48", options.opt48);
+                record.option_int("opt49", options.opt49);
+                record.option_int("opt50", options.opt50);
+                record.option_int("opt51", options.opt51);
+                record.option_int("opt52", options.opt52);
+                record.option_int("opt53", options.opt53);
+                record.option_int("opt54", options.opt54);
+                record.option_int("opt55", options.opt55);
+                record.option_int("opt56", options.opt56);
+                record.option_int("opt57", options.opt57);
+                record.option_int("opt58", options.opt58);
+                record.option_int("opt59", options.opt59);
+                record.option_int("opt60", options.opt60);
+                record.option_int("opt61", options.opt61);
+                record.option_int("opt62", options.opt62);
+                record.option_int("opt63", options.opt63);
             },
             || crate::bind_test::internal_test_63_optargs(self, options),
         )
@@ -326,8 +326,8 @@ impl Handle {
         let filename = filename.as_ref();
         self.action(
             &Action { name: "internal_test_set_output", config_only: false },
-            |t| {
-                t.string(filename);
+            |record| {
+                record.string(filename);
             },
             || crate::bind_test::internal_test_set_output(self, filename),
         )
@@ -363,8 +363,8 @@ impl Handle {
         let val = val.as_ref();
         self.action(
             &Action { name: "internal_test_rint", config_only: false },
-            |t| {
-                t.string(val);
+            |record| {
+                record.string(val);
             },
             || crate::bind_test::internal_test_rint(self, val),
         )
@@ -404,8 +404,8 @@ impl Handle {
         let val = val.as_ref();
         self.action(
             &Action { name: "internal_test_rint64", config_only: false },
-            |t| {
-                t.string(val);
+            |record| {
+                record.string(val);
             },
             || crate::bind_test::internal_test_rint64(self, val),
         )
@@ -445,8 +445,8 @@ impl Handle {
         let val = val.as_ref();
         self.action(
             &Action { name: "internal_test_rbool", config_only: false },
-            |t| {
-                t.string(val);
+            |record| {
+                record.string(val);
             },
             || crate::bind_test::internal_test_rbool(self, val),
         )
@@ -482,8 +482,8 @@ impl Handle {
         let val = val.as_ref();
         self.action(
             &Action { name: "internal_test_rconststring", config_only: false },
-            |t| {
-                t.string(val);
+            |record| {
+                record.string(val);
             },
             || crate::bind_test::internal_test_rconststring(self, val),
         )
@@ -519,8 +519,8 @@ impl Handle {
         let val = val.as_ref();
         self.action(
             &Action { name: "internal_test_rconstoptstring", config_only: false },
-            |t| {
-                t.string(val);
+            |record| {
+                record.string(val);
             },
             || crate::bind_test::internal_test_rconstoptstring(self, val),
         )
@@ -556,8 +556,8 @@ impl Handle {
         let val = val.as_ref();
         self.action(
             &Action { name: "internal_test_rstring", config_only: false },
-            |t| {
-                t.string(val);
+            |record| {
+                record.string(val);
             },
             || crate::bind_test::internal_test_rstring(self, val),
         )
@@ -593,8 +593,8 @@ impl Handle {
         let val = val.as_ref();
         self.action(
             &Action { name: "internal_test_rbufferout", config_only: false },
-            |t| {
-                t.string(val);
+            |record| {
+                record.string(val);
             },
             || crate::bind_test::internal_test_rbufferout(self, val),
         )
@@ -630,8 +630,8 @@ impl Handle {
         let val = val.as_ref();
         self.action(
             &Action { name: "internal_test_rstringlist", config_only: false },
-            |t| {
-                t.string(val);
+            |record| {
+                record.string(val);
             },
             || crate::bind_test::internal_test_rstringlist(self, val),
         )
@@ -667,8 +667,8 @@ impl Handle {
         let val = val.as_ref();
         self.action(
             &Action { name: "internal_test_rstruct", config_only: false },
-            |t| {
-                t.string(val);
+            |record| {
+                record.string(val);
             },
             || crate::bind_test::internal_test_rstruct(self, val),
         )
@@ -704,8 +704,8 @@ impl Handle {
         let val = val.as_ref();
         self.action(
             &Action { name: "internal_test_rstructlist", config_only: false },
-            |t| {
-                t.string(val);
+            |record| {
+                record.string(val);
             },
             || crate::bind_test::internal_test_rstructlist(self, val),
         )
@@ -744,8 +744,8 @@ impl Handle {
         let val = val.as_ref();
         self.action(
             &Action { name: "internal_test_rhashtable", config_only: false },
-            |t| {
-                t.string(val);
+            |record| {
+                record.string(val);
             },
             || crate::bind_test::internal_test_rhashtable(self, val),
         )
@@ -783,9 +783,9 @@ impl Handle {
         let filename = filename.as_ref();
         self.action(
             &Action { name: "internal_rhbz914931", config_only: false },
-            |t| {
-                t.path(filename);
-                t.int(count);
+            |record| {
+                record.path(filename);
+                record.int(count);
             },
             || {
                 let args = InternalRhbz914931Args { count };

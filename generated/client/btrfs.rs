@@ -104,8 +104,8 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "btrfs_balance_cancel", config_only: false },
-            |t| {
-                t.string(path);
+            |record| {
+                record.string(path);
             },
             || {
                 let args = BtrfsBalanceCancelArgs { path: text("path", path)? };
@@ -137,8 +137,8 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "btrfs_balance_pause", config_only: false },
-            |t| {
-                t.string(path);
+            |record| {
+                record.string(path);
             },
             || {
                 let args = BtrfsBalancePauseArgs { path: text("path", path)? };
@@ -170,8 +170,8 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "btrfs_balance_resume", config_only: false },
-            |t| {
-                t.string(path);
+            |record| {
+                record.string(path);
             },
             || {
                 let args = BtrfsBalanceResumeArgs { path: text("path", path)? };
@@ -208,8 +208,8 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "btrfs_balance_status", config_only: false },
-            |t| {
-                t.string(path);
+            |record| {
+                record.string(path);
             },
             || {
                 let args = BtrfsBalanceStatusArgs { path: text("path", path)? };
@@ -249,9 +249,9 @@ impl Handle {
         let fs = fs.as_ref();
         self.action(
             &Action { name: "btrfs_device_add", config_only: false },
-            |t| {
-                t.list(&devices);
-                t.string(fs);
+            |record| {
+                record.list(&devices);
+                record.string(fs);
             },
             || {
                 let args = BtrfsDeviceAddArgs {
@@ -294,9 +294,9 @@ impl Handle {
         let fs = fs.as_ref();
         self.action(
             &Action { name: "btrfs_device_delete", config_only: false },
-            |t| {
-                t.list(&devices);
-                t.string(fs);
+            |record| {
+                record.list(&devices);
+                record.string(fs);
             },
             || {
                 let args = BtrfsDeviceDeleteArgs {
@@ -335,8 +335,8 @@ impl Handle {
         let fs = fs.as_ref();
         self.action(
             &Action { name: "btrfs_filesystem_balance", config_only: false },
-            |t| {
-                t.string(fs);
+            |record| {
+                record.string(fs);
             },
             || {
                 let args = BtrfsFilesystemBalanceArgs { fs: text("fs", fs)? };
@@ -375,10 +375,10 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "btrfs_filesystem_defragment", config_only: false },
-            |t| {
-                t.string(path);
-                t.option_bool("flush", options.flush);
-                t.option_string("compress", &options.compress);
+            |record| {
+                record.string(path);
+                record.option_bool("flush", options.flush);
+                record.option_string("compress", &options.compress);
             },
             || {
                 let args = BtrfsFilesystemDefragmentArgs {
@@ -425,9 +425,9 @@ impl Handle {
         let mountpoint = mountpoint.as_ref();
         self.action(
             &Action { name: "btrfs_filesystem_resize", config_only: false },
-            |t| {
-                t.string(mountpoint);
-                t.option_int64("size", options.size);
+            |record| {
+                record.string(mountpoint);
+                record.option_int64("size", options.size);
             },
             || {
                 let args = BtrfsFilesystemResizeArgs {
@@ -466,8 +466,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "btrfs_filesystem_show", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args = BtrfsFilesystemShowArgs { device: text("device", device)? };
@@ -498,8 +498,8 @@ impl Handle {
         let fs = fs.as_ref();
         self.action(
             &Action { name: "btrfs_filesystem_sync", config_only: false },
-            |t| {
-                t.string(fs);
+            |record| {
+                record.string(fs);
             },
             || {
                 let args = BtrfsFilesystemSyncArgs { fs: text("fs", fs)? };
@@ -533,10 +533,10 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "btrfs_fsck", config_only: false },
-            |t| {
-                t.string(device);
-                t.option_int64("superblock", options.superblock);
-                t.option_bool("repair", options.repair);
+            |record| {
+                record.string(device);
+                record.option_int64("superblock", options.superblock);
+                record.option_bool("repair", options.repair);
             },
             || {
                 let args = BtrfsFsckArgs {
@@ -582,10 +582,10 @@ impl Handle {
         let image = image.as_ref();
         self.action(
             &Action { name: "btrfs_image", config_only: false },
-            |t| {
-                t.list(&source);
-                t.string(image);
-                t.option_int("compresslevel", options.compresslevel);
+            |record| {
+                record.list(&source);
+                record.string(image);
+                record.option_int("compresslevel", options.compresslevel);
             },
             || {
                 let args = BtrfsImageArgs {
@@ -634,10 +634,10 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "btrfs_qgroup_assign", config_only: false },
-            |t| {
-                t.string(src);
-                t.string(dst);
-                t.string(path);
+            |record| {
+                record.string(src);
+                record.string(dst);
+                record.string(path);
             },
             || {
                 let args = BtrfsQgroupAssignArgs {
@@ -683,9 +683,9 @@ impl Handle {
         let subvolume = subvolume.as_ref();
         self.action(
             &Action { name: "btrfs_qgroup_create", config_only: false },
-            |t| {
-                t.string(qgroupid);
-                t.string(subvolume);
+            |record| {
+                record.string(qgroupid);
+                record.string(subvolume);
             },
             || {
                 let args = BtrfsQgroupCreateArgs {
@@ -727,9 +727,9 @@ impl Handle {
         let subvolume = subvolume.as_ref();
         self.action(
             &Action { name: "btrfs_qgroup_destroy", config_only: false },
-            |t| {
-                t.string(qgroupid);
-                t.string(subvolume);
+            |record| {
+                record.string(qgroupid);
+                record.string(subvolume);
             },
             || {
                 let args = BtrfsQgroupDestroyArgs {
@@ -766,9 +766,9 @@ impl Handle {
         let subvolume = subvolume.as_ref();
         self.action(
             &Action { name: "btrfs_qgroup_limit", config_only: false },
-            |t| {
-                t.string(subvolume);
-                t.int64(size);
+            |record| {
+                record.string(subvolume);
+                record.int64(size);
             },
             || {
                 let args = BtrfsQgroupLimitArgs { subvolume: text("subvolume", subvolume)?, size };
@@ -809,10 +809,10 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "btrfs_qgroup_remove", config_only: false },
-            |t| {
-                t.string(src);
-                t.string(dst);
-                t.string(path);
+            |record| {
+                record.string(src);
+                record.string(dst);
+                record.string(path);
             },
             || {
                 let args = BtrfsQgroupRemoveArgs {
@@ -855,8 +855,8 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "btrfs_qgroup_show", config_only: false },
-            |t| {
-                t.string(path);
+            |record| {
+                record.string(path);
             },
             || {
                 let args = BtrfsQgroupShowArgs { path: text("path", path)? };
@@ -892,9 +892,9 @@ impl Handle {
         let fs = fs.as_ref();
         self.action(
             &Action { name: "btrfs_quota_enable", config_only: false },
-            |t| {
-                t.string(fs);
-                t.bool(enable);
+            |record| {
+                record.string(fs);
+                record.bool(enable);
             },
             || {
                 let args = BtrfsQuotaEnableArgs { fs: text("fs", fs)?, enable };
@@ -926,8 +926,8 @@ impl Handle {
         let fs = fs.as_ref();
         self.action(
             &Action { name: "btrfs_quota_rescan", config_only: false },
-            |t| {
-                t.string(fs);
+            |record| {
+                record.string(fs);
             },
             || {
                 let args = BtrfsQuotaRescanArgs { fs: text("fs", fs)? };
@@ -973,10 +973,10 @@ impl Handle {
         let mntpoint = mntpoint.as_ref();
         self.action(
             &Action { name: "btrfs_replace", config_only: false },
-            |t| {
-                t.string(srcdev);
-                t.string(targetdev);
-                t.string(mntpoint);
+            |record| {
+                record.string(srcdev);
+                record.string(targetdev);
+                record.string(mntpoint);
             },
             || {
                 let args = BtrfsReplaceArgs {
@@ -1011,8 +1011,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "btrfs_rescue_chunk_recover", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args = BtrfsRescueChunkRecoverArgs { device: text("device", device)? };
@@ -1043,8 +1043,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "btrfs_rescue_super_recover", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args = BtrfsRescueSuperRecoverArgs { device: text("device", device)? };
@@ -1075,8 +1075,8 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "btrfs_scrub_cancel", config_only: false },
-            |t| {
-                t.string(path);
+            |record| {
+                record.string(path);
             },
             || {
                 let args = BtrfsScrubCancelArgs { path: text("path", path)? };
@@ -1113,9 +1113,9 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "btrfs_scrub_full", config_only: false },
-            |t| {
-                t.string(path);
-                t.option_bool("readonly", options.readonly);
+            |record| {
+                record.string(path);
+                record.option_bool("readonly", options.readonly);
             },
             || {
                 let args = BtrfsScrubFullArgs {
@@ -1153,8 +1153,8 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "btrfs_scrub_resume", config_only: false },
-            |t| {
-                t.string(path);
+            |record| {
+                record.string(path);
             },
             || {
                 let args = BtrfsScrubResumeArgs { path: text("path", path)? };
@@ -1188,8 +1188,8 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "btrfs_scrub_start", config_only: false },
-            |t| {
-                t.string(path);
+            |record| {
+                record.string(path);
             },
             || {
                 let args = BtrfsScrubStartArgs { path: text("path", path)? };
@@ -1227,8 +1227,8 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "btrfs_scrub_status", config_only: false },
-            |t| {
-                t.string(path);
+            |record| {
+                record.string(path);
             },
             || {
                 let args = BtrfsScrubStatusArgs { path: text("path", path)? };
@@ -1263,9 +1263,9 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "btrfs_set_seeding", config_only: false },
-            |t| {
-                t.string(device);
-                t.bool(seeding);
+            |record| {
+                record.string(device);
+                record.bool(seeding);
             },
             || {
                 let args = BtrfsSetSeedingArgs { device: text("device", device)?, seeding };
@@ -1302,9 +1302,9 @@ impl Handle {
         let dest = dest.as_ref();
         self.action(
             &Action { name: "btrfs_subvolume_create", config_only: false },
-            |t| {
-                t.string(dest);
-                t.option_string("qgroupid", &options.qgroupid);
+            |record| {
+                record.string(dest);
+                record.option_string("qgroupid", &options.qgroupid);
             },
             || {
                 let args = BtrfsSubvolumeCreateArgs {
@@ -1342,8 +1342,8 @@ impl Handle {
         let subvolume = subvolume.as_ref();
         self.action(
             &Action { name: "btrfs_subvolume_delete", config_only: false },
-            |t| {
-                t.string(subvolume);
+            |record| {
+                record.string(subvolume);
             },
             || {
                 let args = BtrfsSubvolumeDeleteArgs { subvolume: text("subvolume", subvolume)? };
@@ -1378,8 +1378,8 @@ impl Handle {
         let fs = fs.as_ref();
         self.action(
             &Action { name: "btrfs_subvolume_get_default", config_only: false },
-            |t| {
-                t.string(fs);
+            |record| {
+                record.string(fs);
             },
             || {
                 let args = BtrfsSubvolumeGetDefaultArgs { fs: text("fs", fs)? };
@@ -1415,8 +1415,8 @@ impl Handle {
         let fs = fs.as_ref();
         self.action(
             &Action { name: "btrfs_subvolume_list", config_only: false },
-            |t| {
-                t.string(fs);
+            |record| {
+                record.string(fs);
             },
             || {
                 let args = BtrfsSubvolumeListArgs { fs: text("fs", fs)? };
@@ -1450,9 +1450,9 @@ impl Handle {
         let fs = fs.as_ref();
         self.action(
             &Action { name: "btrfs_subvolume_set_default", config_only: false },
-            |t| {
-                t.int64(id);
-                t.string(fs);
+            |record| {
+                record.int64(id);
+                record.string(fs);
             },
             || {
                 let args = BtrfsSubvolumeSetDefaultArgs { id, fs: text("fs", fs)? };
@@ -1495,8 +1495,8 @@ impl Handle {
         let subvolume = subvolume.as_ref();
         self.action(
             &Action { name: "btrfs_subvolume_show", config_only: false },
-            |t| {
-                t.string(subvolume);
+            |record| {
+                record.string(subvolume);
             },
             || {
                 let args = BtrfsSubvolumeShowArgs { subvolume: text("subvolume", subvolume)? };
@@ -1539,11 +1539,11 @@ impl Handle {
         let dest = dest.as_ref();
         self.action(
             &Action { name: "btrfs_subvolume_snapshot", config_only: false },
-            |t| {
-                t.string(source);
-                t.string(dest);
-                t.option_bool("ro", options.ro);
-                t.option_string("qgroupid", &options.qgroupid);
+            |record| {
+                record.string(source);
+                record.string(dest);
+                record.option_bool("ro", options.ro);
+                record.option_string("qgroupid", &options.qgroupid);
             },
             || {
                 let args = BtrfsSubvolumeSnapshotArgs {
@@ -1583,8 +1583,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "btrfstune_enable_extended_inode_refs", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args = BtrfstuneEnableExtendedInodeRefsArgs { device: text("device", device)? };
@@ -1622,8 +1622,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "btrfstune_enable_skinny_metadata_extent_refs", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args =
@@ -1656,9 +1656,9 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "btrfstune_seeding", config_only: false },
-            |t| {
-                t.string(device);
-                t.bool(seeding);
+            |record| {
+                record.string(device);
+                record.bool(seeding);
             },
             || {
                 let args = BtrfstuneSeedingArgs { device: text("device", device)?, seeding };
@@ -1694,16 +1694,16 @@ impl Handle {
         let devices: Vec<&[u8]> = devices.iter().map(AsRef::as_ref).collect();
         self.action(
             &Action { name: "mkfs_btrfs", config_only: false },
-            |t| {
-                t.list(&devices);
-                t.option_int64("allocstart", options.allocstart);
-                t.option_int64("bytecount", options.bytecount);
-                t.option_string("datatype", &options.datatype);
-                t.option_int("leafsize", options.leafsize);
-                t.option_string("label", &options.label);
-                t.option_string("metadata", &options.metadata);
-                t.option_int("nodesize", options.nodesize);
-                t.option_int("sectorsize", options.sectorsize);
+            |record| {
+                record.list(&devices);
+                record.option_int64("allocstart", options.allocstart);
+                record.option_int64("bytecount", options.bytecount);
+                record.option_string("datatype", &options.datatype);
+                record.option_int("leafsize", options.leafsize);
+                record.option_string("label", &options.label);
+                record.option_string("metadata", &options.metadata);
+                record.option_int("nodesize", options.nodesize);
+                record.option_int("sectorsize", options.sectorsize);
             },
             || {
                 let args = MkfsBtrfsArgs {

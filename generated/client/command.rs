@@ -56,8 +56,8 @@ impl Handle {
         let arguments: Vec<&[u8]> = arguments.iter().map(AsRef::as_ref).collect();
         self.action(
             &Action { name: "command", config_only: false },
-            |t| {
-                t.list(&arguments);
+            |record| {
+                record.list(&arguments);
             },
             || {
                 let args = CommandArgs { arguments: texts("arguments", &arguments)? };
@@ -90,8 +90,8 @@ impl Handle {
         let arguments: Vec<&[u8]> = arguments.iter().map(AsRef::as_ref).collect();
         self.action(
             &Action { name: "command_lines", config_only: false },
-            |t| {
-                t.list(&arguments);
+            |record| {
+                record.list(&arguments);
             },
             || {
                 let args = CommandLinesArgs { arguments: texts("arguments", &arguments)? };
@@ -125,8 +125,8 @@ impl Handle {
         let command = command.as_ref();
         self.action(
             &Action { name: "sh", config_only: false },
-            |t| {
-                t.string(command);
+            |record| {
+                record.string(command);
             },
             || {
                 let args = ShArgs { command: text("command", command)? };
@@ -158,8 +158,8 @@ impl Handle {
         let command = command.as_ref();
         self.action(
             &Action { name: "sh_lines", config_only: false },
-            |t| {
-                t.string(command);
+            |record| {
+                record.string(command);
             },
             || {
                 let args = ShLinesArgs { command: text("command", command)? };
@@ -203,9 +203,9 @@ impl Handle {
         let output = output.as_ref();
         self.action(
             &Action { name: "command_out", config_only: false },
-            |t| {
-                t.list(&arguments);
-                t.path(output);
+            |record| {
+                record.list(&arguments);
+                record.path(output);
             },
             || {
                 let args = CommandOutArgs { arguments: texts("arguments", &arguments)? };
@@ -238,9 +238,9 @@ impl Handle {
         let output = output.as_ref();
         self.action(
             &Action { name: "sh_out", config_only: false },
-            |t| {
-                t.string(command);
-                t.path(output);
+            |record| {
+                record.string(command);
+                record.path(output);
             },
             || {
                 let args = ShOutArgs { command: text("command", command)? };

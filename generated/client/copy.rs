@@ -115,11 +115,11 @@ impl Handle {
         let zfile = zfile.as_ref();
         self.action(
             &Action { name: "compress_out", config_only: false },
-            |t| {
-                t.string(ctype);
-                t.string(file);
-                t.path(zfile);
-                t.option_int("level", options.level);
+            |record| {
+                record.string(ctype);
+                record.string(file);
+                record.path(zfile);
+                record.option_int("level", options.level);
             },
             || {
                 let args = CompressOutArgs {
@@ -165,11 +165,11 @@ impl Handle {
         let zdevice = zdevice.as_ref();
         self.action(
             &Action { name: "compress_device_out", config_only: false },
-            |t| {
-                t.string(ctype);
-                t.string(device);
-                t.path(zdevice);
-                t.option_int("level", options.level);
+            |record| {
+                record.string(ctype);
+                record.string(device);
+                record.path(zdevice);
+                record.option_int("level", options.level);
             },
             || {
                 let args = CompressDeviceOutArgs {
@@ -224,14 +224,14 @@ impl Handle {
         let dest = dest.as_ref();
         self.action(
             &Action { name: "copy_device_to_device", config_only: false },
-            |t| {
-                t.string(src);
-                t.string(dest);
-                t.option_int64("srcoffset", options.srcoffset);
-                t.option_int64("destoffset", options.destoffset);
-                t.option_int64("size", options.size);
-                t.option_bool("sparse", options.sparse);
-                t.option_bool("append", options.append);
+            |record| {
+                record.string(src);
+                record.string(dest);
+                record.option_int64("srcoffset", options.srcoffset);
+                record.option_int64("destoffset", options.destoffset);
+                record.option_int64("size", options.size);
+                record.option_bool("sparse", options.sparse);
+                record.option_bool("append", options.append);
             },
             || {
                 let args = CopyDeviceToDeviceArgs {
@@ -291,14 +291,14 @@ impl Handle {
         let dest = dest.as_ref();
         self.action(
             &Action { name: "copy_device_to_file", config_only: false },
-            |t| {
-                t.string(src);
-                t.string(dest);
-                t.option_int64("srcoffset", options.srcoffset);
-                t.option_int64("destoffset", options.destoffset);
-                t.option_int64("size", options.size);
-                t.option_bool("sparse", options.sparse);
-                t.option_bool("append", options.append);
+            |record| {
+                record.string(src);
+                record.string(dest);
+                record.option_int64("srcoffset", options.srcoffset);
+                record.option_int64("destoffset", options.destoffset);
+                record.option_int64("size", options.size);
+                record.option_bool("sparse", options.sparse);
+                record.option_bool("append", options.append);
             },
             || {
                 let args = CopyDeviceToFileArgs {
@@ -356,14 +356,14 @@ impl Handle {
         let dest = dest.as_ref();
         self.action(
             &Action { name: "copy_file_to_device", config_only: false },
-            |t| {
-                t.string(src);
-                t.string(dest);
-                t.option_int64("srcoffset", options.srcoffset);
-                t.option_int64("destoffset", options.destoffset);
-                t.option_int64("size", options.size);
-                t.option_bool("sparse", options.sparse);
-                t.option_bool("append", options.append);
+            |record| {
+                record.string(src);
+                record.string(dest);
+                record.option_int64("srcoffset", options.srcoffset);
+                record.option_int64("destoffset", options.destoffset);
+                record.option_int64("size", options.size);
+                record.option_bool("sparse", options.sparse);
+                record.option_bool("append", options.append);
             },
             || {
                 let args = CopyFileToDeviceArgs {
@@ -425,14 +425,14 @@ impl Handle {
         let dest = dest.as_ref();
         self.action(
             &Action { name: "copy_file_to_file", config_only: false },
-            |t| {
-                t.string(src);
-                t.string(dest);
-                t.option_int64("srcoffset", options.srcoffset);
-                t.option_int64("destoffset", options.destoffset);
-                t.option_int64("size", options.size);
-                t.option_bool("sparse", options.sparse);
-                t.option_bool("append", options.append);
+            |record| {
+                record.string(src);
+                record.string(dest);
+                record.option_int64("srcoffset", options.srcoffset);
+                record.option_int64("destoffset", options.destoffset);
+                record.option_int64("size", options.size);
+                record.option_bool("sparse", options.sparse);
+                record.option_bool("append", options.append);
             },
             || {
                 let args = CopyFileToFileArgs {
@@ -483,9 +483,9 @@ impl Handle {
         let remotedir = remotedir.as_ref();
         self.action(
             &Action { name: "copy_in", config_only: false },
-            |t| {
-                t.string(localpath);
-                t.string(remotedir);
+            |record| {
+                record.string(localpath);
+                record.string(remotedir);
             },
             || Err(Error::not_implemented()),
         )
@@ -522,9 +522,9 @@ impl Handle {
         let localdir = localdir.as_ref();
         self.action(
             &Action { name: "copy_out", config_only: false },
-            |t| {
-                t.string(remotepath);
-                t.string(localdir);
+            |record| {
+                record.string(remotepath);
+                record.string(localdir);
             },
             || Err(Error::not_implemented()),
         )
@@ -563,10 +563,10 @@ impl Handle {
         let dest = dest.as_ref();
         self.action(
             &Action { name: "copy_size", config_only: false },
-            |t| {
-                t.string(src);
-                t.string(dest);
-                t.int64(size);
+            |record| {
+                record.string(src);
+                record.string(dest);
+                record.int64(size);
             },
             || {
                 let args = CopySizeArgs { src: text("src", src)?, dest: text("dest", dest)?, size };
@@ -602,9 +602,9 @@ impl Handle {
         let dest = dest.as_ref();
         self.action(
             &Action { name: "dd", config_only: false },
-            |t| {
-                t.string(src);
-                t.string(dest);
+            |record| {
+                record.string(src);
+                record.string(dest);
             },
             || {
                 let args = DdArgs { src: text("src", src)?, dest: text("dest", dest)? };

@@ -73,8 +73,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "device_index", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || crate::device::device_index(self, device),
         )
@@ -102,8 +102,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "canonical_device_name", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || crate::device::canonical_device_name(self, device),
         )
@@ -131,8 +131,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "blockdev_getsize64", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args = BlockdevGetsize64Args { device: text("device", device)? };
@@ -161,8 +161,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "blockdev_getsz", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args = BlockdevGetszArgs { device: text("device", device)? };
@@ -190,8 +190,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "blockdev_getss", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args = BlockdevGetssArgs { device: text("device", device)? };
@@ -220,8 +220,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "blockdev_getbsz", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args = BlockdevGetbszArgs { device: text("device", device)? };
@@ -249,8 +249,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "blockdev_getro", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args = BlockdevGetroArgs { device: text("device", device)? };
@@ -274,8 +274,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "blockdev_setro", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args = BlockdevSetroArgs { device: text("device", device)? };
@@ -298,8 +298,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "blockdev_setrw", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args = BlockdevSetrwArgs { device: text("device", device)? };
@@ -323,8 +323,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "blockdev_flushbufs", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args = BlockdevFlushbufsArgs { device: text("device", device)? };
@@ -353,8 +353,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "blockdev_rereadpt", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args = BlockdevRereadptArgs { device: text("device", device)? };
@@ -385,8 +385,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "zero_device", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args = ZeroDeviceArgs { device: text("device", device)? };

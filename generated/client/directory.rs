@@ -35,8 +35,8 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "mkdir", config_only: false },
-            |t| {
-                t.string(path);
+            |record| {
+                record.string(path);
             },
             || {
                 let args = MkdirArgs { path: text("path", path)? };
@@ -65,8 +65,8 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "mkdir_p", config_only: false },
-            |t| {
-                t.string(path);
+            |record| {
+                record.string(path);
             },
             || {
                 let args = MkdirPArgs { path: text("path", path)? };
@@ -98,9 +98,9 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "mkdir_mode", config_only: false },
-            |t| {
-                t.string(path);
-                t.int(mode);
+            |record| {
+                record.string(path);
+                record.int(mode);
             },
             || {
                 let args = MkdirModeArgs { path: text("path", path)?, mode };
@@ -136,8 +136,8 @@ impl Handle {
         let tmpl = tmpl.as_ref();
         self.action(
             &Action { name: "mkdtemp", config_only: false },
-            |t| {
-                t.string(tmpl);
+            |record| {
+                record.string(tmpl);
             },
             || {
                 let args = MkdtempArgs { tmpl: text("tmpl", tmpl)? };
@@ -168,8 +168,8 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "rmdir", config_only: false },
-            |t| {
-                t.string(path);
+            |record| {
+                record.string(path);
             },
             || {
                 let args = RmdirArgs { path: text("path", path)? };
@@ -205,8 +205,8 @@ impl Handle {
         let directory = directory.as_ref();
         self.action(
             &Action { name: "ls", config_only: false },
-            |t| {
-                t.string(directory);
+            |record| {
+                record.string(directory);
             },
             || crate::directory::ls(self, directory),
         )
@@ -233,9 +233,9 @@ impl Handle {
         let filenames = filenames.as_ref();
         self.action(
             &Action { name: "ls0", config_only: false },
-            |t| {
-                t.string(dir);
-                t.path(filenames);
+            |record| {
+                record.string(dir);
+                record.path(filenames);
             },
             || {
                 let args = Ls0Args { dir: text("dir", dir)? };
@@ -273,8 +273,8 @@ impl Handle {
         let directory = directory.as_ref();
         self.action(
             &Action { name: "ll", config_only: false },
-            |t| {
-                t.string(directory);
+            |record| {
+                record.string(directory);
             },
             || {
                 let args = LlArgs { directory: text("directory", directory)? };
@@ -310,8 +310,8 @@ impl Handle {
         let dir = dir.as_ref();
         self.action(
             &Action { name: "readdir", config_only: false },
-            |t| {
-                t.string(dir);
+            |record| {
+                record.string(dir);
             },
             || crate::directory::readdir(self, dir),
         )
@@ -336,9 +336,9 @@ impl Handle {
         let filename = filename.as_ref();
         self.action(
             &Action { name: "internal_readdir", config_only: false },
-            |t| {
-                t.string(dir);
-                t.path(filename);
+            |record| {
+                record.string(dir);
+                record.path(filename);
             },
             || {
                 let args = InternalReaddirArgs { dir: text("dir", dir)? };
@@ -374,8 +374,8 @@ impl Handle {
         let directory = directory.as_ref();
         self.action(
             &Action { name: "find", config_only: false },
-            |t| {
-                t.string(directory);
+            |record| {
+                record.string(directory);
             },
             || crate::directory::find(self, directory),
         )
@@ -402,9 +402,9 @@ impl Handle {
         let files = files.as_ref();
         self.action(
             &Action { name: "find0", config_only: false },
-            |t| {
-                t.string(directory);
-                t.path(files);
+            |record| {
+                record.string(directory);
+                record.path(files);
             },
             || {
                 let args = Find0Args { directory: text("directory", directory)? };
@@ -440,8 +440,8 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "du", config_only: false },
-            |t| {
-                t.string(path);
+            |record| {
+                record.string(path);
             },
             || {
                 let args = DuArgs { path: text("path", path)? };
@@ -475,9 +475,9 @@ impl Handle {
         let dir = dir.as_ref();
         self.action(
             &Action { name: "fill_dir", config_only: false },
-            |t| {
-                t.string(dir);
-                t.int(nr);
+            |record| {
+                record.string(dir);
+                record.int(nr);
             },
             || {
                 let args = FillDirArgs { dir: text("dir", dir)?, nr };
@@ -524,9 +524,9 @@ impl Handle {
         let pattern = pattern.as_ref();
         self.action(
             &Action { name: "glob_expand", config_only: false },
-            |t| {
-                t.string(pattern);
-                t.option_bool("directoryslash", options.directoryslash);
+            |record| {
+                record.string(pattern);
+                record.option_bool("directoryslash", options.directoryslash);
             },
             || {
                 let args = GlobExpandArgs {
@@ -554,8 +554,6 @@ impl Handle {
     /// Drive letters and backslashes mean nothing here.  Symbolic links to directories are followed
     /// on the way.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `path`: path to find
@@ -575,8 +573,8 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "case_sensitive_path", config_only: false },
-            |t| {
-                t.string(path);
+            |record| {
+                record.string(path);
             },
             || {
                 let args = CaseSensitivePathArgs { path: text("path", path)? };

@@ -97,21 +97,21 @@ impl Handle {
         let filename = filename.as_ref();
         self.action(
             &Action { name: "add_drive", config_only: false },
-            |t| {
-                t.string(filename);
-                t.option_bool("readonly", options.readonly);
-                t.option_string("format", &options.format);
-                t.option_string("iface", &options.iface);
-                t.option_string("name", &options.name);
-                t.option_string("label", &options.label);
-                t.option_string("protocol", &options.protocol);
-                t.option_list("server", &options.server);
-                t.option_string("username", &options.username);
-                t.option_string("secret", &options.secret);
-                t.option_string("cachemode", &options.cachemode);
-                t.option_string("discard", &options.discard);
-                t.option_bool("copyonread", options.copyonread);
-                t.option_int("blocksize", options.blocksize);
+            |record| {
+                record.string(filename);
+                record.option_bool("readonly", options.readonly);
+                record.option_string("format", &options.format);
+                record.option_string("iface", &options.iface);
+                record.option_string("name", &options.name);
+                record.option_string("label", &options.label);
+                record.option_string("protocol", &options.protocol);
+                record.option_list("server", &options.server);
+                record.option_string("username", &options.username);
+                record.option_string("secret", &options.secret);
+                record.option_string("cachemode", &options.cachemode);
+                record.option_string("discard", &options.discard);
+                record.option_bool("copyonread", options.copyonread);
+                record.option_int("blocksize", options.blocksize);
             },
             || crate::drive::add_drive(self, filename, options),
         )
@@ -137,8 +137,8 @@ impl Handle {
         let filename = filename.as_ref();
         self.action(
             &Action { name: "add_drive_ro", config_only: true },
-            |t| {
-                t.string(filename);
+            |record| {
+                record.string(filename);
             },
             || crate::drive::add_drive_ro(self, filename),
         )
@@ -163,11 +163,11 @@ impl Handle {
     pub fn add_drive_scratch(&self, size: i64, options: &AddDriveScratchOptions) -> Result<()> {
         self.action(
             &Action { name: "add_drive_scratch", config_only: false },
-            |t| {
-                t.int64(size);
-                t.option_string("name", &options.name);
-                t.option_string("label", &options.label);
-                t.option_int("blocksize", options.blocksize);
+            |record| {
+                record.int64(size);
+                record.option_string("name", &options.name);
+                record.option_string("label", &options.label);
+                record.option_int("blocksize", options.blocksize);
             },
             || crate::drive::add_drive_scratch(self, size, options),
         )

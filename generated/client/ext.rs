@@ -156,11 +156,11 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "e2fsck", config_only: false },
-            |t| {
-                t.string(device);
-                t.option_bool("correct", options.correct);
-                t.option_bool("forceall", options.forceall);
-                t.option_bool("forceno", options.forceno);
+            |record| {
+                record.string(device);
+                record.option_bool("correct", options.correct);
+                record.option_bool("forceall", options.forceall);
+                record.option_bool("forceno", options.forceno);
             },
             || {
                 let args = E2fsckArgs {
@@ -199,8 +199,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "e2fsck_f", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args = E2fsckFArgs { device: text("device", device)? };
@@ -245,8 +245,8 @@ impl Handle {
         let file = file.as_ref();
         self.action(
             &Action { name: "get_e2attrs", config_only: false },
-            |t| {
-                t.string(file);
+            |record| {
+                record.string(file);
             },
             || {
                 let args = GetE2attrsArgs { file: text("file", file)? };
@@ -282,8 +282,8 @@ impl Handle {
         let file = file.as_ref();
         self.action(
             &Action { name: "get_e2generation", config_only: false },
-            |t| {
-                t.string(file);
+            |record| {
+                record.string(file);
             },
             || {
                 let args = GetE2generationArgs { file: text("file", file)? };
@@ -317,8 +317,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "get_e2label", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args = GetE2labelArgs { device: text("device", device)? };
@@ -352,8 +352,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "get_e2uuid", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args = GetE2uuidArgs { device: text("device", device)? };
@@ -392,46 +392,46 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "mke2fs", config_only: false },
-            |t| {
-                t.string(device);
-                t.option_int64("blockscount", options.blockscount);
-                t.option_int64("blocksize", options.blocksize);
-                t.option_int64("fragsize", options.fragsize);
-                t.option_int64("blockspergroup", options.blockspergroup);
-                t.option_int64("numberofgroups", options.numberofgroups);
-                t.option_int64("bytesperinode", options.bytesperinode);
-                t.option_int64("inodesize", options.inodesize);
-                t.option_int64("journalsize", options.journalsize);
-                t.option_int64("numberofinodes", options.numberofinodes);
-                t.option_int64("stridesize", options.stridesize);
-                t.option_int64("stripewidth", options.stripewidth);
-                t.option_int64("maxonlineresize", options.maxonlineresize);
-                t.option_int("reservedblockspercentage", options.reservedblockspercentage);
-                t.option_int("mmpupdateinterval", options.mmpupdateinterval);
-                t.option_string("journaldevice", &options.journaldevice);
-                t.option_string("label", &options.label);
-                t.option_string("lastmounteddir", &options.lastmounteddir);
-                t.option_string("creatoros", &options.creatoros);
-                t.option_string("fstype", &options.fstype);
-                t.option_string("usagetype", &options.usagetype);
-                t.option_string("uuid", &options.uuid);
-                t.option_bool("forcecreate", options.forcecreate);
-                t.option_bool("writesbandgrouponly", options.writesbandgrouponly);
-                t.option_bool("lazyitableinit", options.lazyitableinit);
-                t.option_bool("lazyjournalinit", options.lazyjournalinit);
-                t.option_bool("testfs", options.testfs);
-                t.option_bool("discard", options.discard);
-                t.option_bool("quotatype", options.quotatype);
-                t.option_bool("extent", options.extent);
-                t.option_bool("filetype", options.filetype);
-                t.option_bool("flexbg", options.flexbg);
-                t.option_bool("hasjournal", options.hasjournal);
-                t.option_bool("journaldev", options.journaldev);
-                t.option_bool("largefile", options.largefile);
-                t.option_bool("quota", options.quota);
-                t.option_bool("resizeinode", options.resizeinode);
-                t.option_bool("sparsesuper", options.sparsesuper);
-                t.option_bool("uninitbg", options.uninitbg);
+            |record| {
+                record.string(device);
+                record.option_int64("blockscount", options.blockscount);
+                record.option_int64("blocksize", options.blocksize);
+                record.option_int64("fragsize", options.fragsize);
+                record.option_int64("blockspergroup", options.blockspergroup);
+                record.option_int64("numberofgroups", options.numberofgroups);
+                record.option_int64("bytesperinode", options.bytesperinode);
+                record.option_int64("inodesize", options.inodesize);
+                record.option_int64("journalsize", options.journalsize);
+                record.option_int64("numberofinodes", options.numberofinodes);
+                record.option_int64("stridesize", options.stridesize);
+                record.option_int64("stripewidth", options.stripewidth);
+                record.option_int64("maxonlineresize", options.maxonlineresize);
+                record.option_int("reservedblockspercentage", options.reservedblockspercentage);
+                record.option_int("mmpupdateinterval", options.mmpupdateinterval);
+                record.option_string("journaldevice", &options.journaldevice);
+                record.option_string("label", &options.label);
+                record.option_string("lastmounteddir", &options.lastmounteddir);
+                record.option_string("creatoros", &options.creatoros);
+                record.option_string("fstype", &options.fstype);
+                record.option_string("usagetype", &options.usagetype);
+                record.option_string("uuid", &options.uuid);
+                record.option_bool("forcecreate", options.forcecreate);
+                record.option_bool("writesbandgrouponly", options.writesbandgrouponly);
+                record.option_bool("lazyitableinit", options.lazyitableinit);
+                record.option_bool("lazyjournalinit", options.lazyjournalinit);
+                record.option_bool("testfs", options.testfs);
+                record.option_bool("discard", options.discard);
+                record.option_bool("quotatype", options.quotatype);
+                record.option_bool("extent", options.extent);
+                record.option_bool("filetype", options.filetype);
+                record.option_bool("flexbg", options.flexbg);
+                record.option_bool("hasjournal", options.hasjournal);
+                record.option_bool("journaldev", options.journaldev);
+                record.option_bool("largefile", options.largefile);
+                record.option_bool("quota", options.quota);
+                record.option_bool("resizeinode", options.resizeinode);
+                record.option_bool("sparsesuper", options.sparsesuper);
+                record.option_bool("uninitbg", options.uninitbg);
             },
             || {
                 let args = Mke2fsArgs {
@@ -552,11 +552,11 @@ impl Handle {
         let journal = journal.as_ref();
         self.action(
             &Action { name: "mke2fs_J", config_only: false },
-            |t| {
-                t.string(fstype);
-                t.int(blocksize);
-                t.string(device);
-                t.string(journal);
+            |record| {
+                record.string(fstype);
+                record.int(blocksize);
+                record.string(device);
+                record.string(journal);
             },
             || {
                 let args = Mke2fsJArgs {
@@ -605,11 +605,11 @@ impl Handle {
         let label = label.as_ref();
         self.action(
             &Action { name: "mke2fs_JL", config_only: false },
-            |t| {
-                t.string(fstype);
-                t.int(blocksize);
-                t.string(device);
-                t.string(label);
+            |record| {
+                record.string(fstype);
+                record.int(blocksize);
+                record.string(device);
+                record.string(label);
             },
             || {
                 let args = Mke2fsJLArgs {
@@ -658,11 +658,11 @@ impl Handle {
         let uuid = uuid.as_ref();
         self.action(
             &Action { name: "mke2fs_JU", config_only: false },
-            |t| {
-                t.string(fstype);
-                t.int(blocksize);
-                t.string(device);
-                t.string(uuid);
+            |record| {
+                record.string(fstype);
+                record.int(blocksize);
+                record.string(device);
+                record.string(uuid);
             },
             || {
                 let args = Mke2fsJUArgs {
@@ -699,9 +699,9 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "mke2journal", config_only: false },
-            |t| {
-                t.int(blocksize);
-                t.string(device);
+            |record| {
+                record.int(blocksize);
+                record.string(device);
             },
             || {
                 let args = Mke2journalArgs { blocksize, device: text("device", device)? };
@@ -740,10 +740,10 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "mke2journal_L", config_only: false },
-            |t| {
-                t.int(blocksize);
-                t.string(label);
-                t.string(device);
+            |record| {
+                record.int(blocksize);
+                record.string(label);
+                record.string(device);
             },
             || {
                 let args = Mke2journalLArgs {
@@ -786,10 +786,10 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "mke2journal_U", config_only: false },
-            |t| {
-                t.int(blocksize);
-                t.string(uuid);
-                t.string(device);
+            |record| {
+                record.int(blocksize);
+                record.string(uuid);
+                record.string(device);
             },
             || {
                 let args = Mke2journalUArgs {
@@ -827,8 +827,8 @@ impl Handle {
         let mountpoint = mountpoint.as_ref();
         self.action(
             &Action { name: "mklost_and_found", config_only: false },
-            |t| {
-                t.string(mountpoint);
+            |record| {
+                record.string(mountpoint);
             },
             || {
                 let args = MklostAndFoundArgs { mountpoint: text("mountpoint", mountpoint)? };
@@ -862,8 +862,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "resize2fs", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args = Resize2fsArgs { device: text("device", device)? };
@@ -898,8 +898,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "resize2fs_M", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args = Resize2fsMArgs { device: text("device", device)? };
@@ -934,9 +934,9 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "resize2fs_size", config_only: false },
-            |t| {
-                t.string(device);
-                t.int64(size);
+            |record| {
+                record.string(device);
+                record.int64(size);
             },
             || {
                 let args = Resize2fsSizeArgs { device: text("device", device)?, size };
@@ -980,10 +980,10 @@ impl Handle {
         let attrs = attrs.as_ref();
         self.action(
             &Action { name: "set_e2attrs", config_only: false },
-            |t| {
-                t.string(file);
-                t.string(attrs);
-                t.option_bool("clear", options.clear);
+            |record| {
+                record.string(file);
+                record.string(attrs);
+                record.option_bool("clear", options.clear);
             },
             || {
                 let args = SetE2attrsArgs {
@@ -1022,9 +1022,9 @@ impl Handle {
         let file = file.as_ref();
         self.action(
             &Action { name: "set_e2generation", config_only: false },
-            |t| {
-                t.string(file);
-                t.int64(generation);
+            |record| {
+                record.string(file);
+                record.int64(generation);
             },
             || {
                 let args = SetE2generationArgs { file: text("file", file)?, generation };
@@ -1056,9 +1056,9 @@ impl Handle {
         let label = label.as_ref();
         self.action(
             &Action { name: "set_e2label", config_only: false },
-            |t| {
-                t.string(device);
-                t.string(label);
+            |record| {
+                record.string(device);
+                record.string(label);
             },
             || {
                 let args = SetE2labelArgs {
@@ -1094,9 +1094,9 @@ impl Handle {
         let uuid = uuid.as_ref();
         self.action(
             &Action { name: "set_e2uuid", config_only: false },
-            |t| {
-                t.string(device);
-                t.string(uuid);
+            |record| {
+                record.string(device);
+                record.string(uuid);
             },
             || {
                 let args =
@@ -1129,18 +1129,18 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "tune2fs", config_only: false },
-            |t| {
-                t.string(device);
-                t.option_bool("force", options.force);
-                t.option_int("maxmountcount", options.maxmountcount);
-                t.option_int("mountcount", options.mountcount);
-                t.option_string("errorbehavior", &options.errorbehavior);
-                t.option_int64("group", options.group);
-                t.option_int("intervalbetweenchecks", options.intervalbetweenchecks);
-                t.option_int("reservedblockspercentage", options.reservedblockspercentage);
-                t.option_string("lastmounteddirectory", &options.lastmounteddirectory);
-                t.option_int64("reservedblockscount", options.reservedblockscount);
-                t.option_int64("user", options.user);
+            |record| {
+                record.string(device);
+                record.option_bool("force", options.force);
+                record.option_int("maxmountcount", options.maxmountcount);
+                record.option_int("mountcount", options.mountcount);
+                record.option_string("errorbehavior", &options.errorbehavior);
+                record.option_int64("group", options.group);
+                record.option_int("intervalbetweenchecks", options.intervalbetweenchecks);
+                record.option_int("reservedblockspercentage", options.reservedblockspercentage);
+                record.option_string("lastmounteddirectory", &options.lastmounteddirectory);
+                record.option_int64("reservedblockscount", options.reservedblockscount);
+                record.option_int64("user", options.user);
             },
             || {
                 let args = Tune2fsArgs {
@@ -1204,8 +1204,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "tune2fs_l", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args = Tune2fsLArgs { device: text("device", device)? };

@@ -40,8 +40,8 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "touch", config_only: false },
-            |t| {
-                t.string(path);
+            |record| {
+                record.string(path);
             },
             || {
                 let args = TouchArgs { path: text("path", path)? };
@@ -78,8 +78,8 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "cat", config_only: false },
-            |t| {
-                t.string(path);
+            |record| {
+                record.string(path);
             },
             || crate::file::cat(self, path),
         )
@@ -111,8 +111,8 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "read_file", config_only: false },
-            |t| {
-                t.string(path);
+            |record| {
+                record.string(path);
             },
             || crate::file::read_file(self, path),
         )
@@ -143,8 +143,8 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "read_lines", config_only: false },
-            |t| {
-                t.string(path);
+            |record| {
+                record.string(path);
             },
             || crate::file::read_lines(self, path),
         )
@@ -175,9 +175,9 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "write", config_only: false },
-            |t| {
-                t.string(path);
-                t.bytes(content);
+            |record| {
+                record.string(path);
+                record.bytes(content);
             },
             || crate::file::write(self, path, content),
         )
@@ -204,9 +204,9 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "write_append", config_only: false },
-            |t| {
-                t.string(path);
-                t.bytes(content);
+            |record| {
+                record.string(path);
+                record.bytes(content);
             },
             || crate::file::write_append(self, path, content),
         )
@@ -242,10 +242,10 @@ impl Handle {
         let content = content.as_ref();
         self.action(
             &Action { name: "write_file", config_only: false },
-            |t| {
-                t.string(path);
-                t.string(content);
-                t.int(size);
+            |record| {
+                record.string(path);
+                record.string(content);
+                record.int(size);
             },
             || {
                 let args = WriteFileArgs {
@@ -289,10 +289,10 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "pread", config_only: false },
-            |t| {
-                t.string(path);
-                t.int(count);
-                t.int64(offset);
+            |record| {
+                record.string(path);
+                record.int(count);
+                record.int64(offset);
             },
             || {
                 let args = PreadArgs { path: text("path", path)?, count, offset };
@@ -333,10 +333,10 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "pwrite", config_only: false },
-            |t| {
-                t.string(path);
-                t.bytes(content);
-                t.int64(offset);
+            |record| {
+                record.string(path);
+                record.bytes(content);
+                record.int64(offset);
             },
             || {
                 let args =
@@ -368,8 +368,8 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "rm", config_only: false },
-            |t| {
-                t.string(path);
+            |record| {
+                record.string(path);
             },
             || {
                 let args = RmArgs { path: text("path", path)? };
@@ -398,8 +398,8 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "rm_f", config_only: false },
-            |t| {
-                t.string(path);
+            |record| {
+                record.string(path);
             },
             || {
                 let args = RmFArgs { path: text("path", path)? };
@@ -435,8 +435,8 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "rm_rf", config_only: false },
-            |t| {
-                t.string(path);
+            |record| {
+                record.string(path);
             },
             || {
                 let args = RmRfArgs { path: text("path", path)? };
@@ -473,9 +473,9 @@ impl Handle {
         let dest = dest.as_ref();
         self.action(
             &Action { name: "mv", config_only: false },
-            |t| {
-                t.string(src);
-                t.string(dest);
+            |record| {
+                record.string(src);
+                record.string(dest);
             },
             || {
                 let args = MvArgs { src: text("src", src)?, dest: text("dest", dest)? };
@@ -511,9 +511,9 @@ impl Handle {
         let dest = dest.as_ref();
         self.action(
             &Action { name: "cp", config_only: false },
-            |t| {
-                t.string(src);
-                t.string(dest);
+            |record| {
+                record.string(src);
+                record.string(dest);
             },
             || {
                 let args = CpArgs { src: text("src", src)?, dest: text("dest", dest)? };
@@ -557,9 +557,9 @@ impl Handle {
         let dest = dest.as_ref();
         self.action(
             &Action { name: "cp_a", config_only: false },
-            |t| {
-                t.string(src);
-                t.string(dest);
+            |record| {
+                record.string(src);
+                record.string(dest);
             },
             || {
                 let args = CpAArgs { src: text("src", src)?, dest: text("dest", dest)? };
@@ -594,9 +594,9 @@ impl Handle {
         let dest = dest.as_ref();
         self.action(
             &Action { name: "cp_r", config_only: false },
-            |t| {
-                t.string(src);
-                t.string(dest);
+            |record| {
+                record.string(src);
+                record.string(dest);
             },
             || {
                 let args = CpRArgs { src: text("src", src)?, dest: text("dest", dest)? };
@@ -625,8 +625,8 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "truncate", config_only: false },
-            |t| {
-                t.string(path);
+            |record| {
+                record.string(path);
             },
             || {
                 let args = TruncateArgs { path: text("path", path)? };
@@ -658,9 +658,9 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "truncate_size", config_only: false },
-            |t| {
-                t.string(path);
-                t.int64(size);
+            |record| {
+                record.string(path);
+                record.int64(size);
             },
             || {
                 let args = TruncateSizeArgs { path: text("path", path)?, size };
@@ -694,8 +694,8 @@ impl Handle {
         let file = file.as_ref();
         self.action(
             &Action { name: "filesize", config_only: false },
-            |t| {
-                t.string(file);
+            |record| {
+                record.string(file);
             },
             || {
                 let args = FilesizeArgs { file: text("file", file)? };
@@ -736,8 +736,8 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "file", config_only: false },
-            |t| {
-                t.string(path);
+            |record| {
+                record.string(path);
             },
             || {
                 let args = FileArgs { path: text("path", path)? };
@@ -780,9 +780,9 @@ impl Handle {
         let remotefilename = remotefilename.as_ref();
         self.action(
             &Action { name: "upload", config_only: false },
-            |t| {
-                t.path(filename);
-                t.string(remotefilename);
+            |record| {
+                record.path(filename);
+                record.string(remotefilename);
             },
             || {
                 let args = UploadArgs { remotefilename: text("remotefilename", remotefilename)? };
@@ -821,9 +821,9 @@ impl Handle {
         let filename = filename.as_ref();
         self.action(
             &Action { name: "download", config_only: false },
-            |t| {
-                t.string(remotefilename);
-                t.path(filename);
+            |record| {
+                record.string(remotefilename);
+                record.path(filename);
             },
             || {
                 let args = DownloadArgs { remotefilename: text("remotefilename", remotefilename)? };
@@ -866,10 +866,10 @@ impl Handle {
         let remotefilename = remotefilename.as_ref();
         self.action(
             &Action { name: "upload_offset", config_only: false },
-            |t| {
-                t.path(filename);
-                t.string(remotefilename);
-                t.int64(offset);
+            |record| {
+                record.path(filename);
+                record.string(remotefilename);
+                record.int64(offset);
             },
             || {
                 let args = UploadOffsetArgs {
@@ -915,11 +915,11 @@ impl Handle {
         let filename = filename.as_ref();
         self.action(
             &Action { name: "download_offset", config_only: false },
-            |t| {
-                t.string(remotefilename);
-                t.path(filename);
-                t.int64(offset);
-                t.int64(size);
+            |record| {
+                record.string(remotefilename);
+                record.path(filename);
+                record.int64(offset);
+                record.int64(size);
             },
             || {
                 let args = DownloadOffsetArgs {
@@ -963,9 +963,9 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "checksum", config_only: false },
-            |t| {
-                t.string(csumtype);
-                t.string(path);
+            |record| {
+                record.string(csumtype);
+                record.string(path);
             },
             || {
                 let args = ChecksumArgs {
@@ -1020,8 +1020,8 @@ impl Handle {
         let filename = filename.as_ref();
         self.action(
             &Action { name: "file_architecture", config_only: false },
-            |t| {
-                t.string(filename);
+            |record| {
+                record.string(filename);
             },
             || {
                 let args = FileArchitectureArgs { filename: text("filename", filename)? };
@@ -1045,9 +1045,9 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "internal_write", config_only: false },
-            |t| {
-                t.string(path);
-                t.bytes(content);
+            |record| {
+                record.string(path);
+                record.bytes(content);
             },
             || {
                 let args =
@@ -1072,9 +1072,9 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "internal_write_append", config_only: false },
-            |t| {
-                t.string(path);
-                t.bytes(content);
+            |record| {
+                record.string(path);
+                record.bytes(content);
             },
             || {
                 let args = InternalWriteAppendArgs {
@@ -1113,10 +1113,10 @@ impl Handle {
         let tmpname = tmpname.as_ref();
         self.action(
             &Action { name: "internal_upload", config_only: false },
-            |t| {
-                t.path(filename);
-                t.string(tmpname);
-                t.int(mode);
+            |record| {
+                record.path(filename);
+                record.string(tmpname);
+                record.int(mode);
             },
             || {
                 let args = InternalUploadArgs { tmpname: text("tmpname", tmpname)?, mode };
@@ -1155,9 +1155,9 @@ impl Handle {
         let file2 = file2.as_ref();
         self.action(
             &Action { name: "equal", config_only: false },
-            |t| {
-                t.string(file1);
-                t.string(file2);
+            |record| {
+                record.string(file1);
+                record.string(file2);
             },
             || {
                 let args = EqualArgs { file1: text("file1", file1)?, file2: text("file2", file2)? };
@@ -1191,9 +1191,9 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "fallocate", config_only: false },
-            |t| {
-                t.string(path);
-                t.int(len);
+            |record| {
+                record.string(path);
+                record.int(len);
             },
             || {
                 let args = FallocateArgs { path: text("path", path)?, len };
@@ -1235,9 +1235,9 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "fallocate64", config_only: false },
-            |t| {
-                t.string(path);
-                t.int64(len);
+            |record| {
+                record.string(path);
+                record.int64(len);
             },
             || {
                 let args = Fallocate64Args { path: text("path", path)?, len };
@@ -1272,10 +1272,10 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "fill", config_only: false },
-            |t| {
-                t.int(c);
-                t.int(len);
-                t.string(path);
+            |record| {
+                record.int(c);
+                record.int(len);
+                record.string(path);
             },
             || {
                 let args = FillArgs { c, len, path: text("path", path)? };
@@ -1316,10 +1316,10 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "fill_pattern", config_only: false },
-            |t| {
-                t.string(pattern);
-                t.int(len);
-                t.string(path);
+            |record| {
+                record.string(pattern);
+                record.int(len);
+                record.string(path);
             },
             || {
                 let args = FillPatternArgs {
@@ -1358,8 +1358,8 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "is_zero", config_only: false },
-            |t| {
-                t.string(path);
+            |record| {
+                record.string(path);
             },
             || {
                 let args = IsZeroArgs { path: text("path", path)? };
@@ -1398,9 +1398,9 @@ impl Handle {
         let tmpl = tmpl.as_ref();
         self.action(
             &Action { name: "mktemp", config_only: false },
-            |t| {
-                t.string(tmpl);
-                t.option_string("suffix", &options.suffix);
+            |record| {
+                record.string(tmpl);
+                record.option_string("suffix", &options.suffix);
             },
             || {
                 let args = MktempArgs {
@@ -1442,8 +1442,8 @@ impl Handle {
         let file = file.as_ref();
         self.action(
             &Action { name: "scrub_file", config_only: false },
-            |t| {
-                t.string(file);
+            |record| {
+                record.string(file);
             },
             || {
                 let args = ScrubFileArgs { file: text("file", file)? };
@@ -1479,8 +1479,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "zero", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args = ZeroArgs { device: text("device", device)? };
@@ -1519,9 +1519,9 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "zfile", config_only: false },
-            |t| {
-                t.string(meth);
-                t.string(path);
+            |record| {
+                record.string(meth);
+                record.string(path);
             },
             || {
                 let args = ZfileArgs { meth: text("meth", meth)?, path: text("path", path)? };
@@ -1562,9 +1562,9 @@ impl Handle {
         let newpath = newpath.as_ref();
         self.action(
             &Action { name: "rename", config_only: false },
-            |t| {
-                t.string(oldpath);
-                t.string(newpath);
+            |record| {
+                record.string(oldpath);
+                record.string(newpath);
             },
             || {
                 let args = RenameArgs {
@@ -1619,10 +1619,10 @@ impl Handle {
         let sumsfile = sumsfile.as_ref();
         self.action(
             &Action { name: "checksums_out", config_only: false },
-            |t| {
-                t.string(csumtype);
-                t.string(directory);
-                t.path(sumsfile);
+            |record| {
+                record.string(csumtype);
+                record.string(directory);
+                record.path(sumsfile);
             },
             || {
                 let args = ChecksumsOutArgs {

@@ -92,14 +92,14 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "mkfs", config_only: false },
-            |t| {
-                t.string(fstype);
-                t.string(device);
-                t.option_int("blocksize", options.blocksize);
-                t.option_string("features", &options.features);
-                t.option_int("inode", options.inode);
-                t.option_int("sectorsize", options.sectorsize);
-                t.option_string("label", &options.label);
+            |record| {
+                record.string(fstype);
+                record.string(device);
+                record.option_int("blocksize", options.blocksize);
+                record.option_string("features", &options.features);
+                record.option_int("inode", options.inode);
+                record.option_int("sectorsize", options.sectorsize);
+                record.option_string("label", &options.label);
             },
             || {
                 let args = MkfsArgs {
@@ -149,8 +149,8 @@ impl Handle {
         let mountable = mountable.as_ref();
         self.action(
             &Action { name: "vfs_type", config_only: false },
-            |t| {
-                t.string(mountable);
+            |record| {
+                record.string(mountable);
             },
             || {
                 let args = VfsTypeArgs { mountable: text("mountable", mountable)? };
@@ -181,8 +181,8 @@ impl Handle {
         let mountable = mountable.as_ref();
         self.action(
             &Action { name: "vfs_label", config_only: false },
-            |t| {
-                t.string(mountable);
+            |record| {
+                record.string(mountable);
             },
             || {
                 let args = VfsLabelArgs { mountable: text("mountable", mountable)? };
@@ -214,8 +214,8 @@ impl Handle {
         let mountable = mountable.as_ref();
         self.action(
             &Action { name: "vfs_uuid", config_only: false },
-            |t| {
-                t.string(mountable);
+            |record| {
+                record.string(mountable);
             },
             || {
                 let args = VfsUuidArgs { mountable: text("mountable", mountable)? };
@@ -248,9 +248,9 @@ impl Handle {
         let label = label.as_ref();
         self.action(
             &Action { name: "set_label", config_only: false },
-            |t| {
-                t.string(mountable);
-                t.string(label);
+            |record| {
+                record.string(mountable);
+                record.string(label);
             },
             || {
                 let args = SetLabelArgs {
@@ -288,9 +288,9 @@ impl Handle {
         let uuid = uuid.as_ref();
         self.action(
             &Action { name: "set_uuid", config_only: false },
-            |t| {
-                t.string(device);
-                t.string(uuid);
+            |record| {
+                record.string(device);
+                record.string(uuid);
             },
             || {
                 let args =
@@ -334,8 +334,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "blkid", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args = BlkidArgs { device: text("device", device)? };
@@ -364,8 +364,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "wipefs", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args = WipefsArgs { device: text("device", device)? };
@@ -396,8 +396,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "f2fs_expand", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args = F2fsExpandArgs { device: text("device", device)? };
@@ -433,8 +433,8 @@ impl Handle {
         let filesystem = filesystem.as_ref();
         self.action(
             &Action { name: "filesystem_available", config_only: false },
-            |t| {
-                t.string(filesystem);
+            |record| {
+                record.string(filesystem);
             },
             || {
                 let args = FilesystemAvailableArgs { filesystem: text("filesystem", filesystem)? };
@@ -475,9 +475,9 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "fsck", config_only: false },
-            |t| {
-                t.string(fstype);
-                t.string(device);
+            |record| {
+                record.string(fstype);
+                record.string(device);
             },
             || {
                 let args =
@@ -514,11 +514,11 @@ impl Handle {
         let mountpoint = mountpoint.as_ref();
         self.action(
             &Action { name: "fstrim", config_only: false },
-            |t| {
-                t.string(mountpoint);
-                t.option_int64("offset", options.offset);
-                t.option_int64("length", options.length);
-                t.option_int64("minimumfreeextent", options.minimumfreeextent);
+            |record| {
+                record.string(mountpoint);
+                record.option_int64("offset", options.offset);
+                record.option_int64("length", options.length);
+                record.option_int64("minimumfreeextent", options.minimumfreeextent);
             },
             || {
                 let args = FstrimArgs {
@@ -566,10 +566,10 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "mkfs_b", config_only: false },
-            |t| {
-                t.string(fstype);
-                t.int(blocksize);
-                t.string(device);
+            |record| {
+                record.string(fstype);
+                record.int(blocksize);
+                record.string(device);
             },
             || {
                 let args = MkfsBArgs {
@@ -609,8 +609,8 @@ impl Handle {
         let dir = dir.as_ref();
         self.action(
             &Action { name: "scrub_freespace", config_only: false },
-            |t| {
-                t.string(dir);
+            |record| {
+                record.string(dir);
             },
             || {
                 let args = ScrubFreespaceArgs { dir: text("dir", dir)? };
@@ -641,8 +641,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "set_uuid_random", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args = SetUuidRandomArgs { device: text("device", device)? };
@@ -679,8 +679,8 @@ impl Handle {
         let mountable = mountable.as_ref();
         self.action(
             &Action { name: "vfs_minimum_size", config_only: false },
-            |t| {
-                t.string(mountable);
+            |record| {
+                record.string(mountable);
             },
             || {
                 let args = VfsMinimumSizeArgs { mountable: text("mountable", mountable)? };
@@ -718,8 +718,8 @@ impl Handle {
         let directory = directory.as_ref();
         self.action(
             &Action { name: "zero_free_space", config_only: false },
-            |t| {
-                t.string(directory);
+            |record| {
+                record.string(directory);
             },
             || {
                 let args = ZeroFreeSpaceArgs { directory: text("directory", directory)? };
@@ -750,8 +750,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "zerofree", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args = ZerofreeArgs { device: text("device", device)? };

@@ -71,9 +71,9 @@ impl Handle {
         let hvparam = hvparam.as_ref();
         self.action(
             &Action { name: "config", config_only: true },
-            |t| {
-                t.string(hvparam);
-                t.opt_string(hvvalue);
+            |record| {
+                record.string(hvparam);
+                record.opt_string(hvvalue);
             },
             || crate::handle::config(self, hvparam, hvvalue),
         )
@@ -251,8 +251,8 @@ impl Handle {
         let environment: Vec<&[u8]> = environment.iter().map(AsRef::as_ref).collect();
         self.action(
             &Action { name: "parse_environment_list", config_only: false },
-            |t| {
-                t.list(&environment);
+            |record| {
+                record.list(&environment);
             },
             || crate::handle::parse_environment_list(self, &environment),
         )

@@ -55,15 +55,15 @@ impl Handle {
         let format = format.as_ref();
         self.action(
             &Action { name: "disk_create", config_only: false },
-            |t| {
-                t.string(filename);
-                t.string(format);
-                t.int64(size);
-                t.option_string("backingfile", &options.backingfile);
-                t.option_string("backingformat", &options.backingformat);
-                t.option_string("preallocation", &options.preallocation);
-                t.option_string("compat", &options.compat);
-                t.option_int("clustersize", options.clustersize);
+            |record| {
+                record.string(filename);
+                record.string(format);
+                record.int64(size);
+                record.option_string("backingfile", &options.backingfile);
+                record.option_string("backingformat", &options.backingformat);
+                record.option_string("preallocation", &options.preallocation);
+                record.option_string("compat", &options.compat);
+                record.option_int("clustersize", options.clustersize);
             },
             || crate::image::disk_create(self, filename, format, size, options),
         )
@@ -94,8 +94,8 @@ impl Handle {
         let filename = filename.as_ref();
         self.action(
             &Action { name: "disk_format", config_only: false },
-            |t| {
-                t.string(filename);
+            |record| {
+                record.string(filename);
             },
             || crate::image::disk_format(self, filename),
         )
@@ -125,8 +125,8 @@ impl Handle {
         let filename = filename.as_ref();
         self.action(
             &Action { name: "disk_virtual_size", config_only: false },
-            |t| {
-                t.string(filename);
+            |record| {
+                record.string(filename);
             },
             || crate::image::disk_virtual_size(self, filename),
         )
@@ -156,8 +156,8 @@ impl Handle {
         let filename = filename.as_ref();
         self.action(
             &Action { name: "disk_has_backing_file", config_only: false },
-            |t| {
-                t.string(filename);
+            |record| {
+                record.string(filename);
             },
             || crate::image::disk_has_backing_file(self, filename),
         )

@@ -42,9 +42,9 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "inotify_add_watch", config_only: false },
-            |t| {
-                t.string(path);
-                t.int(mask);
+            |record| {
+                record.string(path);
+                record.int(mask);
             },
             || {
                 let args = InotifyAddWatchArgs { path: text("path", path)?, mask };
@@ -130,8 +130,8 @@ impl Handle {
     pub fn inotify_init(&self, maxevents: i32) -> Result<()> {
         self.action(
             &Action { name: "inotify_init", config_only: false },
-            |t| {
-                t.int(maxevents);
+            |record| {
+                record.int(maxevents);
             },
             || {
                 let args = InotifyInitArgs { maxevents };
@@ -187,8 +187,8 @@ impl Handle {
     pub fn inotify_rm_watch(&self, wd: i32) -> Result<()> {
         self.action(
             &Action { name: "inotify_rm_watch", config_only: false },
-            |t| {
-                t.int(wd);
+            |record| {
+                record.int(wd);
             },
             || {
                 let args = InotifyRmWatchArgs { wd };

@@ -38,8 +38,8 @@ impl Handle {
         let isofile = isofile.as_ref();
         self.action(
             &Action { name: "isoinfo", config_only: false },
-            |t| {
-                t.string(isofile);
+            |record| {
+                record.string(isofile);
             },
             || {
                 let args = IsoinfoArgs { isofile: text("isofile", isofile)? };
@@ -77,8 +77,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "isoinfo_device", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args = IsoinfoDeviceArgs { device: text("device", device)? };

@@ -167,8 +167,8 @@ impl Handle {
         let directory = directory.as_ref();
         self.action(
             &Action { name: "journal_open", config_only: false },
-            |t| {
-                t.string(directory);
+            |record| {
+                record.string(directory);
             },
             || {
                 let args = JournalOpenArgs { directory: text("directory", directory)? };
@@ -197,8 +197,8 @@ impl Handle {
     pub fn journal_set_data_threshold(&self, threshold: i64) -> Result<()> {
         self.action(
             &Action { name: "journal_set_data_threshold", config_only: false },
-            |t| {
-                t.int64(threshold);
+            |record| {
+                record.int64(threshold);
             },
             || {
                 let args = JournalSetDataThresholdArgs { threshold };
@@ -231,8 +231,8 @@ impl Handle {
     pub fn journal_skip(&self, skip: i64) -> Result<i64> {
         self.action(
             &Action { name: "journal_skip", config_only: false },
-            |t| {
-                t.int64(skip);
+            |record| {
+                record.int64(skip);
             },
             || {
                 let args = JournalSkipArgs { skip };
@@ -258,8 +258,8 @@ impl Handle {
         let filename = filename.as_ref();
         self.action(
             &Action { name: "internal_journal_get", config_only: false },
-            |t| {
-                t.path(filename);
+            |record| {
+                record.path(filename);
             },
             || {
                 let wire::Nothing = self.call_files(

@@ -26,8 +26,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "pvcreate", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args = PvcreateArgs { device: text("device", device)? };
@@ -65,9 +65,9 @@ impl Handle {
         let physvols: Vec<&[u8]> = physvols.iter().map(AsRef::as_ref).collect();
         self.action(
             &Action { name: "vgcreate", config_only: false },
-            |t| {
-                t.string(volgroup);
-                t.list(&physvols);
+            |record| {
+                record.string(volgroup);
+                record.list(&physvols);
             },
             || {
                 let args = VgcreateArgs {
@@ -110,10 +110,10 @@ impl Handle {
         let volgroup = volgroup.as_ref();
         self.action(
             &Action { name: "lvcreate", config_only: false },
-            |t| {
-                t.string(logvol);
-                t.string(volgroup);
-                t.int(mbytes);
+            |record| {
+                record.string(logvol);
+                record.string(volgroup);
+                record.int(mbytes);
             },
             || {
                 let args = LvcreateArgs {
@@ -281,9 +281,9 @@ impl Handle {
         let volgroups: Vec<&[u8]> = volgroups.iter().map(AsRef::as_ref).collect();
         self.action(
             &Action { name: "vg_activate", config_only: false },
-            |t| {
-                t.bool(activate);
-                t.list(&volgroups);
+            |record| {
+                record.bool(activate);
+                record.list(&volgroups);
             },
             || {
                 let args = VgActivateArgs { activate, volgroups: texts("volgroups", &volgroups)? };
@@ -309,8 +309,8 @@ impl Handle {
     pub fn vg_activate_all(&self, activate: bool) -> Result<()> {
         self.action(
             &Action { name: "vg_activate_all", config_only: false },
-            |t| {
-                t.bool(activate);
+            |record| {
+                record.bool(activate);
             },
             || {
                 let args = VgActivateAllArgs { activate };
@@ -339,8 +339,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "lvremove", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args = LvremoveArgs { device: text("device", device)? };
@@ -370,8 +370,8 @@ impl Handle {
         let vgname = vgname.as_ref();
         self.action(
             &Action { name: "vgremove", config_only: false },
-            |t| {
-                t.string(vgname);
+            |record| {
+                record.string(vgname);
             },
             || {
                 let args = VgremoveArgs { vgname: text("vgname", vgname)? };
@@ -400,8 +400,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "pvremove", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args = PvremoveArgs { device: text("device", device)? };

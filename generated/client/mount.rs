@@ -46,9 +46,9 @@ impl Handle {
         let mountpoint = mountpoint.as_ref();
         self.action(
             &Action { name: "mount", config_only: false },
-            |t| {
-                t.string(mountable);
-                t.string(mountpoint);
+            |record| {
+                record.string(mountable);
+                record.string(mountpoint);
             },
             || {
                 let args = MountArgs {
@@ -88,9 +88,9 @@ impl Handle {
         let mountpoint = mountpoint.as_ref();
         self.action(
             &Action { name: "mount_ro", config_only: false },
-            |t| {
-                t.string(mountable);
-                t.string(mountpoint);
+            |record| {
+                record.string(mountable);
+                record.string(mountpoint);
             },
             || {
                 let args = MountRoArgs {
@@ -133,10 +133,10 @@ impl Handle {
         let mountpoint = mountpoint.as_ref();
         self.action(
             &Action { name: "mount_options", config_only: false },
-            |t| {
-                t.string(options);
-                t.string(mountable);
-                t.string(mountpoint);
+            |record| {
+                record.string(options);
+                record.string(mountable);
+                record.string(mountpoint);
             },
             || {
                 let args = MountOptionsArgs {
@@ -181,11 +181,11 @@ impl Handle {
         let mountpoint = mountpoint.as_ref();
         self.action(
             &Action { name: "mount_vfs", config_only: false },
-            |t| {
-                t.string(options);
-                t.string(vfstype);
-                t.string(mountable);
-                t.string(mountpoint);
+            |record| {
+                record.string(options);
+                record.string(vfstype);
+                record.string(mountable);
+                record.string(mountpoint);
             },
             || {
                 let args = MountVfsArgs {
@@ -221,10 +221,10 @@ impl Handle {
         let pathordevice = pathordevice.as_ref();
         self.action(
             &Action { name: "umount", config_only: false },
-            |t| {
-                t.string(pathordevice);
-                t.option_bool("force", options.force);
-                t.option_bool("lazyunmount", options.lazyunmount);
+            |record| {
+                record.string(pathordevice);
+                record.option_bool("force", options.force);
+                record.option_bool("lazyunmount", options.lazyunmount);
             },
             || {
                 let args = UmountArgs {
@@ -320,8 +320,8 @@ impl Handle {
         let exemptpath = exemptpath.as_ref();
         self.action(
             &Action { name: "mkmountpoint", config_only: false },
-            |t| {
-                t.string(exemptpath);
+            |record| {
+                record.string(exemptpath);
             },
             || {
                 let args = MkmountpointArgs { exemptpath: text("exemptpath", exemptpath)? };
@@ -350,8 +350,8 @@ impl Handle {
         let exemptpath = exemptpath.as_ref();
         self.action(
             &Action { name: "rmmountpoint", config_only: false },
-            |t| {
-                t.string(exemptpath);
+            |record| {
+                record.string(exemptpath);
             },
             || {
                 let args = RmmountpointArgs { exemptpath: text("exemptpath", exemptpath)? };
@@ -381,8 +381,8 @@ impl Handle {
         let mountable = mountable.as_ref();
         self.action(
             &Action { name: "internal_parse_mountable", config_only: false },
-            |t| {
-                t.string(mountable);
+            |record| {
+                record.string(mountable);
             },
             || {
                 let args = InternalParseMountableArgs { mountable: text("mountable", mountable)? };

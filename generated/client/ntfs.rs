@@ -68,9 +68,9 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "ntfs_3g_probe", config_only: false },
-            |t| {
-                t.bool(rw);
-                t.string(device);
+            |record| {
+                record.bool(rw);
+                record.string(device);
             },
             || {
                 let args = Ntfs3gProbeArgs { rw, device: text("device", device)? };
@@ -114,11 +114,11 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "ntfs_chmod", config_only: false },
-            |t| {
-                t.string(device);
-                t.int(mode);
-                t.string(path);
-                t.option_bool("recursive", options.recursive);
+            |record| {
+                record.string(device);
+                record.int(mode);
+                record.string(path);
+                record.option_bool("recursive", options.recursive);
             },
             || {
                 let args = NtfsChmodArgs {
@@ -166,10 +166,10 @@ impl Handle {
         let filename = filename.as_ref();
         self.action(
             &Action { name: "ntfscat_i", config_only: false },
-            |t| {
-                t.string(device);
-                t.int64(inode);
-                t.path(filename);
+            |record| {
+                record.string(device);
+                record.int64(inode);
+                record.path(filename);
             },
             || {
                 let args = NtfscatIArgs { device: text("device", device)?, inode };
@@ -208,9 +208,9 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "ntfsclone_in", config_only: false },
-            |t| {
-                t.path(backupfile);
-                t.string(device);
+            |record| {
+                record.path(backupfile);
+                record.string(device);
             },
             || {
                 let args = NtfscloneInArgs { device: text("device", device)? };
@@ -250,14 +250,14 @@ impl Handle {
         let backupfile = backupfile.as_ref();
         self.action(
             &Action { name: "ntfsclone_out", config_only: false },
-            |t| {
-                t.string(device);
-                t.path(backupfile);
-                t.option_bool("metadataonly", options.metadataonly);
-                t.option_bool("rescue", options.rescue);
-                t.option_bool("ignorefscheck", options.ignorefscheck);
-                t.option_bool("preservetimestamps", options.preservetimestamps);
-                t.option_bool("force", options.force);
+            |record| {
+                record.string(device);
+                record.path(backupfile);
+                record.option_bool("metadataonly", options.metadataonly);
+                record.option_bool("rescue", options.rescue);
+                record.option_bool("ignorefscheck", options.ignorefscheck);
+                record.option_bool("preservetimestamps", options.preservetimestamps);
+                record.option_bool("force", options.force);
             },
             || {
                 let args = NtfscloneOutArgs {
@@ -307,9 +307,9 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "ntfsfix", config_only: false },
-            |t| {
-                t.string(device);
-                t.option_bool("clearbadsectors", options.clearbadsectors);
+            |record| {
+                record.string(device);
+                record.option_bool("clearbadsectors", options.clearbadsectors);
             },
             || {
                 let args = NtfsfixArgs {
@@ -347,10 +347,10 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "ntfsresize", config_only: false },
-            |t| {
-                t.string(device);
-                t.option_int64("size", options.size);
-                t.option_bool("force", options.force);
+            |record| {
+                record.string(device);
+                record.option_int64("size", options.size);
+                record.option_bool("force", options.force);
             },
             || {
                 let args = NtfsresizeArgs {
@@ -388,9 +388,9 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "ntfsresize_size", config_only: false },
-            |t| {
-                t.string(device);
-                t.int64(size);
+            |record| {
+                record.string(device);
+                record.int64(size);
             },
             || {
                 let args = NtfsresizeSizeArgs { device: text("device", device)?, size };

@@ -62,9 +62,9 @@ impl Handle {
         let parttype = parttype.as_ref();
         self.action(
             &Action { name: "part_init", config_only: false },
-            |t| {
-                t.string(device);
-                t.string(parttype);
+            |record| {
+                record.string(device);
+                record.string(parttype);
             },
             || {
                 let args = PartInitArgs {
@@ -117,11 +117,11 @@ impl Handle {
         let prlogex = prlogex.as_ref();
         self.action(
             &Action { name: "part_add", config_only: false },
-            |t| {
-                t.string(device);
-                t.string(prlogex);
-                t.int64(startsect);
-                t.int64(endsect);
+            |record| {
+                record.string(device);
+                record.string(prlogex);
+                record.int64(startsect);
+                record.int64(endsect);
             },
             || {
                 let args = PartAddArgs {
@@ -160,9 +160,9 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "part_del", config_only: false },
-            |t| {
-                t.string(device);
-                t.int(partnum);
+            |record| {
+                record.string(device);
+                record.int(partnum);
             },
             || {
                 let args = PartDelArgs { device: text("device", device)?, partnum };
@@ -196,9 +196,9 @@ impl Handle {
         let parttype = parttype.as_ref();
         self.action(
             &Action { name: "part_disk", config_only: false },
-            |t| {
-                t.string(device);
-                t.string(parttype);
+            |record| {
+                record.string(device);
+                record.string(parttype);
             },
             || {
                 let args = PartDiskArgs {
@@ -236,8 +236,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "part_list", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args = PartListArgs { device: text("device", device)? };
@@ -269,8 +269,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "part_get_parttype", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args = PartGetParttypeArgs { device: text("device", device)? };
@@ -311,10 +311,10 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "part_set_bootable", config_only: false },
-            |t| {
-                t.string(device);
-                t.int(partnum);
-                t.bool(bootable);
+            |record| {
+                record.string(device);
+                record.int(partnum);
+                record.bool(bootable);
             },
             || {
                 let args =
@@ -349,9 +349,9 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "part_get_bootable", config_only: false },
-            |t| {
-                t.string(device);
-                t.int(partnum);
+            |record| {
+                record.string(device);
+                record.int(partnum);
             },
             || {
                 let args = PartGetBootableArgs { device: text("device", device)?, partnum };
@@ -392,10 +392,10 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "part_set_mbr_id", config_only: false },
-            |t| {
-                t.string(device);
-                t.int(partnum);
-                t.int(idbyte);
+            |record| {
+                record.string(device);
+                record.int(partnum);
+                record.int(idbyte);
             },
             || {
                 let args = PartSetMbrIdArgs { device: text("device", device)?, partnum, idbyte };
@@ -431,9 +431,9 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "part_get_mbr_id", config_only: false },
-            |t| {
-                t.string(device);
-                t.int(partnum);
+            |record| {
+                record.string(device);
+                record.int(partnum);
             },
             || {
                 let args = PartGetMbrIdArgs { device: text("device", device)?, partnum };
@@ -475,10 +475,10 @@ impl Handle {
         let name = name.as_ref();
         self.action(
             &Action { name: "part_set_name", config_only: false },
-            |t| {
-                t.string(device);
-                t.int(partnum);
-                t.string(name);
+            |record| {
+                record.string(device);
+                record.int(partnum);
+                record.string(name);
             },
             || {
                 let args = PartSetNameArgs {
@@ -518,9 +518,9 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "part_get_name", config_only: false },
-            |t| {
-                t.string(device);
-                t.int(partnum);
+            |record| {
+                record.string(device);
+                record.int(partnum);
             },
             || {
                 let args = PartGetNameArgs { device: text("device", device)?, partnum };
@@ -552,8 +552,8 @@ impl Handle {
         let partition = partition.as_ref();
         self.action(
             &Action { name: "part_to_dev", config_only: false },
-            |t| {
-                t.string(partition);
+            |record| {
+                record.string(partition);
             },
             || {
                 let args = PartToDevArgs { partition: text("partition", partition)? };
@@ -584,8 +584,8 @@ impl Handle {
         let partition = partition.as_ref();
         self.action(
             &Action { name: "part_to_partnum", config_only: false },
-            |t| {
-                t.string(partition);
+            |record| {
+                record.string(partition);
             },
             || {
                 let args = PartToPartnumArgs { partition: text("partition", partition)? };

@@ -22,8 +22,8 @@ impl Handle {
         let name = name.as_ref();
         self.action(
             &Action { name: "clear_backend_setting", config_only: true },
-            |t| {
-                t.string(name);
+            |record| {
+                record.string(name);
             },
             || crate::properties::clear_backend_setting(self, name),
         )
@@ -121,8 +121,8 @@ impl Handle {
         let name = name.as_ref();
         self.action(
             &Action { name: "get_backend_setting", config_only: false },
-            |t| {
-                t.string(name);
+            |record| {
+                record.string(name);
             },
             || crate::properties::get_backend_setting(self, name),
         )
@@ -478,8 +478,8 @@ impl Handle {
     pub fn set_append(&self, append: Option<&[u8]>) -> Result<()> {
         self.action(
             &Action { name: "set_append", config_only: true },
-            |t| {
-                t.opt_string(append);
+            |record| {
+                record.opt_string(append);
             },
             || crate::properties::set_append(self, append),
         )
@@ -503,8 +503,8 @@ impl Handle {
         let backend = backend.as_ref();
         self.action(
             &Action { name: "set_attach_method", config_only: true },
-            |t| {
-                t.string(backend);
+            |record| {
+                record.string(backend);
             },
             || crate::properties::set_attach_method(self, backend),
         )
@@ -524,8 +524,8 @@ impl Handle {
     pub fn set_autosync(&self, autosync: bool) -> Result<()> {
         self.action(
             &Action { name: "set_autosync", config_only: false },
-            |t| {
-                t.bool(autosync);
+            |record| {
+                record.bool(autosync);
             },
             || crate::properties::set_autosync(self, autosync),
         )
@@ -550,8 +550,8 @@ impl Handle {
         let backend = backend.as_ref();
         self.action(
             &Action { name: "set_backend", config_only: true },
-            |t| {
-                t.string(backend);
+            |record| {
+                record.string(backend);
             },
             || crate::properties::set_backend(self, backend),
         )
@@ -577,9 +577,9 @@ impl Handle {
         let val = val.as_ref();
         self.action(
             &Action { name: "set_backend_setting", config_only: true },
-            |t| {
-                t.string(name);
-                t.string(val);
+            |record| {
+                record.string(name);
+                record.string(val);
             },
             || crate::properties::set_backend_setting(self, name, val),
         )
@@ -607,8 +607,8 @@ impl Handle {
         let settings: Vec<&[u8]> = settings.iter().map(AsRef::as_ref).collect();
         self.action(
             &Action { name: "set_backend_settings", config_only: true },
-            |t| {
-                t.list(&settings);
+            |record| {
+                record.list(&settings);
             },
             || crate::properties::set_backend_settings(self, &settings),
         )
@@ -632,8 +632,8 @@ impl Handle {
     pub fn set_cachedir(&self, cachedir: Option<&[u8]>) -> Result<()> {
         self.action(
             &Action { name: "set_cachedir", config_only: true },
-            |t| {
-                t.opt_string(cachedir);
+            |record| {
+                record.opt_string(cachedir);
             },
             || crate::properties::set_cachedir(self, cachedir),
         )
@@ -653,8 +653,8 @@ impl Handle {
     pub fn set_direct(&self, direct: bool) -> Result<()> {
         self.action(
             &Action { name: "set_direct", config_only: true },
-            |t| {
-                t.bool(direct);
+            |record| {
+                record.bool(direct);
             },
             || crate::properties::set_direct(self, direct),
         )
@@ -674,8 +674,8 @@ impl Handle {
         let hv = hv.as_ref();
         self.action(
             &Action { name: "set_hv", config_only: true },
-            |t| {
-                t.string(hv);
+            |record| {
+                record.string(hv);
             },
             || crate::properties::set_hv(self, hv),
         )
@@ -699,8 +699,8 @@ impl Handle {
         let identifier = identifier.as_ref();
         self.action(
             &Action { name: "set_identifier", config_only: false },
-            |t| {
-                t.string(identifier);
+            |record| {
+                record.string(identifier);
             },
             || crate::properties::set_identifier(self, identifier),
         )
@@ -723,8 +723,8 @@ impl Handle {
     pub fn set_memsize(&self, memsize: i32) -> Result<()> {
         self.action(
             &Action { name: "set_memsize", config_only: true },
-            |t| {
-                t.int(memsize);
+            |record| {
+                record.int(memsize);
             },
             || crate::properties::set_memsize(self, memsize),
         )
@@ -744,8 +744,8 @@ impl Handle {
     pub fn set_network(&self, network: bool) -> Result<()> {
         self.action(
             &Action { name: "set_network", config_only: true },
-            |t| {
-                t.bool(network);
+            |record| {
+                record.bool(network);
             },
             || crate::properties::set_network(self, network),
         )
@@ -764,8 +764,8 @@ impl Handle {
     pub fn set_path(&self, searchpath: Option<&[u8]>) -> Result<()> {
         self.action(
             &Action { name: "set_path", config_only: true },
-            |t| {
-                t.opt_string(searchpath);
+            |record| {
+                record.opt_string(searchpath);
             },
             || crate::properties::set_path(self, searchpath),
         )
@@ -784,8 +784,8 @@ impl Handle {
     pub fn set_pgroup(&self, pgroup: bool) -> Result<()> {
         self.action(
             &Action { name: "set_pgroup", config_only: true },
-            |t| {
-                t.bool(pgroup);
+            |record| {
+                record.bool(pgroup);
             },
             || crate::properties::set_pgroup(self, pgroup),
         )
@@ -804,8 +804,8 @@ impl Handle {
         let program = program.as_ref();
         self.action(
             &Action { name: "set_program", config_only: false },
-            |t| {
-                t.string(program);
+            |record| {
+                record.string(program);
             },
             || crate::properties::set_program(self, program),
         )
@@ -824,8 +824,8 @@ impl Handle {
     pub fn set_qemu(&self, hv: Option<&[u8]>) -> Result<()> {
         self.action(
             &Action { name: "set_qemu", config_only: true },
-            |t| {
-                t.opt_string(hv);
+            |record| {
+                record.opt_string(hv);
             },
             || crate::properties::set_qemu(self, hv),
         )
@@ -845,8 +845,8 @@ impl Handle {
     pub fn set_recovery_proc(&self, recoveryproc: bool) -> Result<()> {
         self.action(
             &Action { name: "set_recovery_proc", config_only: true },
-            |t| {
-                t.bool(recoveryproc);
+            |record| {
+                record.bool(recoveryproc);
             },
             || crate::properties::set_recovery_proc(self, recoveryproc),
         )
@@ -865,8 +865,8 @@ impl Handle {
     pub fn set_selinux(&self, selinux: bool) -> Result<()> {
         self.action(
             &Action { name: "set_selinux", config_only: true },
-            |t| {
-                t.bool(selinux);
+            |record| {
+                record.bool(selinux);
             },
             || crate::properties::set_selinux(self, selinux),
         )
@@ -889,8 +889,8 @@ impl Handle {
     pub fn set_smp(&self, smp: i32) -> Result<()> {
         self.action(
             &Action { name: "set_smp", config_only: true },
-            |t| {
-                t.int(smp);
+            |record| {
+                record.int(smp);
             },
             || crate::properties::set_smp(self, smp),
         )
@@ -914,8 +914,8 @@ impl Handle {
     pub fn set_tmpdir(&self, tmpdir: Option<&[u8]>) -> Result<()> {
         self.action(
             &Action { name: "set_tmpdir", config_only: true },
-            |t| {
-                t.opt_string(tmpdir);
+            |record| {
+                record.opt_string(tmpdir);
             },
             || crate::properties::set_tmpdir(self, tmpdir),
         )
@@ -935,8 +935,8 @@ impl Handle {
     pub fn set_trace(&self, trace: bool) -> Result<()> {
         self.action(
             &Action { name: "set_trace", config_only: false },
-            |t| {
-                t.bool(trace);
+            |record| {
+                record.bool(trace);
             },
             || crate::properties::set_trace(self, trace),
         )
@@ -956,8 +956,8 @@ impl Handle {
     pub fn set_verbose(&self, verbose: bool) -> Result<()> {
         self.action(
             &Action { name: "set_verbose", config_only: false },
-            |t| {
-                t.bool(verbose);
+            |record| {
+                record.bool(verbose);
             },
             || crate::properties::set_verbose(self, verbose),
         )

@@ -64,11 +64,11 @@ impl Handle {
         let dest = dest.as_ref();
         self.action(
             &Action { name: "rsync", config_only: false },
-            |t| {
-                t.string(src);
-                t.string(dest);
-                t.option_bool("archive", options.archive);
-                t.option_bool("deletedest", options.deletedest);
+            |record| {
+                record.string(src);
+                record.string(dest);
+                record.option_bool("archive", options.archive);
+                record.option_bool("deletedest", options.deletedest);
             },
             || {
                 let args = RsyncArgs {
@@ -119,11 +119,11 @@ impl Handle {
         let dest = dest.as_ref();
         self.action(
             &Action { name: "rsync_in", config_only: false },
-            |t| {
-                t.string(remote);
-                t.string(dest);
-                t.option_bool("archive", options.archive);
-                t.option_bool("deletedest", options.deletedest);
+            |record| {
+                record.string(remote);
+                record.string(dest);
+                record.option_bool("archive", options.archive);
+                record.option_bool("deletedest", options.deletedest);
             },
             || {
                 let args = RsyncInArgs {
@@ -174,11 +174,11 @@ impl Handle {
         let remote = remote.as_ref();
         self.action(
             &Action { name: "rsync_out", config_only: false },
-            |t| {
-                t.string(src);
-                t.string(remote);
-                t.option_bool("archive", options.archive);
-                t.option_bool("deletedest", options.deletedest);
+            |record| {
+                record.string(src);
+                record.string(remote);
+                record.option_bool("archive", options.archive);
+                record.option_bool("deletedest", options.deletedest);
             },
             || {
                 let args = RsyncOutArgs {

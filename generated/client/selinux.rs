@@ -77,10 +77,10 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "selinux_relabel", config_only: false },
-            |t| {
-                t.string(specfile);
-                t.string(path);
-                t.option_bool("force", options.force);
+            |record| {
+                record.string(specfile);
+                record.string(path);
+                record.option_bool("force", options.force);
             },
             || {
                 let args = SelinuxRelabelArgs {
@@ -116,8 +116,8 @@ impl Handle {
         let context = context.as_ref();
         self.action(
             &Action { name: "setcon", config_only: false },
-            |t| {
-                t.string(context);
+            |record| {
+                record.string(context);
             },
             || {
                 let args = SetconArgs { context: text("context", context)? };
@@ -168,11 +168,11 @@ impl Handle {
         let paths: Vec<&[u8]> = paths.iter().map(AsRef::as_ref).collect();
         self.action(
             &Action { name: "setfiles", config_only: false },
-            |t| {
-                t.string(specfile);
-                t.list(&paths);
-                t.option_bool("force", options.force);
-                t.option_list("excludes", &options.excludes);
+            |record| {
+                record.string(specfile);
+                record.list(&paths);
+                record.option_bool("force", options.force);
+                record.option_list("excludes", &options.excludes);
             },
             || {
                 let args = SetfilesArgs {

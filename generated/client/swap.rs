@@ -39,10 +39,10 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "mkswap", config_only: false },
-            |t| {
-                t.string(device);
-                t.option_string("label", &options.label);
-                t.option_string("uuid", &options.uuid);
+            |record| {
+                record.string(device);
+                record.option_string("label", &options.label);
+                record.option_string("uuid", &options.uuid);
             },
             || {
                 let args = MkswapArgs {
@@ -80,9 +80,9 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "mkswap_L", config_only: false },
-            |t| {
-                t.string(label);
-                t.string(device);
+            |record| {
+                record.string(label);
+                record.string(device);
             },
             || {
                 let args =
@@ -116,9 +116,9 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "mkswap_U", config_only: false },
-            |t| {
-                t.string(uuid);
-                t.string(device);
+            |record| {
+                record.string(uuid);
+                record.string(device);
             },
             || {
                 let args =
@@ -152,8 +152,8 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "mkswap_file", config_only: false },
-            |t| {
-                t.string(path);
+            |record| {
+                record.string(path);
             },
             || {
                 let args = MkswapFileArgs { path: text("path", path)? };
@@ -183,8 +183,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "swapoff_device", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args = SwapoffDeviceArgs { device: text("device", device)? };
@@ -214,8 +214,8 @@ impl Handle {
         let file = file.as_ref();
         self.action(
             &Action { name: "swapoff_file", config_only: false },
-            |t| {
-                t.string(file);
+            |record| {
+                record.string(file);
             },
             || {
                 let args = SwapoffFileArgs { file: text("file", file)? };
@@ -245,8 +245,8 @@ impl Handle {
         let label = label.as_ref();
         self.action(
             &Action { name: "swapoff_label", config_only: false },
-            |t| {
-                t.string(label);
+            |record| {
+                record.string(label);
             },
             || {
                 let args = SwapoffLabelArgs { label: text("label", label)? };
@@ -276,8 +276,8 @@ impl Handle {
         let uuid = uuid.as_ref();
         self.action(
             &Action { name: "swapoff_uuid", config_only: false },
-            |t| {
-                t.string(uuid);
+            |record| {
+                record.string(uuid);
             },
             || {
                 let args = SwapoffUuidArgs { uuid: text("uuid", uuid)? };
@@ -311,8 +311,8 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "swapon_device", config_only: false },
-            |t| {
-                t.string(device);
+            |record| {
+                record.string(device);
             },
             || {
                 let args = SwaponDeviceArgs { device: text("device", device)? };
@@ -344,8 +344,8 @@ impl Handle {
         let file = file.as_ref();
         self.action(
             &Action { name: "swapon_file", config_only: false },
-            |t| {
-                t.string(file);
+            |record| {
+                record.string(file);
             },
             || {
                 let args = SwaponFileArgs { file: text("file", file)? };
@@ -376,8 +376,8 @@ impl Handle {
         let label = label.as_ref();
         self.action(
             &Action { name: "swapon_label", config_only: false },
-            |t| {
-                t.string(label);
+            |record| {
+                record.string(label);
             },
             || {
                 let args = SwaponLabelArgs { label: text("label", label)? };
@@ -408,8 +408,8 @@ impl Handle {
         let uuid = uuid.as_ref();
         self.action(
             &Action { name: "swapon_uuid", config_only: false },
-            |t| {
-                t.string(uuid);
+            |record| {
+                record.string(uuid);
             },
             || {
                 let args = SwaponUuidArgs { uuid: text("uuid", uuid)? };

@@ -49,9 +49,9 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "egrep", config_only: false },
-            |t| {
-                t.string(regex);
-                t.string(path);
+            |record| {
+                record.string(regex);
+                record.string(path);
             },
             || {
                 let args = EgrepArgs { regex: text("regex", regex)?, path: text("path", path)? };
@@ -90,9 +90,9 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "egrepi", config_only: false },
-            |t| {
-                t.string(regex);
-                t.string(path);
+            |record| {
+                record.string(regex);
+                record.string(path);
             },
             || {
                 let args = EgrepiArgs { regex: text("regex", regex)?, path: text("path", path)? };
@@ -131,9 +131,9 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "fgrep", config_only: false },
-            |t| {
-                t.string(pattern);
-                t.string(path);
+            |record| {
+                record.string(pattern);
+                record.string(path);
             },
             || {
                 let args =
@@ -177,9 +177,9 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "fgrepi", config_only: false },
-            |t| {
-                t.string(pattern);
-                t.string(path);
+            |record| {
+                record.string(pattern);
+                record.string(path);
             },
             || {
                 let args =
@@ -219,9 +219,9 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "grepi", config_only: false },
-            |t| {
-                t.string(regex);
-                t.string(path);
+            |record| {
+                record.string(regex);
+                record.string(path);
             },
             || {
                 let args = GrepiArgs { regex: text("regex", regex)?, path: text("path", path)? };
@@ -260,9 +260,9 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "zegrep", config_only: false },
-            |t| {
-                t.string(regex);
-                t.string(path);
+            |record| {
+                record.string(regex);
+                record.string(path);
             },
             || {
                 let args = ZegrepArgs { regex: text("regex", regex)?, path: text("path", path)? };
@@ -302,9 +302,9 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "zegrepi", config_only: false },
-            |t| {
-                t.string(regex);
-                t.string(path);
+            |record| {
+                record.string(regex);
+                record.string(path);
             },
             || {
                 let args = ZegrepiArgs { regex: text("regex", regex)?, path: text("path", path)? };
@@ -347,9 +347,9 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "zfgrep", config_only: false },
-            |t| {
-                t.string(pattern);
-                t.string(path);
+            |record| {
+                record.string(pattern);
+                record.string(path);
             },
             || {
                 let args =
@@ -393,9 +393,9 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "zfgrepi", config_only: false },
-            |t| {
-                t.string(pattern);
-                t.string(path);
+            |record| {
+                record.string(pattern);
+                record.string(path);
             },
             || {
                 let args =
@@ -435,9 +435,9 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "zgrep", config_only: false },
-            |t| {
-                t.string(regex);
-                t.string(path);
+            |record| {
+                record.string(regex);
+                record.string(path);
             },
             || {
                 let args = ZgrepArgs { regex: text("regex", regex)?, path: text("path", path)? };
@@ -476,9 +476,9 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "zgrepi", config_only: false },
-            |t| {
-                t.string(regex);
-                t.string(path);
+            |record| {
+                record.string(regex);
+                record.string(path);
             },
             || {
                 let args = ZgrepiArgs { regex: text("regex", regex)?, path: text("path", path)? };
@@ -536,13 +536,13 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "grep", config_only: false },
-            |t| {
-                t.string(regex);
-                t.string(path);
-                t.option_bool("extended", options.extended);
-                t.option_bool("fixed", options.fixed);
-                t.option_bool("insensitive", options.insensitive);
-                t.option_bool("compressed", options.compressed);
+            |record| {
+                record.string(regex);
+                record.string(path);
+                record.option_bool("extended", options.extended);
+                record.option_bool("fixed", options.fixed);
+                record.option_bool("insensitive", options.insensitive);
+                record.option_bool("compressed", options.compressed);
             },
             || {
                 let args = GrepArgs {
@@ -590,8 +590,8 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "head", config_only: false },
-            |t| {
-                t.string(path);
+            |record| {
+                record.string(path);
             },
             || {
                 let args = HeadArgs { path: text("path", path)? };
@@ -633,9 +633,9 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "head_n", config_only: false },
-            |t| {
-                t.int(nrlines);
-                t.string(path);
+            |record| {
+                record.int(nrlines);
+                record.string(path);
             },
             || {
                 let args = HeadNArgs { nrlines, path: text("path", path)? };
@@ -671,8 +671,8 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "tail", config_only: false },
-            |t| {
-                t.string(path);
+            |record| {
+                record.string(path);
             },
             || {
                 let args = TailArgs { path: text("path", path)? };
@@ -714,9 +714,9 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "tail_n", config_only: false },
-            |t| {
-                t.int(nrlines);
-                t.string(path);
+            |record| {
+                record.int(nrlines);
+                record.string(path);
             },
             || {
                 let args = TailNArgs { nrlines, path: text("path", path)? };
@@ -753,8 +753,8 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "wc_c", config_only: false },
-            |t| {
-                t.string(path);
+            |record| {
+                record.string(path);
             },
             || {
                 let args = WcCArgs { path: text("path", path)? };
@@ -790,8 +790,8 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "wc_l", config_only: false },
-            |t| {
-                t.string(path);
+            |record| {
+                record.string(path);
             },
             || {
                 let args = WcLArgs { path: text("path", path)? };
@@ -828,8 +828,8 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "wc_w", config_only: false },
-            |t| {
-                t.string(path);
+            |record| {
+                record.string(path);
             },
             || {
                 let args = WcWArgs { path: text("path", path)? };
@@ -872,8 +872,8 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "strings", config_only: false },
-            |t| {
-                t.string(path);
+            |record| {
+                record.string(path);
             },
             || {
                 let args = StringsArgs { path: text("path", path)? };
@@ -926,9 +926,9 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "strings_e", config_only: false },
-            |t| {
-                t.string(encoding);
-                t.string(path);
+            |record| {
+                record.string(encoding);
+                record.string(path);
             },
             || {
                 let args = StringsEArgs {
@@ -973,8 +973,8 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "hexdump", config_only: false },
-            |t| {
-                t.string(path);
+            |record| {
+                record.string(path);
             },
             || {
                 let args = HexdumpArgs { path: text("path", path)? };

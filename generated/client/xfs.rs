@@ -96,15 +96,15 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "xfs_admin", config_only: false },
-            |t| {
-                t.string(device);
-                t.option_bool("extunwritten", options.extunwritten);
-                t.option_bool("imgfile", options.imgfile);
-                t.option_bool("v2log", options.v2log);
-                t.option_bool("projid32bit", options.projid32bit);
-                t.option_bool("lazycounter", options.lazycounter);
-                t.option_string("label", &options.label);
-                t.option_string("uuid", &options.uuid);
+            |record| {
+                record.string(device);
+                record.option_bool("extunwritten", options.extunwritten);
+                record.option_bool("imgfile", options.imgfile);
+                record.option_bool("v2log", options.v2log);
+                record.option_bool("projid32bit", options.projid32bit);
+                record.option_bool("lazycounter", options.lazycounter);
+                record.option_string("label", &options.label);
+                record.option_string("uuid", &options.uuid);
             },
             || {
                 let args = XfsAdminArgs {
@@ -155,16 +155,16 @@ impl Handle {
         let path = path.as_ref();
         self.action(
             &Action { name: "xfs_growfs", config_only: false },
-            |t| {
-                t.string(path);
-                t.option_bool("datasec", options.datasec);
-                t.option_bool("logsec", options.logsec);
-                t.option_bool("rtsec", options.rtsec);
-                t.option_int64("datasize", options.datasize);
-                t.option_int64("logsize", options.logsize);
-                t.option_int64("rtsize", options.rtsize);
-                t.option_int64("rtextsize", options.rtextsize);
-                t.option_int("maxpct", options.maxpct);
+            |record| {
+                record.string(path);
+                record.option_bool("datasec", options.datasec);
+                record.option_bool("logsec", options.logsec);
+                record.option_bool("rtsec", options.rtsec);
+                record.option_int64("datasize", options.datasize);
+                record.option_int64("logsize", options.logsize);
+                record.option_int64("rtsize", options.rtsize);
+                record.option_int64("rtextsize", options.rtextsize);
+                record.option_int("maxpct", options.maxpct);
             },
             || {
                 let args = XfsGrowfsArgs {
@@ -217,8 +217,8 @@ impl Handle {
         let pathordevice = pathordevice.as_ref();
         self.action(
             &Action { name: "xfs_info", config_only: false },
-            |t| {
-                t.string(pathordevice);
+            |record| {
+                record.string(pathordevice);
             },
             || {
                 let args = XfsInfoArgs { pathordevice: text("pathordevice", pathordevice)? };
@@ -259,8 +259,8 @@ impl Handle {
         let pathordevice = pathordevice.as_ref();
         self.action(
             &Action { name: "xfs_info2", config_only: false },
-            |t| {
-                t.string(pathordevice);
+            |record| {
+                record.string(pathordevice);
             },
             || {
                 let args = XfsInfo2Args { pathordevice: text("pathordevice", pathordevice)? };
@@ -300,18 +300,18 @@ impl Handle {
         let device = device.as_ref();
         self.action(
             &Action { name: "xfs_repair", config_only: false },
-            |t| {
-                t.string(device);
-                t.option_bool("forcelogzero", options.forcelogzero);
-                t.option_bool("nomodify", options.nomodify);
-                t.option_bool("noprefetch", options.noprefetch);
-                t.option_bool("forcegeometry", options.forcegeometry);
-                t.option_int64("maxmem", options.maxmem);
-                t.option_int64("ihashsize", options.ihashsize);
-                t.option_int64("bhashsize", options.bhashsize);
-                t.option_int64("agstride", options.agstride);
-                t.option_string("logdev", &options.logdev);
-                t.option_string("rtdev", &options.rtdev);
+            |record| {
+                record.string(device);
+                record.option_bool("forcelogzero", options.forcelogzero);
+                record.option_bool("nomodify", options.nomodify);
+                record.option_bool("noprefetch", options.noprefetch);
+                record.option_bool("forcegeometry", options.forcegeometry);
+                record.option_int64("maxmem", options.maxmem);
+                record.option_int64("ihashsize", options.ihashsize);
+                record.option_int64("bhashsize", options.bhashsize);
+                record.option_int64("agstride", options.agstride);
+                record.option_string("logdev", &options.logdev);
+                record.option_string("rtdev", &options.rtdev);
             },
             || {
                 let args = XfsRepairArgs {

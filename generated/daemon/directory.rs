@@ -97,6 +97,10 @@ pub(super) fn glob_expand(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     Err(Error::NotImplemented)
 }
 
-pub(super) fn case_sensitive_path(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn case_sensitive_path(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: CaseSensitivePathArgs = call.decode()?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    let rpath = crate::directory::case_sensitive_path(cx, &path)?;
+    Ok(Reply::of(&CaseSensitivePathRet { rpath }))
 }

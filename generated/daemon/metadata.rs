@@ -2,7 +2,6 @@
 
 use crate::call::{Call, Reply};
 use crate::ctx::Ctx;
-use crate::error::Error;
 use crate::error::Result;
 use bstr::ByteSlice;
 use guestfs_protocol::*;
@@ -237,30 +236,81 @@ pub(super) fn df_h(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     Ok(Reply::of(&DfHRet { output }))
 }
 
-pub(super) fn copy_attributes(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(crate) struct CopyAttributesOptions {
+    /// everything: as if the three below were given
+    pub(crate) all: Option<bool>,
+    /// permissions, with the set-user-ID, set-group-ID and sticky bits
+    pub(crate) mode: Option<bool>,
+    /// extended attributes
+    pub(crate) xattributes: Option<bool>,
+    /// user and group
+    pub(crate) ownership: Option<bool>,
 }
 
-pub(super) fn llz(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn copy_attributes(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: CopyAttributesArgs = call.decode()?;
+    cx.needs_root()?;
+    let src = cx.guest_path("src", &a.src)?;
+    let dest = cx.guest_path("dest", &a.dest)?;
+    call.knows_options(4)?;
+    let options = CopyAttributesOptions {
+        all: call.option(0, a.all),
+        mode: call.option(1, a.mode),
+        xattributes: call.option(2, a.xattributes),
+        ownership: call.option(3, a.ownership),
+    };
+    crate::metadata::copy_attributes(cx, &src, &dest, options)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn mkfifo(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn llz(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: LlzArgs = call.decode()?;
+    cx.needs_root()?;
+    let directory = cx.guest_path("directory", &a.directory)?;
+    let listing = crate::metadata::llz(cx, &directory)?;
+    Ok(Reply::of(&LlzRet { listing }))
 }
 
-pub(super) fn mknod(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn mkfifo(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: MkfifoArgs = call.decode()?;
+    cx.needs_feature("mknod")?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    crate::metadata::mkfifo(cx, a.mode, &path)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn mknod_b(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn mknod(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: MknodArgs = call.decode()?;
+    cx.needs_feature("mknod")?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    crate::metadata::mknod(cx, a.mode, a.devmajor, a.devminor, &path)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn mknod_c(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn mknod_b(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: MknodBArgs = call.decode()?;
+    cx.needs_feature("mknod")?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    crate::metadata::mknod_b(cx, a.mode, a.devmajor, a.devminor, &path)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn internal_readlinklist(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn mknod_c(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: MknodCArgs = call.decode()?;
+    cx.needs_feature("mknod")?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    crate::metadata::mknod_c(cx, a.mode, a.devmajor, a.devminor, &path)?;
+    Ok(Reply::empty())
+}
+
+pub(super) fn internal_readlinklist(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: InternalReadlinklistArgs = call.decode()?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    let links = crate::metadata::internal_readlinklist(cx, &path, &a.names)?;
+    Ok(Reply::of(&InternalReadlinklistRet { links }))
 }

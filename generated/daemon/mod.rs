@@ -412,7 +412,7 @@ pub(crate) struct Feature {
 
 /// Every feature, in the order of the names.
 pub(crate) const FEATURES: &[Feature] = &[
-    Feature { name: "acl", programs: &[], filesystem: None, implemented: false },
+    Feature { name: "acl", programs: &[], filesystem: None, implemented: true },
     Feature { name: "blkdiscard", programs: &["blkdiscard"], filesystem: None, implemented: true },
     Feature { name: "blkdiscardzeroes", programs: &[], filesystem: None, implemented: true },
     Feature {
@@ -433,14 +433,14 @@ pub(crate) const FEATURES: &[Feature] = &[
     Feature { name: "ldm", programs: &["ldmtool"], filesystem: None, implemented: true },
     Feature { name: "libtsk", programs: &[], filesystem: None, implemented: true },
     Feature { name: "libyara", programs: &[], filesystem: None, implemented: true },
-    Feature { name: "linuxcaps", programs: &[], filesystem: None, implemented: false },
+    Feature { name: "linuxcaps", programs: &[], filesystem: None, implemented: true },
     Feature { name: "linuxfsuuid", programs: &[], filesystem: None, implemented: false },
     Feature { name: "linuxmodules", programs: &["modprobe"], filesystem: None, implemented: true },
-    Feature { name: "linuxxattrs", programs: &[], filesystem: None, implemented: false },
+    Feature { name: "linuxxattrs", programs: &[], filesystem: None, implemented: true },
     Feature { name: "luks", programs: &["cryptsetup"], filesystem: None, implemented: true },
     Feature { name: "lvm2", programs: &["lvm"], filesystem: None, implemented: true },
     Feature { name: "mdadm", programs: &["mdadm"], filesystem: None, implemented: true },
-    Feature { name: "mknod", programs: &[], filesystem: None, implemented: false },
+    Feature { name: "mknod", programs: &[], filesystem: None, implemented: true },
     Feature { name: "ntfs3g", programs: &["ntfs-3g.probe"], filesystem: None, implemented: false },
     Feature { name: "ntfsprogs", programs: &["ntfsresize"], filesystem: None, implemented: false },
     Feature { name: "rsync", programs: &["rsync"], filesystem: None, implemented: false },

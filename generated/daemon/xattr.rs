@@ -2,61 +2,132 @@
 
 use crate::call::{Call, Reply};
 use crate::ctx::Ctx;
-use crate::error::Error;
 use crate::error::Result;
+use bstr::ByteSlice;
+use guestfs_protocol::*;
 
-pub(super) fn getxattr(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn getxattr(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: GetxattrArgs = call.decode()?;
+    cx.needs_feature("linuxxattrs")?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    let xattr = crate::xattr::getxattr(cx, &path, a.name.as_bstr())?;
+    Ok(Reply::of(&GetxattrRet { xattr }))
 }
 
-pub(super) fn getxattrs(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn getxattrs(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: GetxattrsArgs = call.decode()?;
+    cx.needs_feature("linuxxattrs")?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    let xattrs = crate::xattr::getxattrs(cx, &path)?;
+    Ok(Reply::of(&GetxattrsRet { xattrs }))
 }
 
-pub(super) fn lgetxattr(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn lgetxattr(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: LgetxattrArgs = call.decode()?;
+    cx.needs_feature("linuxxattrs")?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    let xattr = crate::xattr::lgetxattr(cx, &path, a.name.as_bstr())?;
+    Ok(Reply::of(&LgetxattrRet { xattr }))
 }
 
-pub(super) fn lgetxattrs(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn lgetxattrs(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: LgetxattrsArgs = call.decode()?;
+    cx.needs_feature("linuxxattrs")?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    let xattrs = crate::xattr::lgetxattrs(cx, &path)?;
+    Ok(Reply::of(&LgetxattrsRet { xattrs }))
 }
 
-pub(super) fn lremovexattr(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn lremovexattr(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: LremovexattrArgs = call.decode()?;
+    cx.needs_feature("linuxxattrs")?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    crate::xattr::lremovexattr(cx, a.xattr.as_bstr(), &path)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn lsetxattr(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn lsetxattr(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: LsetxattrArgs = call.decode()?;
+    cx.needs_feature("linuxxattrs")?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    crate::xattr::lsetxattr(cx, a.xattr.as_bstr(), a.val.as_bstr(), a.vallen, &path)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn internal_lxattrlist(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn internal_lxattrlist(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: InternalLxattrlistArgs = call.decode()?;
+    cx.needs_feature("linuxxattrs")?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    let xattrs = crate::xattr::internal_lxattrlist(cx, &path, &a.names)?;
+    Ok(Reply::of(&InternalLxattrlistRet { xattrs }))
 }
 
-pub(super) fn removexattr(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn removexattr(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: RemovexattrArgs = call.decode()?;
+    cx.needs_feature("linuxxattrs")?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    crate::xattr::removexattr(cx, a.xattr.as_bstr(), &path)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn setxattr(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn setxattr(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: SetxattrArgs = call.decode()?;
+    cx.needs_feature("linuxxattrs")?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    crate::xattr::setxattr(cx, a.xattr.as_bstr(), a.val.as_bstr(), a.vallen, &path)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn acl_delete_def_file(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn acl_delete_def_file(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: AclDeleteDefFileArgs = call.decode()?;
+    cx.needs_feature("acl")?;
+    cx.needs_root()?;
+    let dir = cx.guest_path("dir", &a.dir)?;
+    crate::xattr::acl_delete_def_file(cx, &dir)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn acl_get_file(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn acl_get_file(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: AclGetFileArgs = call.decode()?;
+    cx.needs_feature("acl")?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    let acl = crate::xattr::acl_get_file(cx, &path, a.acltype.as_bstr())?;
+    Ok(Reply::of(&AclGetFileRet { acl }))
 }
 
-pub(super) fn acl_set_file(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn acl_set_file(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: AclSetFileArgs = call.decode()?;
+    cx.needs_feature("acl")?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    crate::xattr::acl_set_file(cx, &path, a.acltype.as_bstr(), a.acl.as_bstr())?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn cap_get_file(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn cap_get_file(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: CapGetFileArgs = call.decode()?;
+    cx.needs_feature("linuxcaps")?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    let cap = crate::xattr::cap_get_file(cx, &path)?;
+    Ok(Reply::of(&CapGetFileRet { cap }))
 }
 
-pub(super) fn cap_set_file(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn cap_set_file(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: CapSetFileArgs = call.decode()?;
+    cx.needs_feature("linuxcaps")?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    crate::xattr::cap_set_file(cx, &path, a.cap.as_bstr())?;
+    Ok(Reply::empty())
 }

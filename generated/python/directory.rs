@@ -273,8 +273,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: two names differ from a component only in case, and none is spelled like it; or a component is `..`.
     /// :raises Error: ENOENT: a component other than the last does not exist in any case.
     /// :raises Error: ENOTDIR: a component other than the last is not a directory.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (path))]
     fn case_sensitive_path(&self, py: Python<'_>, path: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.case_sensitive_path(&path))

@@ -453,8 +453,6 @@ impl GuestFS {
     /// :param ownership: user and group
     /// :raises Error: ENOENT: `src` or `dest` does not exist.
     /// :raises Error: EROFS: the filesystem of `dest` is mounted read-only.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (src, dest, all=None, mode=None, xattributes=None, ownership=None))]
     fn copy_attributes(
         &self,
@@ -485,8 +483,6 @@ impl GuestFS {
     /// :returns: a line for each file: that of `ll`, with the SELinux label after the group
     /// :raises Error: ENOENT: `directory` does not exist.
     ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
-    ///
     /// Deprecated: use `lgetxattrs`.
     #[pyo3(signature = (directory))]
     fn llz(&self, py: Python<'_>, directory: Text) -> PyResult<Py<PyAny>> {
@@ -506,8 +502,6 @@ impl GuestFS {
     /// :raises Error: ENOENT: `path` does not exist.
     /// :raises Error: ENOTDIR: `path` is not a directory.
     ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
-    ///
     /// Deprecated: use `lstatnslist`.
     #[pyo3(signature = (path, names))]
     fn lstatlist(&self, py: Python<'_>, path: Text, names: Vec<Text>) -> PyResult<Py<PyAny>> {
@@ -524,8 +518,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `mode` is negative or more than permissions.
     /// :raises Error: EEXIST: `path` exists, whatever it is.
     /// :raises Error: ENOENT: the directory that is to hold `path` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (mode, path))]
     fn mkfifo(&self, py: Python<'_>, mode: i32, path: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.mkfifo(mode, &path))
@@ -548,8 +540,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `mode` or a device number is out of range, or the type in `mode` is none that can be made.
     /// :raises Error: EEXIST: `path` exists, whatever it is.
     /// :raises Error: ENOENT: the directory that is to hold `path` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (mode, devmajor, devminor, path))]
     fn mknod(
         &self,
@@ -574,8 +564,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `mode` is negative or more than permissions, or a device number is out of range.
     /// :raises Error: EEXIST: `path` exists, whatever it is.
     /// :raises Error: ENOENT: the directory that is to hold `path` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (mode, devmajor, devminor, path))]
     fn mknod_b(
         &self,
@@ -600,8 +588,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `mode` is negative or more than permissions, or a device number is out of range.
     /// :raises Error: EEXIST: `path` exists, whatever it is.
     /// :raises Error: ENOENT: the directory that is to hold `path` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (mode, devmajor, devminor, path))]
     fn mknod_c(
         &self,
@@ -624,8 +610,6 @@ impl GuestFS {
     /// :returns: text of each link, in the order of `names`
     /// :raises Error: ENOENT: `path` does not exist.
     /// :raises Error: ENOTDIR: `path` is not a directory.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (path, names))]
     fn readlinklist(&self, py: Python<'_>, path: Text, names: Vec<Text>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.readlinklist(&path, &names))
@@ -638,8 +622,6 @@ impl GuestFS {
     /// :param path: directory that holds the links
     /// :param names: names of the links
     /// :returns: text of each link
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (path, names))]
     fn internal_readlinklist(
         &self,

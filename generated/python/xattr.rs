@@ -21,8 +21,6 @@ impl GuestFS {
     /// :raises Error: ENODATA: the file has no such attribute.
     /// :raises Error: ENOENT: `path` does not exist.
     /// :raises Error: ENOTSUP: the filesystem has no extended attributes, or `name` is in no namespace that it knows.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (path, name))]
     fn getxattr(&self, py: Python<'_>, path: Text, name: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.getxattr(&path, &name))
@@ -36,8 +34,6 @@ impl GuestFS {
     /// :param path: file that has the attributes
     /// :returns: the attributes, sorted by name
     /// :raises Error: ENOENT: `path` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (path))]
     fn getxattrs(&self, py: Python<'_>, path: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.getxattrs(&path))
@@ -54,8 +50,6 @@ impl GuestFS {
     /// :raises Error: ENODATA: the file or link has no such attribute.
     /// :raises Error: ENOENT: `path` does not exist.
     /// :raises Error: ENOTSUP: the filesystem has no extended attributes, or `name` is in no namespace that it knows.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (path, name))]
     fn lgetxattr(&self, py: Python<'_>, path: Text, name: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.lgetxattr(&path, &name))
@@ -68,8 +62,6 @@ impl GuestFS {
     /// :param path: file or symbolic link that has the attributes
     /// :returns: the attributes, sorted by name
     /// :raises Error: ENOENT: `path` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (path))]
     fn lgetxattrs(&self, py: Python<'_>, path: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.lgetxattrs(&path))
@@ -84,8 +76,6 @@ impl GuestFS {
     /// :raises Error: ENODATA: the file or link has no such attribute.
     /// :raises Error: ENOENT: `path` does not exist.
     /// :raises Error: ENOTSUP: the filesystem has no extended attributes, or `xattr` is in no namespace that it knows.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (xattr, path))]
     fn lremovexattr(&self, py: Python<'_>, xattr: Text, path: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.lremovexattr(&xattr, &path))
@@ -100,13 +90,11 @@ impl GuestFS {
     /// :param val: value
     /// :param vallen: how much of `val` is taken
     /// :param path: file or symbolic link to change
-    /// :raises Error: EINVAL: `vallen` is negative or more than `val` has, or the value is one that the attribute cannot have.
+    /// :raises Error: EINVAL: `vallen` is negative or more than `val` has.
     /// :raises Error: ENOENT: `path` does not exist.
     /// :raises Error: ENOSPC: the filesystem has no room for the value.
     /// :raises Error: ENOTSUP: the filesystem has no extended attributes, or `xattr` is in no namespace that it knows.
     /// :raises Error: EPERM: the attribute is one that such a file cannot have.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (xattr, val, vallen, path))]
     fn lsetxattr(
         &self,
@@ -135,8 +123,6 @@ impl GuestFS {
     /// :returns: for each name, in the order of `names`: a structure that says how many follow, and then its attributes
     /// :raises Error: ENOENT: `path` does not exist.
     /// :raises Error: ENOTDIR: `path` is not a directory.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (path, names))]
     fn lxattrlist(&self, py: Python<'_>, path: Text, names: Vec<Text>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.lxattrlist(&path, &names))
@@ -149,8 +135,6 @@ impl GuestFS {
     /// :param path: directory that holds the files
     /// :param names: names of the files
     /// :returns: as `lxattrlist` returns it
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (path, names))]
     fn internal_lxattrlist(
         &self,
@@ -170,8 +154,6 @@ impl GuestFS {
     /// :raises Error: ENODATA: the file has no such attribute.
     /// :raises Error: ENOENT: `path` does not exist.
     /// :raises Error: ENOTSUP: the filesystem has no extended attributes, or `xattr` is in no namespace that it knows.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (xattr, path))]
     fn removexattr(&self, py: Python<'_>, xattr: Text, path: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.removexattr(&xattr, &path))
@@ -192,13 +174,11 @@ impl GuestFS {
     /// :param val: value
     /// :param vallen: how much of `val` is taken
     /// :param path: file to change
-    /// :raises Error: EINVAL: `vallen` is negative or more than `val` has, or the value is one that the attribute cannot have.
+    /// :raises Error: EINVAL: `vallen` is negative or more than `val` has.
     /// :raises Error: ENOENT: `path` does not exist.
     /// :raises Error: ENOSPC: the filesystem has no room for the value.
     /// :raises Error: ENOTSUP: the filesystem has no extended attributes, or `xattr` is in no namespace that it knows.
     /// :raises Error: EPERM: the attribute is one that such a file cannot have.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (xattr, val, vallen, path))]
     fn setxattr(
         &self,
@@ -220,8 +200,6 @@ impl GuestFS {
     /// :raises Error: ENOENT: `dir` does not exist.
     /// :raises Error: ENOTDIR: `dir` is not a directory.
     /// :raises Error: ENOTSUP: the filesystem has no ACLs.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (dir))]
     fn acl_delete_def_file(&self, py: Python<'_>, dir: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.acl_delete_def_file(&dir))
@@ -248,8 +226,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `acltype` is neither of the two, or what is kept on the disk is no ACL.
     /// :raises Error: EACCES: the default ACL of something that is not a directory is asked for.
     /// :raises Error: ENOENT: `path` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (path, acltype))]
     fn acl_get_file(&self, py: Python<'_>, path: Text, acltype: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.acl_get_file(&path, &acltype))
@@ -276,8 +252,6 @@ impl GuestFS {
     /// :raises Error: EACCES: something that is not a directory is to get a default ACL.
     /// :raises Error: ENOENT: `path` does not exist.
     /// :raises Error: ENOTSUP: the filesystem has no ACLs.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (path, acltype, acl))]
     fn acl_set_file(
         &self,
@@ -300,10 +274,7 @@ impl GuestFS {
     ///
     /// :param path: program that has the capabilities
     /// :returns: the capabilities as text, such as `cap_net_raw=ep`; empty if the file has none
-    /// :raises Error: EINVAL: what is kept on the disk is in no known form.
     /// :raises Error: ENOENT: `path` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (path))]
     fn cap_get_file(&self, py: Python<'_>, path: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.cap_get_file(&path))
@@ -328,8 +299,6 @@ impl GuestFS {
     /// :param cap: the capabilities as text, such as `cap_net_raw=ep`
     /// :raises Error: EINVAL: `cap` is not such a text, or asks for something that a file cannot have.
     /// :raises Error: ENOENT: `path` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (path, cap))]
     fn cap_set_file(&self, py: Python<'_>, path: Text, cap: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.cap_set_file(&path, &cap))

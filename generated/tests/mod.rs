@@ -28,6 +28,7 @@ mod in_appliance {
     mod mount;
     mod partition;
     mod properties;
+    mod xattr;
 }
 
 use crate::prelude::*;

@@ -40,6 +40,7 @@ mod properties;
 mod templates;
 mod trace;
 mod transfer;
+mod xattr;
 
 pub use bstr;
 pub use generated::*;

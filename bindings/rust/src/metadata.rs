@@ -3,8 +3,9 @@
 
 use bstr::BString;
 use guestfs_protocol::{
-    InternalLstatnslistArgs, InternalLstatnslistRet, LstatnsArgs, LstatnsRet, Procedure, Stat,
-    Statns, StatnsArgs, StatnsRet,
+    InternalLstatnslistArgs, InternalLstatnslistRet, InternalReadlinklistArgs,
+    InternalReadlinklistRet, LstatnsArgs, LstatnsRet, Procedure, Stat, Statns, StatnsArgs,
+    StatnsRet,
 };
 use nix::errno::Errno;
 
@@ -13,8 +14,11 @@ use crate::error::{Error, Result};
 use crate::handle::Handle;
 
 /// How many names go in one call, so that neither it nor its reply is longer than a message.
-const BATCH: usize = 1000;
+pub(crate) const BATCH: usize = 1000;
 const BATCH_BYTES: usize = 1 << 20;
+
+/// The same of links, each of which may be of 4 KiB.
+const LINKS: usize = 500;
 
 pub(crate) fn stat(g: &Handle, path: &[u8]) -> Result<Stat> {
     let args = StatnsArgs { path: text("path", path)? };
@@ -32,24 +36,47 @@ pub(crate) fn lstatnslist(g: &Handle, path: &[u8], names: &[&[u8]]) -> Result<Ve
     let path = text("path", path)?;
     let names = texts("names", names)?;
     let mut statbufs = Vec::with_capacity(names.len());
-    for names in batches(&names) {
+    for names in batches(&names, BATCH) {
         let args = InternalLstatnslistArgs { path: path.clone(), names: names.to_vec() };
         let ret: InternalLstatnslistRet = g.call(Procedure::InternalLstatnslist, 0, &args)?;
-        if ret.statbufs.len() != names.len() {
-            let (sent, got) = (names.len(), ret.statbufs.len());
-            let why = format!("the appliance sent {got} structures for {sent} names");
-            return Err(Error::new(Errno::EPROTO as i32, why));
-        }
+        one_for_each(names.len(), ret.statbufs.len())?;
         statbufs.extend(ret.statbufs);
     }
     Ok(statbufs)
 }
 
-/// Cuts a list into pieces for one call each.
-fn batches(mut names: &[BString]) -> impl Iterator<Item = &[BString]> {
+pub(crate) fn lstatlist(g: &Handle, path: &[u8], names: &[&[u8]]) -> Result<Vec<Stat>> {
+    Ok(lstatnslist(g, path, names)?.iter().map(without_nanoseconds).collect())
+}
+
+pub(crate) fn readlinklist(g: &Handle, path: &[u8], names: &[&[u8]]) -> Result<Vec<BString>> {
+    let path = text("path", path)?;
+    let names = texts("names", names)?;
+    let mut links = Vec::with_capacity(names.len());
+    for names in batches(&names, LINKS) {
+        let args = InternalReadlinklistArgs { path: path.clone(), names: names.to_vec() };
+        let ret: InternalReadlinklistRet = g.call(Procedure::InternalReadlinklist, 0, &args)?;
+        one_for_each(names.len(), ret.links.len())?;
+        links.extend(ret.links);
+    }
+    Ok(links)
+}
+
+fn one_for_each(sent: usize, got: usize) -> Result<()> {
+    match sent == got {
+        true => Ok(()),
+        false => {
+            let why = format!("the appliance sent {got} results for {sent} names");
+            Err(Error::new(Errno::EPROTO as i32, why))
+        }
+    }
+}
+
+/// Cuts a list into pieces of at most `max` for one call each.
+pub(crate) fn batches(mut names: &[BString], max: usize) -> impl Iterator<Item = &[BString]> {
     std::iter::from_fn(move || {
         let mut bytes = 0;
-        let fits = names.iter().take(BATCH).take_while(|name| {
+        let fits = names.iter().take(max).take_while(|name| {
             bytes += name.len();
             bytes <= BATCH_BYTES
         });
@@ -86,7 +113,7 @@ mod tests {
     #[track_caller]
     fn check(lengths: impl Iterator<Item = usize>, expected: &[usize]) {
         let names: Vec<BString> = lengths.map(|n| vec![b'x'; n].into()).collect();
-        assert_eq!(batches(&names).map(<[_]>::len).collect::<Vec<_>>(), expected);
+        assert_eq!(batches(&names, BATCH).map(<[_]>::len).collect::<Vec<_>>(), expected);
     }
 
     #[test]

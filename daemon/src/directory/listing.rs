@@ -3,17 +3,19 @@
 
 use std::collections::HashMap;
 use std::io::Read;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use bstr::{BStr, BString, ByteSlice};
 use guestfs_protocol::wire::MESSAGE_MAX;
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat, fstat, readlinkat, statat};
+use rustix::io::dup;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::walk::{enter, entries};
 use crate::ctx::Ctx;
 use crate::error::{About, Errno, Error, Result};
 use crate::path::GuestPath;
+use crate::xattr;
 
 /// Half a year: files changed longer ago, or in the future, show the year and not the hour.
 const RECENT: i64 = 365 * DAY / 2;
@@ -27,6 +29,14 @@ const MONTHS: [&str; 12] =
 const ROW_MIN: usize = 40;
 
 pub(crate) fn ll(cx: &mut Ctx, directory: &GuestPath) -> Result<BString> {
+    list(cx, directory, false)
+}
+
+pub(crate) fn llz(cx: &mut Ctx, directory: &GuestPath) -> Result<BString> {
+    list(cx, directory, true)
+}
+
+fn list(cx: &Ctx, directory: &GuestPath, labels: bool) -> Result<BString> {
     let file = match directory.as_bstr().ends_with(b"/") {
         true => cx.open(directory, OFlags::PATH)?,
         false => cx.open_nofollow(directory, OFlags::PATH)?,
@@ -34,11 +44,13 @@ pub(crate) fn ll(cx: &mut Ctx, directory: &GuestPath) -> Result<BString> {
     let stat = fstat(&file).about(directory)?;
     let users = names_of(cx, "/etc/passwd");
     let groups = names_of(cx, "/etc/group");
-    let row = |stat: &Stat, name: &BStr, target| Row {
+    let label = |open: &dyn Fn() -> rustix::io::Result<OwnedFd>| labels.then(|| label(cx, open()));
+    let row = |stat: &Stat, name: &BStr, target, label| Row {
         mode: stat.st_mode,
         links: stat.st_nlink,
         owner: users.of(stat.st_uid),
         group: groups.of(stat.st_gid),
+        label,
         size: size(stat),
         time: stat.st_mtime,
         name: name.into(),
@@ -46,7 +58,8 @@ pub(crate) fn ll(cx: &mut Ctx, directory: &GuestPath) -> Result<BString> {
     };
     let now = clock_gettime(ClockId::Realtime).tv_sec;
     if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-        let row = row(&stat, directory.as_bstr(), link_target(file.as_fd(), b"", &stat));
+        let target = link_target(file.as_fd(), b"", &stat);
+        let row = row(&stat, directory.as_bstr(), target, label(&|| dup(&file)));
         return Ok(table(&[row], now).into());
     }
     let open = enter(file.as_fd(), c".").about(directory)?;
@@ -65,16 +78,21 @@ pub(crate) fn ll(cx: &mut Ctx, directory: &GuestPath) -> Result<BString> {
     let mut blocks = 0u64;
     let mut rows = Vec::with_capacity(names.len());
     for name in &names {
-        let stat = match name.as_slice() {
+        let (stat, label) = match name.as_slice() {
             // Beside the guest's root there is the appliance, which is none of the guest's.
-            b".." => cx.stat(&directory.join(name))?,
+            b".." => {
+                let parent = cx.open(&directory.join(name), OFlags::PATH)?;
+                (fstat(&parent).about(directory.join(name))?, label(&|| dup(&parent)))
+            }
             name => match statat(&open, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Err(Errno::NOENT) => continue,
-                stat => stat.about(directory.join(name))?,
+                stat => {
+                    (stat.about(directory.join(name))?, label(&|| xattr::open_entry(&open, name)))
+                }
             },
         };
         blocks = blocks.saturating_add(stat.st_blocks.cast_unsigned());
-        rows.push(row(&stat, name.as_bstr(), link_target(open.as_fd(), name, &stat)));
+        rows.push(row(&stat, name.as_bstr(), link_target(open.as_fd(), name, &stat), label));
     }
     let mut out = format!("total {}\n", blocks.div_ceil(2)).into_bytes();
     out.extend(table(&rows, now));
@@ -88,6 +106,8 @@ struct Row {
     links: u64,
     owner: BString,
     group: BString,
+    /// SELinux label, in a listing that shows it.
+    label: Option<BString>,
     /// Size in bytes, or the numbers of a device.
     size: String,
     /// Last change of the content, in seconds since 1970.
@@ -116,8 +136,24 @@ fn link_target(directory: BorrowedFd<'_>, name: &[u8], stat: &Stat) -> Option<BS
     Some(target.into_bytes().into())
 }
 
+/// The SELinux label of a file, or a question mark.
+fn label(cx: &Ctx, file: rustix::io::Result<OwnedFd>) -> BString {
+    let label = file.and_then(|file| xattr::get(&cx.proc_fd(&file), xattr::SELINUX));
+    let label = label.unwrap_or_default();
+    let label = label.strip_suffix(b"\0").unwrap_or(&label);
+    match !label.is_empty() && label.iter().all(u8::is_ascii_graphic) {
+        true => label.into(),
+        false => "?".into(),
+    }
+}
+
 /// What the guest calls its users or groups; nothing if it does not say.
 fn names_of(cx: &Ctx, file: &str) -> Names {
+    Names::parse(&database(cx, file))
+}
+
+/// The content of `/etc/passwd` or a file like it; nothing if the guest has none.
+pub(crate) fn database(cx: &Ctx, file: &str) -> Vec<u8> {
     /// Enough for every user of a large site.
     const MAX: u64 = 4 << 20;
     let read = || {
@@ -127,7 +163,7 @@ fn names_of(cx: &Ctx, file: &str) -> Names {
         file.take(MAX).read_to_end(&mut text).about(&path)?;
         Ok::<_, Error>(text)
     };
-    Names::parse(&read().unwrap_or_default())
+    read().unwrap_or_default()
 }
 
 /// Rows under each other; `now` decides which times are recent.
@@ -136,15 +172,19 @@ fn table(rows: &[Row], now: i64) -> Vec<u8> {
     let links = width(|row| row.links.to_string().len());
     let owner = width(|row| row.owner.len());
     let group = width(|row| row.group.len());
+    let label = width(|row| row.label.as_ref().map_or(0, |label| label.len()));
     let size = width(|row| row.size.len());
     let mut out = Vec::new();
     for row in rows {
         let line = format!(
-            "{} {:>links$} {:owner$} {:group$} {:>size$} {} ",
+            "{} {:>links$} {:owner$} {:group$} {}{:>size$} {} ",
             permissions(row.mode),
             row.links,
             row.owner.to_str_lossy(),
             row.group.to_str_lossy(),
+            row.label
+                .as_ref()
+                .map_or_else(String::new, |it| format!("{:label$} ", it.to_str_lossy())),
             row.size,
             date(row.time, now),
         );
@@ -261,6 +301,7 @@ mod tests {
             links,
             owner: owner.into(),
             group: "0".into(),
+            label: None,
             size: size.into(),
             time,
             name: name.into(),
@@ -277,6 +318,9 @@ crw-rw-rw-  1 4711 0 1, 3 Nov 14  2023 null
 lrwxrwxrwx  1 me   0    3 Jan  1  1970 link -> abc
 ";
         assert_eq!(table(&rows, NOW).as_bstr(), expected);
+        let rows = rows.map(|row| Row { label: Some("a:b".into()), ..row });
+        let line = table(&rows[2..], NOW);
+        assert_eq!(line.as_bstr(), "lrwxrwxrwx 1 me 0 a:b 3 Jan  1  1970 link -> abc\n");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Directories: making and removing them, and what is in them.
 
+mod case;
 mod listing;
 mod walk;
 
@@ -13,7 +14,8 @@ use guestfs_protocol::{Dirent, Pack, wire};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, fstatvfs, mkdirat, statat, unlinkat};
 use rustix::rand::{GetRandomFlags, getrandom};
 
-pub(crate) use self::listing::ll;
+pub(crate) use self::case::case_sensitive_path;
+pub(crate) use self::listing::{database, ll, llz};
 use self::walk::{enter, entries, walk};
 use crate::ctx::Ctx;
 use crate::error::{About, Errno, Error, Result};

@@ -8,6 +8,7 @@ use rustix::fs::{
     AtFlags, FileType, OFlags, fstat, linkat, readlinkat, renameat, symlinkat, unlinkat,
 };
 
+use super::without_directory;
 use crate::ctx::Ctx;
 use crate::directory::with_random_letters;
 use crate::error::{About, Errno, Error, Result};
@@ -42,6 +43,19 @@ pub(crate) fn readlink(cx: &mut Ctx, path: &GuestPath) -> Result<BString> {
         return Err(Error::invalid(path, "not a symbolic link"));
     }
     Ok(readlinkat(link, "", Vec::new()).about(path)?.into_bytes().into())
+}
+
+pub(crate) fn internal_readlinklist(
+    cx: &mut Ctx,
+    path: &GuestPath,
+    names: &[BString],
+) -> Result<Vec<BString>> {
+    let directory = cx.open(path, OFlags::PATH | OFlags::DIRECTORY)?;
+    let read = |name: &BString| {
+        let text = readlinkat(&directory, without_directory(name)?, Vec::new());
+        Ok(text.map_or_else(|_| BString::default(), |text| text.into_bytes().into()))
+    };
+    names.iter().map(read).collect()
 }
 
 pub(crate) fn realpath(cx: &mut Ctx, path: &GuestPath) -> Result<BString> {
@@ -164,6 +178,18 @@ mod tests {
         ] {
             check(readlink(&mut cx, &path(at)), expected);
         }
+    }
+
+    #[test]
+    fn texts_of_many_links() {
+        let (_root, mut cx) = guest();
+        let mut texts = |names: &[&str]| {
+            let names: Vec<BString> = names.iter().map(|&name| name.into()).collect();
+            internal_readlinklist(&mut cx, &path("/"), &names).map(|it| format!("{it:?}"))
+        };
+        check(texts(&["loop", "a", "dangling", "missing"]), r#"["loop", "", "missing", ""]"#);
+        check(texts(&[]), "[]");
+        check(texts(&["dir/escape"]), r#"names: "dir/escape" is not a name without directory"#);
     }
 
     #[test]

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! What a filesystem records about files: types, permissions, owners, times, links and space.
 
+mod attributes;
 mod df;
 mod link;
+mod node;
 
 use std::os::fd::OwnedFd;
 
@@ -13,9 +15,12 @@ use rustix::fs::{
     chmodat, chownat, fstatvfs, statat, utimensat,
 };
 
+pub(crate) use self::attributes::copy_attributes;
 pub(crate) use self::df::{df, df_h};
-pub(crate) use self::link::{ln, ln_f, ln_s, ln_sf, readlink, realpath};
+pub(crate) use self::link::{internal_readlinklist, ln, ln_f, ln_s, ln_sf, readlink, realpath};
+pub(crate) use self::node::{mkfifo, mknod, mknod_b, mknod_c};
 use crate::ctx::Ctx;
+pub(crate) use crate::directory::llz;
 use crate::directory::permissions;
 use crate::error::{About, Errno, Error, Result};
 use crate::generated::{
@@ -40,13 +45,9 @@ pub(crate) fn internal_lstatnslist(
     let directory = cx.open(path, OFlags::PATH | OFlags::DIRECTORY)?;
     let look = |name: &BString| {
         let stat = match name.as_slice() {
-            name if name.contains(&b'/') => {
-                let why = format!("{:?} is not a name without directory", name.as_bstr());
-                return Err(Error::invalid("names", why));
-            }
             // Beside the guest's root there is the appliance, which is none of the guest's.
             b".." => cx.lstat(&path.join(name)).ok(),
-            name => statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW).ok(),
+            name => statat(&directory, without_directory(name)?, AtFlags::SYMLINK_NOFOLLOW).ok(),
         };
         Ok(stat.map_or(NO_RECORD, |stat| record(&stat)))
     };
@@ -167,6 +168,17 @@ const NO_RECORD: Statns = Statns {
     st_spare5: 0,
     st_spare6: 0,
 };
+
+/// One of the argument `names`, if it is the name of an entry.
+pub(crate) fn without_directory(name: &[u8]) -> Result<&[u8]> {
+    match name.contains(&b'/') {
+        false => Ok(name),
+        true => {
+            let why = format!("{:?} is not a name without directory", name.as_bstr());
+            Err(Error::invalid("names", why))
+        }
+    }
+}
 
 fn record(stat: &Stat) -> Statns {
     Statns {

@@ -17,6 +17,16 @@ struct TarInOptsArgv {
     keepdirlink: Field<c_int>,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<TarInOptsArgv>() == 32);
+    assert!(std::mem::offset_of!(TarInOptsArgv, compress) == 8);
+    assert!(std::mem::offset_of!(TarInOptsArgv, xattrs) == 16);
+    assert!(std::mem::offset_of!(TarInOptsArgv, selinux) == 20);
+    assert!(std::mem::offset_of!(TarInOptsArgv, acls) == 24);
+    assert!(std::mem::offset_of!(TarInOptsArgv, keepdirlink) == 28);
+};
+
 impl Argv for TarInOptsArgv {
     type Options = guestfs::TarInOptions;
     const COUNT: u32 = 5;
@@ -66,6 +76,17 @@ struct TarOutOptsArgv {
     selinux: Field<c_int>,
     acls: Field<c_int>,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<TarOutOptsArgv>() == 48);
+    assert!(std::mem::offset_of!(TarOutOptsArgv, compress) == 8);
+    assert!(std::mem::offset_of!(TarOutOptsArgv, numericowner) == 16);
+    assert!(std::mem::offset_of!(TarOutOptsArgv, excludes) == 24);
+    assert!(std::mem::offset_of!(TarOutOptsArgv, xattrs) == 32);
+    assert!(std::mem::offset_of!(TarOutOptsArgv, selinux) == 36);
+    assert!(std::mem::offset_of!(TarOutOptsArgv, acls) == 40);
+};
 
 impl Argv for TarOutOptsArgv {
     type Options = guestfs::TarOutOptions;
@@ -127,6 +148,12 @@ struct CpioOutArgv {
     format: Field<Text>,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<CpioOutArgv>() == 16);
+    assert!(std::mem::offset_of!(CpioOutArgv, format) == 8);
+};
+
 impl Argv for CpioOutArgv {
     type Options = guestfs::CpioOutOptions;
     const COUNT: u32 = 1;
@@ -179,6 +206,13 @@ struct MksquashfsArgv {
     compress: Field<Text>,
     excludes: Field<TextList>,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<MksquashfsArgv>() == 24);
+    assert!(std::mem::offset_of!(MksquashfsArgv, compress) == 8);
+    assert!(std::mem::offset_of!(MksquashfsArgv, excludes) == 16);
+};
 
 impl Argv for MksquashfsArgv {
     type Options = guestfs::MksquashfsOptions;

@@ -104,6 +104,12 @@ struct AugTransformArgv {
     remove: Field<c_int>,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<AugTransformArgv>() == 16);
+    assert!(std::mem::offset_of!(AugTransformArgv, remove) == 8);
+};
+
 impl Argv for AugTransformArgv {
     type Options = guestfs::AugTransformOptions;
     const COUNT: u32 = 1;

@@ -19,6 +19,16 @@ struct InternalTestArgv {
     ostringlist: Field<TextList>,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<InternalTestArgv>() == 40);
+    assert!(std::mem::offset_of!(InternalTestArgv, obool) == 8);
+    assert!(std::mem::offset_of!(InternalTestArgv, oint) == 12);
+    assert!(std::mem::offset_of!(InternalTestArgv, oint64) == 16);
+    assert!(std::mem::offset_of!(InternalTestArgv, ostring) == 24);
+    assert!(std::mem::offset_of!(InternalTestArgv, ostringlist) == 32);
+};
+
 impl Argv for InternalTestArgv {
     type Options = guestfs::InternalTestOptions;
     const COUNT: u32 = 5;
@@ -75,6 +85,12 @@ struct InternalTestOnlyOptargsArgv {
     bitmask: u64,
     test: Field<c_int>,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<InternalTestOnlyOptargsArgv>() == 16);
+    assert!(std::mem::offset_of!(InternalTestOnlyOptargsArgv, test) == 8);
+};
 
 impl Argv for InternalTestOnlyOptargsArgv {
     type Options = guestfs::InternalTestOnlyOptargsOptions;
@@ -165,6 +181,74 @@ struct InternalTest63OptargsArgv {
     opt62: Field<c_int>,
     opt63: Field<c_int>,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<InternalTest63OptargsArgv>() == 264);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt1) == 8);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt2) == 12);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt3) == 16);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt4) == 20);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt5) == 24);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt6) == 28);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt7) == 32);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt8) == 36);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt9) == 40);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt10) == 44);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt11) == 48);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt12) == 52);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt13) == 56);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt14) == 60);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt15) == 64);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt16) == 68);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt17) == 72);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt18) == 76);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt19) == 80);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt20) == 84);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt21) == 88);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt22) == 92);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt23) == 96);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt24) == 100);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt25) == 104);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt26) == 108);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt27) == 112);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt28) == 116);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt29) == 120);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt30) == 124);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt31) == 128);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt32) == 132);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt33) == 136);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt34) == 140);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt35) == 144);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt36) == 148);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt37) == 152);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt38) == 156);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt39) == 160);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt40) == 164);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt41) == 168);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt42) == 172);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt43) == 176);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt44) == 180);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt45) == 184);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt46) == 188);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt47) == 192);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt48) == 196);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt49) == 200);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt50) == 204);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt51) == 208);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt52) == 212);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt53) == 216);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt54) == 220);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt55) == 224);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt56) == 228);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt57) == 232);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt58) == 236);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt59) == 240);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt60) == 244);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt61) == 248);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt62) == 252);
+    assert!(std::mem::offset_of!(InternalTest63OptargsArgv, opt63) == 256);
+};
 
 impl Argv for InternalTest63OptargsArgv {
     type Options = guestfs::InternalTest63OptargsOptions;

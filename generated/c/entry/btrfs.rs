@@ -54,6 +54,13 @@ struct BtrfsFilesystemDefragmentArgv {
     compress: Field<Text>,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<BtrfsFilesystemDefragmentArgv>() == 24);
+    assert!(std::mem::offset_of!(BtrfsFilesystemDefragmentArgv, flush) == 8);
+    assert!(std::mem::offset_of!(BtrfsFilesystemDefragmentArgv, compress) == 16);
+};
+
 impl Argv for BtrfsFilesystemDefragmentArgv {
     type Options = guestfs::BtrfsFilesystemDefragmentOptions;
     const COUNT: u32 = 2;
@@ -87,6 +94,12 @@ struct BtrfsFilesystemResizeArgv {
     bitmask: u64,
     size: Field<i64>,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<BtrfsFilesystemResizeArgv>() == 16);
+    assert!(std::mem::offset_of!(BtrfsFilesystemResizeArgv, size) == 8);
+};
 
 impl Argv for BtrfsFilesystemResizeArgv {
     type Options = guestfs::BtrfsFilesystemResizeOptions;
@@ -130,6 +143,13 @@ struct BtrfsFsckArgv {
     repair: Field<c_int>,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<BtrfsFsckArgv>() == 24);
+    assert!(std::mem::offset_of!(BtrfsFsckArgv, superblock) == 8);
+    assert!(std::mem::offset_of!(BtrfsFsckArgv, repair) == 16);
+};
+
 impl Argv for BtrfsFsckArgv {
     type Options = guestfs::BtrfsFsckOptions;
     const COUNT: u32 = 2;
@@ -162,6 +182,12 @@ struct BtrfsImageArgv {
     bitmask: u64,
     compresslevel: Field<c_int>,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<BtrfsImageArgv>() == 16);
+    assert!(std::mem::offset_of!(BtrfsImageArgv, compresslevel) == 8);
+};
 
 impl Argv for BtrfsImageArgv {
     type Options = guestfs::BtrfsImageOptions;
@@ -281,6 +307,12 @@ struct BtrfsScrubFullArgv {
     readonly: Field<c_int>,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<BtrfsScrubFullArgv>() == 16);
+    assert!(std::mem::offset_of!(BtrfsScrubFullArgv, readonly) == 8);
+};
+
 impl Argv for BtrfsScrubFullArgv {
     type Options = guestfs::BtrfsScrubFullOptions;
     const COUNT: u32 = 1;
@@ -329,6 +361,12 @@ struct BtrfsSubvolumeCreateOptsArgv {
     bitmask: u64,
     qgroupid: Field<Text>,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<BtrfsSubvolumeCreateOptsArgv>() == 16);
+    assert!(std::mem::offset_of!(BtrfsSubvolumeCreateOptsArgv, qgroupid) == 8);
+};
 
 impl Argv for BtrfsSubvolumeCreateOptsArgv {
     type Options = guestfs::BtrfsSubvolumeCreateOptions;
@@ -402,6 +440,13 @@ struct BtrfsSubvolumeSnapshotOptsArgv {
     ro: Field<c_int>,
     qgroupid: Field<Text>,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<BtrfsSubvolumeSnapshotOptsArgv>() == 24);
+    assert!(std::mem::offset_of!(BtrfsSubvolumeSnapshotOptsArgv, ro) == 8);
+    assert!(std::mem::offset_of!(BtrfsSubvolumeSnapshotOptsArgv, qgroupid) == 16);
+};
 
 impl Argv for BtrfsSubvolumeSnapshotOptsArgv {
     type Options = guestfs::BtrfsSubvolumeSnapshotOptions;
@@ -481,6 +526,19 @@ struct MkfsBtrfsArgv {
     nodesize: Field<c_int>,
     sectorsize: Field<c_int>,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<MkfsBtrfsArgv>() == 64);
+    assert!(std::mem::offset_of!(MkfsBtrfsArgv, allocstart) == 8);
+    assert!(std::mem::offset_of!(MkfsBtrfsArgv, bytecount) == 16);
+    assert!(std::mem::offset_of!(MkfsBtrfsArgv, datatype) == 24);
+    assert!(std::mem::offset_of!(MkfsBtrfsArgv, leafsize) == 32);
+    assert!(std::mem::offset_of!(MkfsBtrfsArgv, label) == 40);
+    assert!(std::mem::offset_of!(MkfsBtrfsArgv, metadata) == 48);
+    assert!(std::mem::offset_of!(MkfsBtrfsArgv, nodesize) == 56);
+    assert!(std::mem::offset_of!(MkfsBtrfsArgv, sectorsize) == 60);
+};
 
 impl Argv for MkfsBtrfsArgv {
     type Options = guestfs::MkfsBtrfsOptions;

@@ -12,6 +12,12 @@ struct CompressOutArgv {
     level: Field<c_int>,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<CompressOutArgv>() == 16);
+    assert!(std::mem::offset_of!(CompressOutArgv, level) == 8);
+};
+
 impl Argv for CompressOutArgv {
     type Options = guestfs::CompressOutOptions;
     const COUNT: u32 = 1;
@@ -49,6 +55,12 @@ struct CompressDeviceOutArgv {
     bitmask: u64,
     level: Field<c_int>,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<CompressDeviceOutArgv>() == 16);
+    assert!(std::mem::offset_of!(CompressDeviceOutArgv, level) == 8);
+};
 
 impl Argv for CompressDeviceOutArgv {
     type Options = guestfs::CompressDeviceOutOptions;
@@ -92,6 +104,16 @@ struct CopyDeviceToDeviceArgv {
     append: Field<c_int>,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<CopyDeviceToDeviceArgv>() == 40);
+    assert!(std::mem::offset_of!(CopyDeviceToDeviceArgv, srcoffset) == 8);
+    assert!(std::mem::offset_of!(CopyDeviceToDeviceArgv, destoffset) == 16);
+    assert!(std::mem::offset_of!(CopyDeviceToDeviceArgv, size) == 24);
+    assert!(std::mem::offset_of!(CopyDeviceToDeviceArgv, sparse) == 32);
+    assert!(std::mem::offset_of!(CopyDeviceToDeviceArgv, append) == 36);
+};
+
 impl Argv for CopyDeviceToDeviceArgv {
     type Options = guestfs::CopyDeviceToDeviceOptions;
     const COUNT: u32 = 5;
@@ -133,6 +155,16 @@ struct CopyDeviceToFileArgv {
     sparse: Field<c_int>,
     append: Field<c_int>,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<CopyDeviceToFileArgv>() == 40);
+    assert!(std::mem::offset_of!(CopyDeviceToFileArgv, srcoffset) == 8);
+    assert!(std::mem::offset_of!(CopyDeviceToFileArgv, destoffset) == 16);
+    assert!(std::mem::offset_of!(CopyDeviceToFileArgv, size) == 24);
+    assert!(std::mem::offset_of!(CopyDeviceToFileArgv, sparse) == 32);
+    assert!(std::mem::offset_of!(CopyDeviceToFileArgv, append) == 36);
+};
 
 impl Argv for CopyDeviceToFileArgv {
     type Options = guestfs::CopyDeviceToFileOptions;
@@ -176,6 +208,16 @@ struct CopyFileToDeviceArgv {
     append: Field<c_int>,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<CopyFileToDeviceArgv>() == 40);
+    assert!(std::mem::offset_of!(CopyFileToDeviceArgv, srcoffset) == 8);
+    assert!(std::mem::offset_of!(CopyFileToDeviceArgv, destoffset) == 16);
+    assert!(std::mem::offset_of!(CopyFileToDeviceArgv, size) == 24);
+    assert!(std::mem::offset_of!(CopyFileToDeviceArgv, sparse) == 32);
+    assert!(std::mem::offset_of!(CopyFileToDeviceArgv, append) == 36);
+};
+
 impl Argv for CopyFileToDeviceArgv {
     type Options = guestfs::CopyFileToDeviceOptions;
     const COUNT: u32 = 5;
@@ -217,6 +259,16 @@ struct CopyFileToFileArgv {
     sparse: Field<c_int>,
     append: Field<c_int>,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<CopyFileToFileArgv>() == 40);
+    assert!(std::mem::offset_of!(CopyFileToFileArgv, srcoffset) == 8);
+    assert!(std::mem::offset_of!(CopyFileToFileArgv, destoffset) == 16);
+    assert!(std::mem::offset_of!(CopyFileToFileArgv, size) == 24);
+    assert!(std::mem::offset_of!(CopyFileToFileArgv, sparse) == 32);
+    assert!(std::mem::offset_of!(CopyFileToFileArgv, append) == 36);
+};
 
 impl Argv for CopyFileToFileArgv {
     type Options = guestfs::CopyFileToFileOptions;

@@ -86,6 +86,12 @@ struct GlobExpandOptsArgv {
     directoryslash: Field<c_int>,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<GlobExpandOptsArgv>() == 16);
+    assert!(std::mem::offset_of!(GlobExpandOptsArgv, directoryslash) == 8);
+};
+
 impl Argv for GlobExpandOptsArgv {
     type Options = guestfs::GlobExpandOptions;
     const COUNT: u32 = 1;

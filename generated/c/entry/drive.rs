@@ -24,6 +24,24 @@ struct AddDriveOptsArgv {
     blocksize: Field<c_int>,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<AddDriveOptsArgv>() == 104);
+    assert!(std::mem::offset_of!(AddDriveOptsArgv, readonly) == 8);
+    assert!(std::mem::offset_of!(AddDriveOptsArgv, format) == 16);
+    assert!(std::mem::offset_of!(AddDriveOptsArgv, iface) == 24);
+    assert!(std::mem::offset_of!(AddDriveOptsArgv, name) == 32);
+    assert!(std::mem::offset_of!(AddDriveOptsArgv, label) == 40);
+    assert!(std::mem::offset_of!(AddDriveOptsArgv, protocol) == 48);
+    assert!(std::mem::offset_of!(AddDriveOptsArgv, server) == 56);
+    assert!(std::mem::offset_of!(AddDriveOptsArgv, username) == 64);
+    assert!(std::mem::offset_of!(AddDriveOptsArgv, secret) == 72);
+    assert!(std::mem::offset_of!(AddDriveOptsArgv, cachemode) == 80);
+    assert!(std::mem::offset_of!(AddDriveOptsArgv, discard) == 88);
+    assert!(std::mem::offset_of!(AddDriveOptsArgv, copyonread) == 96);
+    assert!(std::mem::offset_of!(AddDriveOptsArgv, blocksize) == 100);
+};
+
 impl Argv for AddDriveOptsArgv {
     type Options = guestfs::AddDriveOptions;
     const COUNT: u32 = 13;
@@ -78,6 +96,14 @@ struct AddDriveScratchArgv {
     label: Field<Text>,
     blocksize: Field<c_int>,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<AddDriveScratchArgv>() == 32);
+    assert!(std::mem::offset_of!(AddDriveScratchArgv, name) == 8);
+    assert!(std::mem::offset_of!(AddDriveScratchArgv, label) == 16);
+    assert!(std::mem::offset_of!(AddDriveScratchArgv, blocksize) == 24);
+};
 
 impl Argv for AddDriveScratchArgv {
     type Options = guestfs::AddDriveScratchOptions;

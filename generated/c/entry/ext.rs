@@ -14,6 +14,14 @@ struct E2fsckArgv {
     forceno: Field<c_int>,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<E2fsckArgv>() == 24);
+    assert!(std::mem::offset_of!(E2fsckArgv, correct) == 8);
+    assert!(std::mem::offset_of!(E2fsckArgv, forceall) == 12);
+    assert!(std::mem::offset_of!(E2fsckArgv, forceno) == 16);
+};
+
 impl Argv for E2fsckArgv {
     type Options = guestfs::E2fsckOptions;
     const COUNT: u32 = 3;
@@ -111,6 +119,49 @@ struct Mke2fsArgv {
     sparsesuper: Field<c_int>,
     uninitbg: Field<c_int>,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<Mke2fsArgv>() == 240);
+    assert!(std::mem::offset_of!(Mke2fsArgv, blockscount) == 8);
+    assert!(std::mem::offset_of!(Mke2fsArgv, blocksize) == 16);
+    assert!(std::mem::offset_of!(Mke2fsArgv, fragsize) == 24);
+    assert!(std::mem::offset_of!(Mke2fsArgv, blockspergroup) == 32);
+    assert!(std::mem::offset_of!(Mke2fsArgv, numberofgroups) == 40);
+    assert!(std::mem::offset_of!(Mke2fsArgv, bytesperinode) == 48);
+    assert!(std::mem::offset_of!(Mke2fsArgv, inodesize) == 56);
+    assert!(std::mem::offset_of!(Mke2fsArgv, journalsize) == 64);
+    assert!(std::mem::offset_of!(Mke2fsArgv, numberofinodes) == 72);
+    assert!(std::mem::offset_of!(Mke2fsArgv, stridesize) == 80);
+    assert!(std::mem::offset_of!(Mke2fsArgv, stripewidth) == 88);
+    assert!(std::mem::offset_of!(Mke2fsArgv, maxonlineresize) == 96);
+    assert!(std::mem::offset_of!(Mke2fsArgv, reservedblockspercentage) == 104);
+    assert!(std::mem::offset_of!(Mke2fsArgv, mmpupdateinterval) == 108);
+    assert!(std::mem::offset_of!(Mke2fsArgv, journaldevice) == 112);
+    assert!(std::mem::offset_of!(Mke2fsArgv, label) == 120);
+    assert!(std::mem::offset_of!(Mke2fsArgv, lastmounteddir) == 128);
+    assert!(std::mem::offset_of!(Mke2fsArgv, creatoros) == 136);
+    assert!(std::mem::offset_of!(Mke2fsArgv, fstype) == 144);
+    assert!(std::mem::offset_of!(Mke2fsArgv, usagetype) == 152);
+    assert!(std::mem::offset_of!(Mke2fsArgv, uuid) == 160);
+    assert!(std::mem::offset_of!(Mke2fsArgv, forcecreate) == 168);
+    assert!(std::mem::offset_of!(Mke2fsArgv, writesbandgrouponly) == 172);
+    assert!(std::mem::offset_of!(Mke2fsArgv, lazyitableinit) == 176);
+    assert!(std::mem::offset_of!(Mke2fsArgv, lazyjournalinit) == 180);
+    assert!(std::mem::offset_of!(Mke2fsArgv, testfs) == 184);
+    assert!(std::mem::offset_of!(Mke2fsArgv, discard) == 188);
+    assert!(std::mem::offset_of!(Mke2fsArgv, quotatype) == 192);
+    assert!(std::mem::offset_of!(Mke2fsArgv, extent) == 196);
+    assert!(std::mem::offset_of!(Mke2fsArgv, filetype) == 200);
+    assert!(std::mem::offset_of!(Mke2fsArgv, flexbg) == 204);
+    assert!(std::mem::offset_of!(Mke2fsArgv, hasjournal) == 208);
+    assert!(std::mem::offset_of!(Mke2fsArgv, journaldev) == 212);
+    assert!(std::mem::offset_of!(Mke2fsArgv, largefile) == 216);
+    assert!(std::mem::offset_of!(Mke2fsArgv, quota) == 220);
+    assert!(std::mem::offset_of!(Mke2fsArgv, resizeinode) == 224);
+    assert!(std::mem::offset_of!(Mke2fsArgv, sparsesuper) == 228);
+    assert!(std::mem::offset_of!(Mke2fsArgv, uninitbg) == 232);
+};
 
 impl Argv for Mke2fsArgv {
     type Options = guestfs::Mke2fsOptions;
@@ -289,6 +340,12 @@ struct SetE2attrsArgv {
     clear: Field<c_int>,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<SetE2attrsArgv>() == 16);
+    assert!(std::mem::offset_of!(SetE2attrsArgv, clear) == 8);
+};
+
 impl Argv for SetE2attrsArgv {
     type Options = guestfs::SetE2attrsOptions;
     const COUNT: u32 = 1;
@@ -346,6 +403,21 @@ struct Tune2fsArgv {
     reservedblockscount: Field<i64>,
     user: Field<i64>,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<Tune2fsArgv>() == 72);
+    assert!(std::mem::offset_of!(Tune2fsArgv, force) == 8);
+    assert!(std::mem::offset_of!(Tune2fsArgv, maxmountcount) == 12);
+    assert!(std::mem::offset_of!(Tune2fsArgv, mountcount) == 16);
+    assert!(std::mem::offset_of!(Tune2fsArgv, errorbehavior) == 24);
+    assert!(std::mem::offset_of!(Tune2fsArgv, group) == 32);
+    assert!(std::mem::offset_of!(Tune2fsArgv, intervalbetweenchecks) == 40);
+    assert!(std::mem::offset_of!(Tune2fsArgv, reservedblockspercentage) == 44);
+    assert!(std::mem::offset_of!(Tune2fsArgv, lastmounteddirectory) == 48);
+    assert!(std::mem::offset_of!(Tune2fsArgv, reservedblockscount) == 56);
+    assert!(std::mem::offset_of!(Tune2fsArgv, user) == 64);
+};
 
 impl Argv for Tune2fsArgv {
     type Options = guestfs::Tune2fsOptions;

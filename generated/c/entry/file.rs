@@ -273,6 +273,12 @@ struct MktempArgv {
     suffix: Field<Text>,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<MktempArgv>() == 16);
+    assert!(std::mem::offset_of!(MktempArgv, suffix) == 8);
+};
+
 impl Argv for MktempArgv {
     type Options = guestfs::MktempOptions;
     const COUNT: u32 = 1;

@@ -21,6 +21,16 @@ struct MkfsOptsArgv {
     label: Field<Text>,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<MkfsOptsArgv>() == 40);
+    assert!(std::mem::offset_of!(MkfsOptsArgv, blocksize) == 8);
+    assert!(std::mem::offset_of!(MkfsOptsArgv, features) == 16);
+    assert!(std::mem::offset_of!(MkfsOptsArgv, inode) == 24);
+    assert!(std::mem::offset_of!(MkfsOptsArgv, sectorsize) == 28);
+    assert!(std::mem::offset_of!(MkfsOptsArgv, label) == 32);
+};
+
 impl Argv for MkfsOptsArgv {
     type Options = guestfs::MkfsOptions;
     const COUNT: u32 = 5;
@@ -117,6 +127,14 @@ struct FstrimArgv {
     length: Field<i64>,
     minimumfreeextent: Field<i64>,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<FstrimArgv>() == 32);
+    assert!(std::mem::offset_of!(FstrimArgv, offset) == 8);
+    assert!(std::mem::offset_of!(FstrimArgv, length) == 16);
+    assert!(std::mem::offset_of!(FstrimArgv, minimumfreeextent) == 24);
+};
 
 impl Argv for FstrimArgv {
     type Options = guestfs::FstrimOptions;

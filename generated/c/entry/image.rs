@@ -16,6 +16,16 @@ struct DiskCreateArgv {
     clustersize: Field<c_int>,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<DiskCreateArgv>() == 48);
+    assert!(std::mem::offset_of!(DiskCreateArgv, backingfile) == 8);
+    assert!(std::mem::offset_of!(DiskCreateArgv, backingformat) == 16);
+    assert!(std::mem::offset_of!(DiskCreateArgv, preallocation) == 24);
+    assert!(std::mem::offset_of!(DiskCreateArgv, compat) == 32);
+    assert!(std::mem::offset_of!(DiskCreateArgv, clustersize) == 40);
+};
+
 impl Argv for DiskCreateArgv {
     type Options = guestfs::DiskCreateOptions;
     const COUNT: u32 = 5;

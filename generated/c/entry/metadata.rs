@@ -66,6 +66,12 @@ struct IsFileOptsArgv {
     followsymlinks: Field<c_int>,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<IsFileOptsArgv>() == 16);
+    assert!(std::mem::offset_of!(IsFileOptsArgv, followsymlinks) == 8);
+};
+
 impl Argv for IsFileOptsArgv {
     type Options = guestfs::IsFileOptions;
     const COUNT: u32 = 1;
@@ -99,6 +105,12 @@ struct IsDirOptsArgv {
     bitmask: u64,
     followsymlinks: Field<c_int>,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<IsDirOptsArgv>() == 16);
+    assert!(std::mem::offset_of!(IsDirOptsArgv, followsymlinks) == 8);
+};
 
 impl Argv for IsDirOptsArgv {
     type Options = guestfs::IsDirOptions;
@@ -139,6 +151,12 @@ struct IsFifoOptsArgv {
     followsymlinks: Field<c_int>,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<IsFifoOptsArgv>() == 16);
+    assert!(std::mem::offset_of!(IsFifoOptsArgv, followsymlinks) == 8);
+};
+
 impl Argv for IsFifoOptsArgv {
     type Options = guestfs::IsFifoOptions;
     const COUNT: u32 = 1;
@@ -172,6 +190,12 @@ struct IsSocketOptsArgv {
     bitmask: u64,
     followsymlinks: Field<c_int>,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<IsSocketOptsArgv>() == 16);
+    assert!(std::mem::offset_of!(IsSocketOptsArgv, followsymlinks) == 8);
+};
 
 impl Argv for IsSocketOptsArgv {
     type Options = guestfs::IsSocketOptions;
@@ -207,6 +231,12 @@ struct IsChardevOptsArgv {
     followsymlinks: Field<c_int>,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<IsChardevOptsArgv>() == 16);
+    assert!(std::mem::offset_of!(IsChardevOptsArgv, followsymlinks) == 8);
+};
+
 impl Argv for IsChardevOptsArgv {
     type Options = guestfs::IsChardevOptions;
     const COUNT: u32 = 1;
@@ -240,6 +270,12 @@ struct IsBlockdevOptsArgv {
     bitmask: u64,
     followsymlinks: Field<c_int>,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<IsBlockdevOptsArgv>() == 16);
+    assert!(std::mem::offset_of!(IsBlockdevOptsArgv, followsymlinks) == 8);
+};
 
 impl Argv for IsBlockdevOptsArgv {
     type Options = guestfs::IsBlockdevOptions;
@@ -344,6 +380,15 @@ struct CopyAttributesArgv {
     xattributes: Field<c_int>,
     ownership: Field<c_int>,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<CopyAttributesArgv>() == 24);
+    assert!(std::mem::offset_of!(CopyAttributesArgv, all) == 8);
+    assert!(std::mem::offset_of!(CopyAttributesArgv, mode) == 12);
+    assert!(std::mem::offset_of!(CopyAttributesArgv, xattributes) == 16);
+    assert!(std::mem::offset_of!(CopyAttributesArgv, ownership) == 20);
+};
 
 impl Argv for CopyAttributesArgv {
     type Options = guestfs::CopyAttributesOptions;

@@ -63,6 +63,13 @@ struct UmountOptsArgv {
     lazyunmount: Field<c_int>,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<UmountOptsArgv>() == 16);
+    assert!(std::mem::offset_of!(UmountOptsArgv, force) == 8);
+    assert!(std::mem::offset_of!(UmountOptsArgv, lazyunmount) == 12);
+};
+
 impl Argv for UmountOptsArgv {
     type Options = guestfs::UmountOptions;
     const COUNT: u32 = 2;

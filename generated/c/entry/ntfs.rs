@@ -17,6 +17,12 @@ struct NtfsChmodArgv {
     recursive: Field<c_int>,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<NtfsChmodArgv>() == 16);
+    assert!(std::mem::offset_of!(NtfsChmodArgv, recursive) == 8);
+};
+
 impl Argv for NtfsChmodArgv {
     type Options = guestfs::NtfsChmodOptions;
     const COUNT: u32 = 1;
@@ -68,6 +74,16 @@ struct NtfscloneOutArgv {
     force: Field<c_int>,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<NtfscloneOutArgv>() == 32);
+    assert!(std::mem::offset_of!(NtfscloneOutArgv, metadataonly) == 8);
+    assert!(std::mem::offset_of!(NtfscloneOutArgv, rescue) == 12);
+    assert!(std::mem::offset_of!(NtfscloneOutArgv, ignorefscheck) == 16);
+    assert!(std::mem::offset_of!(NtfscloneOutArgv, preservetimestamps) == 20);
+    assert!(std::mem::offset_of!(NtfscloneOutArgv, force) == 24);
+};
+
 impl Argv for NtfscloneOutArgv {
     type Options = guestfs::NtfscloneOutOptions;
     const COUNT: u32 = 5;
@@ -110,6 +126,12 @@ struct NtfsfixArgv {
     clearbadsectors: Field<c_int>,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<NtfsfixArgv>() == 16);
+    assert!(std::mem::offset_of!(NtfsfixArgv, clearbadsectors) == 8);
+};
+
 impl Argv for NtfsfixArgv {
     type Options = guestfs::NtfsfixOptions;
     const COUNT: u32 = 1;
@@ -139,6 +161,13 @@ struct NtfsresizeOptsArgv {
     size: Field<i64>,
     force: Field<c_int>,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<NtfsresizeOptsArgv>() == 24);
+    assert!(std::mem::offset_of!(NtfsresizeOptsArgv, size) == 8);
+    assert!(std::mem::offset_of!(NtfsresizeOptsArgv, force) == 16);
+};
 
 impl Argv for NtfsresizeOptsArgv {
     type Options = guestfs::NtfsresizeOptions;

@@ -13,6 +13,13 @@ struct RsyncArgv {
     deletedest: Field<c_int>,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<RsyncArgv>() == 16);
+    assert!(std::mem::offset_of!(RsyncArgv, archive) == 8);
+    assert!(std::mem::offset_of!(RsyncArgv, deletedest) == 12);
+};
+
 impl Argv for RsyncArgv {
     type Options = guestfs::RsyncOptions;
     const COUNT: u32 = 2;
@@ -46,6 +53,13 @@ struct RsyncInArgv {
     archive: Field<c_int>,
     deletedest: Field<c_int>,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<RsyncInArgv>() == 16);
+    assert!(std::mem::offset_of!(RsyncInArgv, archive) == 8);
+    assert!(std::mem::offset_of!(RsyncInArgv, deletedest) == 12);
+};
 
 impl Argv for RsyncInArgv {
     type Options = guestfs::RsyncInOptions;
@@ -82,6 +96,13 @@ struct RsyncOutArgv {
     archive: Field<c_int>,
     deletedest: Field<c_int>,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<RsyncOutArgv>() == 16);
+    assert!(std::mem::offset_of!(RsyncOutArgv, archive) == 8);
+    assert!(std::mem::offset_of!(RsyncOutArgv, deletedest) == 12);
+};
 
 impl Argv for RsyncOutArgv {
     type Options = guestfs::RsyncOutOptions;

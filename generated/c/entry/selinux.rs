@@ -18,6 +18,12 @@ struct SelinuxRelabelArgv {
     force: Field<c_int>,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<SelinuxRelabelArgv>() == 16);
+    assert!(std::mem::offset_of!(SelinuxRelabelArgv, force) == 8);
+};
+
 impl Argv for SelinuxRelabelArgv {
     type Options = guestfs::SelinuxRelabelOptions;
     const COUNT: u32 = 1;
@@ -57,6 +63,13 @@ struct SetfilesArgv {
     force: Field<c_int>,
     excludes: Field<TextList>,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<SetfilesArgv>() == 24);
+    assert!(std::mem::offset_of!(SetfilesArgv, force) == 8);
+    assert!(std::mem::offset_of!(SetfilesArgv, excludes) == 16);
+};
 
 impl Argv for SetfilesArgv {
     type Options = guestfs::SetfilesOptions;

@@ -4,6 +4,7 @@
 
 use std::cmp::Ordering;
 use std::ffi::{c_char, c_int};
+use std::mem::offset_of;
 
 use crate::structs::*;
 
@@ -25,6 +26,25 @@ pub(crate) struct LvmPv {
     pv_mda_count: i64,
     pv_mda_free: u64,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<LvmPv>() == 136);
+    assert!(offset_of!(LvmPv, pv_name) == 0);
+    assert!(offset_of!(LvmPv, pv_uuid) == 8);
+    assert!(offset_of!(LvmPv, pv_fmt) == 40);
+    assert!(offset_of!(LvmPv, pv_size) == 48);
+    assert!(offset_of!(LvmPv, dev_size) == 56);
+    assert!(offset_of!(LvmPv, pv_free) == 64);
+    assert!(offset_of!(LvmPv, pv_used) == 72);
+    assert!(offset_of!(LvmPv, pv_attr) == 80);
+    assert!(offset_of!(LvmPv, pv_pe_count) == 88);
+    assert!(offset_of!(LvmPv, pv_pe_alloc_count) == 96);
+    assert!(offset_of!(LvmPv, pv_tags) == 104);
+    assert!(offset_of!(LvmPv, pe_start) == 112);
+    assert!(offset_of!(LvmPv, pv_mda_count) == 120);
+    assert!(offset_of!(LvmPv, pv_mda_free) == 128);
+};
 
 impl Mirrored for guestfs::LvmPv {
     type C = LvmPv;
@@ -143,6 +163,30 @@ pub(crate) struct LvmVg {
     vg_mda_count: i64,
     vg_mda_free: u64,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<LvmVg>() == 176);
+    assert!(offset_of!(LvmVg, vg_name) == 0);
+    assert!(offset_of!(LvmVg, vg_uuid) == 8);
+    assert!(offset_of!(LvmVg, vg_fmt) == 40);
+    assert!(offset_of!(LvmVg, vg_attr) == 48);
+    assert!(offset_of!(LvmVg, vg_size) == 56);
+    assert!(offset_of!(LvmVg, vg_free) == 64);
+    assert!(offset_of!(LvmVg, vg_sysid) == 72);
+    assert!(offset_of!(LvmVg, vg_extent_size) == 80);
+    assert!(offset_of!(LvmVg, vg_extent_count) == 88);
+    assert!(offset_of!(LvmVg, vg_free_count) == 96);
+    assert!(offset_of!(LvmVg, max_lv) == 104);
+    assert!(offset_of!(LvmVg, max_pv) == 112);
+    assert!(offset_of!(LvmVg, pv_count) == 120);
+    assert!(offset_of!(LvmVg, lv_count) == 128);
+    assert!(offset_of!(LvmVg, snap_count) == 136);
+    assert!(offset_of!(LvmVg, vg_seqno) == 144);
+    assert!(offset_of!(LvmVg, vg_tags) == 152);
+    assert!(offset_of!(LvmVg, vg_mda_count) == 160);
+    assert!(offset_of!(LvmVg, vg_mda_free) == 168);
+};
 
 impl Mirrored for guestfs::LvmVg {
     type C = LvmVg;
@@ -274,6 +318,27 @@ pub(crate) struct LvmLv {
     modules: OwnedText,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<LvmLv>() == 144);
+    assert!(offset_of!(LvmLv, lv_name) == 0);
+    assert!(offset_of!(LvmLv, lv_uuid) == 8);
+    assert!(offset_of!(LvmLv, lv_attr) == 40);
+    assert!(offset_of!(LvmLv, lv_major) == 48);
+    assert!(offset_of!(LvmLv, lv_minor) == 56);
+    assert!(offset_of!(LvmLv, lv_kernel_major) == 64);
+    assert!(offset_of!(LvmLv, lv_kernel_minor) == 72);
+    assert!(offset_of!(LvmLv, lv_size) == 80);
+    assert!(offset_of!(LvmLv, seg_count) == 88);
+    assert!(offset_of!(LvmLv, origin) == 96);
+    assert!(offset_of!(LvmLv, snap_percent) == 104);
+    assert!(offset_of!(LvmLv, copy_percent) == 108);
+    assert!(offset_of!(LvmLv, move_pv) == 112);
+    assert!(offset_of!(LvmLv, lv_tags) == 120);
+    assert!(offset_of!(LvmLv, mirror_log) == 128);
+    assert!(offset_of!(LvmLv, modules) == 136);
+};
+
 impl Mirrored for guestfs::LvmLv {
     type C = LvmLv;
 
@@ -392,6 +457,24 @@ pub(crate) struct Stat {
     ctime: i64,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<Stat>() == 104);
+    assert!(offset_of!(Stat, dev) == 0);
+    assert!(offset_of!(Stat, ino) == 8);
+    assert!(offset_of!(Stat, mode) == 16);
+    assert!(offset_of!(Stat, nlink) == 24);
+    assert!(offset_of!(Stat, uid) == 32);
+    assert!(offset_of!(Stat, gid) == 40);
+    assert!(offset_of!(Stat, rdev) == 48);
+    assert!(offset_of!(Stat, size) == 56);
+    assert!(offset_of!(Stat, blksize) == 64);
+    assert!(offset_of!(Stat, blocks) == 72);
+    assert!(offset_of!(Stat, atime) == 80);
+    assert!(offset_of!(Stat, mtime) == 88);
+    assert!(offset_of!(Stat, ctime) == 96);
+};
+
 impl Mirrored for guestfs::Stat {
     type C = Stat;
 
@@ -509,6 +592,33 @@ pub(crate) struct Statns {
     st_spare5: i64,
     st_spare6: i64,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<Statns>() == 176);
+    assert!(offset_of!(Statns, st_dev) == 0);
+    assert!(offset_of!(Statns, st_ino) == 8);
+    assert!(offset_of!(Statns, st_mode) == 16);
+    assert!(offset_of!(Statns, st_nlink) == 24);
+    assert!(offset_of!(Statns, st_uid) == 32);
+    assert!(offset_of!(Statns, st_gid) == 40);
+    assert!(offset_of!(Statns, st_rdev) == 48);
+    assert!(offset_of!(Statns, st_size) == 56);
+    assert!(offset_of!(Statns, st_blksize) == 64);
+    assert!(offset_of!(Statns, st_blocks) == 72);
+    assert!(offset_of!(Statns, st_atime_sec) == 80);
+    assert!(offset_of!(Statns, st_atime_nsec) == 88);
+    assert!(offset_of!(Statns, st_mtime_sec) == 96);
+    assert!(offset_of!(Statns, st_mtime_nsec) == 104);
+    assert!(offset_of!(Statns, st_ctime_sec) == 112);
+    assert!(offset_of!(Statns, st_ctime_nsec) == 120);
+    assert!(offset_of!(Statns, st_spare1) == 128);
+    assert!(offset_of!(Statns, st_spare2) == 136);
+    assert!(offset_of!(Statns, st_spare3) == 144);
+    assert!(offset_of!(Statns, st_spare4) == 152);
+    assert!(offset_of!(Statns, st_spare5) == 160);
+    assert!(offset_of!(Statns, st_spare6) == 168);
+};
 
 impl Mirrored for guestfs::Statns {
     type C = Statns;
@@ -647,6 +757,22 @@ pub(crate) struct Statvfs {
     namemax: i64,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<Statvfs>() == 88);
+    assert!(offset_of!(Statvfs, bsize) == 0);
+    assert!(offset_of!(Statvfs, frsize) == 8);
+    assert!(offset_of!(Statvfs, blocks) == 16);
+    assert!(offset_of!(Statvfs, bfree) == 24);
+    assert!(offset_of!(Statvfs, bavail) == 32);
+    assert!(offset_of!(Statvfs, files) == 40);
+    assert!(offset_of!(Statvfs, ffree) == 48);
+    assert!(offset_of!(Statvfs, favail) == 56);
+    assert!(offset_of!(Statvfs, fsid) == 64);
+    assert!(offset_of!(Statvfs, flag) == 72);
+    assert!(offset_of!(Statvfs, namemax) == 80);
+};
+
 impl Mirrored for guestfs::Statvfs {
     type C = Statvfs;
 
@@ -743,6 +869,14 @@ pub(crate) struct Dirent {
     name: OwnedText,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<Dirent>() == 24);
+    assert!(offset_of!(Dirent, ino) == 0);
+    assert!(offset_of!(Dirent, ftyp) == 8);
+    assert!(offset_of!(Dirent, name) == 16);
+};
+
 impl Mirrored for guestfs::Dirent {
     type C = Dirent;
 
@@ -811,6 +945,15 @@ pub(crate) struct Version {
     release: i64,
     extra: OwnedText,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<Version>() == 32);
+    assert!(offset_of!(Version, major) == 0);
+    assert!(offset_of!(Version, minor) == 8);
+    assert!(offset_of!(Version, release) == 16);
+    assert!(offset_of!(Version, extra) == 24);
+};
 
 impl Mirrored for guestfs::Version {
     type C = Version;
@@ -888,6 +1031,15 @@ pub(crate) struct Partition {
     part_size: u64,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<Partition>() == 32);
+    assert!(offset_of!(Partition, part_num) == 0);
+    assert!(offset_of!(Partition, part_start) == 8);
+    assert!(offset_of!(Partition, part_end) == 16);
+    assert!(offset_of!(Partition, part_size) == 24);
+};
+
 impl Mirrored for guestfs::Partition {
     type C = Partition;
 
@@ -962,6 +1114,14 @@ pub(crate) struct InternalMountable {
     im_device: OwnedText,
     im_volume: OwnedText,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<InternalMountable>() == 24);
+    assert!(offset_of!(InternalMountable, im_type) == 0);
+    assert!(offset_of!(InternalMountable, im_device) == 8);
+    assert!(offset_of!(InternalMountable, im_volume) == 16);
+};
 
 impl Mirrored for guestfs::InternalMountable {
     type C = InternalMountable;
@@ -1041,6 +1201,13 @@ pub(crate) struct IntBool {
     b: i32,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<IntBool>() == 8);
+    assert!(offset_of!(IntBool, i) == 0);
+    assert!(offset_of!(IntBool, b) == 4);
+};
+
 impl Mirrored for guestfs::IntBool {
     type C = IntBool;
 
@@ -1101,6 +1268,14 @@ pub(crate) struct Xattr {
     attrval_len: u32,
     attrval: OwnedBytes,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<Xattr>() == 24);
+    assert!(offset_of!(Xattr, attrname) == 0);
+    assert!(offset_of!(Xattr, attrval_len) == 8);
+    assert!(offset_of!(Xattr, attrval) == 16);
+};
 
 impl Mirrored for guestfs::Xattr {
     type C = Xattr;
@@ -1170,6 +1345,15 @@ pub(crate) struct InotifyEvent {
     in_cookie: u32,
     in_name: OwnedText,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<InotifyEvent>() == 24);
+    assert!(offset_of!(InotifyEvent, in_wd) == 0);
+    assert!(offset_of!(InotifyEvent, in_mask) == 8);
+    assert!(offset_of!(InotifyEvent, in_cookie) == 12);
+    assert!(offset_of!(InotifyEvent, in_name) == 16);
+};
 
 impl Mirrored for guestfs::InotifyEvent {
     type C = InotifyEvent;
@@ -1259,6 +1443,23 @@ pub(crate) struct Application {
     app_summary: OwnedText,
     app_description: OwnedText,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<Application>() == 96);
+    assert!(offset_of!(Application, app_name) == 0);
+    assert!(offset_of!(Application, app_display_name) == 8);
+    assert!(offset_of!(Application, app_epoch) == 16);
+    assert!(offset_of!(Application, app_version) == 24);
+    assert!(offset_of!(Application, app_release) == 32);
+    assert!(offset_of!(Application, app_install_path) == 40);
+    assert!(offset_of!(Application, app_trans_path) == 48);
+    assert!(offset_of!(Application, app_publisher) == 56);
+    assert!(offset_of!(Application, app_url) == 64);
+    assert!(offset_of!(Application, app_source_package) == 72);
+    assert!(offset_of!(Application, app_summary) == 80);
+    assert!(offset_of!(Application, app_description) == 88);
+};
 
 impl Mirrored for guestfs::Application {
     type C = Application;
@@ -1374,6 +1575,28 @@ pub(crate) struct Application2 {
     app2_spare3: OwnedText,
     app2_spare4: OwnedText,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<Application2>() == 136);
+    assert!(offset_of!(Application2, app2_name) == 0);
+    assert!(offset_of!(Application2, app2_display_name) == 8);
+    assert!(offset_of!(Application2, app2_epoch) == 16);
+    assert!(offset_of!(Application2, app2_version) == 24);
+    assert!(offset_of!(Application2, app2_release) == 32);
+    assert!(offset_of!(Application2, app2_arch) == 40);
+    assert!(offset_of!(Application2, app2_install_path) == 48);
+    assert!(offset_of!(Application2, app2_trans_path) == 56);
+    assert!(offset_of!(Application2, app2_publisher) == 64);
+    assert!(offset_of!(Application2, app2_url) == 72);
+    assert!(offset_of!(Application2, app2_source_package) == 80);
+    assert!(offset_of!(Application2, app2_summary) == 88);
+    assert!(offset_of!(Application2, app2_description) == 96);
+    assert!(offset_of!(Application2, app2_class) == 104);
+    assert!(offset_of!(Application2, app2_spare2) == 112);
+    assert!(offset_of!(Application2, app2_spare3) == 120);
+    assert!(offset_of!(Application2, app2_spare4) == 128);
+};
 
 impl Mirrored for guestfs::Application2 {
     type C = Application2;
@@ -1508,6 +1731,28 @@ pub(crate) struct Isoinfo {
     iso_volume_effective_t: i64,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<Isoinfo>() == 120);
+    assert!(offset_of!(Isoinfo, iso_system_id) == 0);
+    assert!(offset_of!(Isoinfo, iso_volume_id) == 8);
+    assert!(offset_of!(Isoinfo, iso_volume_space_size) == 16);
+    assert!(offset_of!(Isoinfo, iso_volume_set_size) == 20);
+    assert!(offset_of!(Isoinfo, iso_volume_sequence_number) == 24);
+    assert!(offset_of!(Isoinfo, iso_logical_block_size) == 28);
+    assert!(offset_of!(Isoinfo, iso_volume_set_id) == 32);
+    assert!(offset_of!(Isoinfo, iso_publisher_id) == 40);
+    assert!(offset_of!(Isoinfo, iso_data_preparer_id) == 48);
+    assert!(offset_of!(Isoinfo, iso_application_id) == 56);
+    assert!(offset_of!(Isoinfo, iso_copyright_file_id) == 64);
+    assert!(offset_of!(Isoinfo, iso_abstract_file_id) == 72);
+    assert!(offset_of!(Isoinfo, iso_bibliographic_file_id) == 80);
+    assert!(offset_of!(Isoinfo, iso_volume_creation_t) == 88);
+    assert!(offset_of!(Isoinfo, iso_volume_modification_t) == 96);
+    assert!(offset_of!(Isoinfo, iso_volume_expiration_t) == 104);
+    assert!(offset_of!(Isoinfo, iso_volume_effective_t) == 112);
+};
+
 impl Mirrored for guestfs::Isoinfo {
     type C = Isoinfo;
 
@@ -1622,6 +1867,14 @@ pub(crate) struct Mdstat {
     mdstat_flags: OwnedText,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<Mdstat>() == 24);
+    assert!(offset_of!(Mdstat, mdstat_device) == 0);
+    assert!(offset_of!(Mdstat, mdstat_index) == 8);
+    assert!(offset_of!(Mdstat, mdstat_flags) == 16);
+};
+
 impl Mirrored for guestfs::Mdstat {
     type C = Mdstat;
 
@@ -1693,6 +1946,14 @@ pub(crate) struct Btrfssubvolume {
     btrfssubvolume_top_level_id: u64,
     btrfssubvolume_path: OwnedText,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<Btrfssubvolume>() == 24);
+    assert!(offset_of!(Btrfssubvolume, btrfssubvolume_id) == 0);
+    assert!(offset_of!(Btrfssubvolume, btrfssubvolume_top_level_id) == 8);
+    assert!(offset_of!(Btrfssubvolume, btrfssubvolume_path) == 16);
+};
 
 impl Mirrored for guestfs::Btrfssubvolume {
     type C = Btrfssubvolume;
@@ -1771,6 +2032,14 @@ pub(crate) struct Btrfsqgroup {
     btrfsqgroup_excl: u64,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<Btrfsqgroup>() == 24);
+    assert!(offset_of!(Btrfsqgroup, btrfsqgroup_id) == 0);
+    assert!(offset_of!(Btrfsqgroup, btrfsqgroup_rfer) == 8);
+    assert!(offset_of!(Btrfsqgroup, btrfsqgroup_excl) == 16);
+};
+
 impl Mirrored for guestfs::Btrfsqgroup {
     type C = Btrfsqgroup;
 
@@ -1846,6 +2115,16 @@ pub(crate) struct Btrfsbalance {
     btrfsbalance_considered: u64,
     btrfsbalance_left: u64,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<Btrfsbalance>() == 40);
+    assert!(offset_of!(Btrfsbalance, btrfsbalance_status) == 0);
+    assert!(offset_of!(Btrfsbalance, btrfsbalance_total) == 8);
+    assert!(offset_of!(Btrfsbalance, btrfsbalance_balanced) == 16);
+    assert!(offset_of!(Btrfsbalance, btrfsbalance_considered) == 24);
+    assert!(offset_of!(Btrfsbalance, btrfsbalance_left) == 32);
+};
 
 impl Mirrored for guestfs::Btrfsbalance {
     type C = Btrfsbalance;
@@ -1941,6 +2220,26 @@ pub(crate) struct Btrfsscrub {
     btrfsscrub_corrected_errors: u64,
     btrfsscrub_last_physical: u64,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<Btrfsscrub>() == 120);
+    assert!(offset_of!(Btrfsscrub, btrfsscrub_data_extents_scrubbed) == 0);
+    assert!(offset_of!(Btrfsscrub, btrfsscrub_tree_extents_scrubbed) == 8);
+    assert!(offset_of!(Btrfsscrub, btrfsscrub_data_bytes_scrubbed) == 16);
+    assert!(offset_of!(Btrfsscrub, btrfsscrub_tree_bytes_scrubbed) == 24);
+    assert!(offset_of!(Btrfsscrub, btrfsscrub_read_errors) == 32);
+    assert!(offset_of!(Btrfsscrub, btrfsscrub_csum_errors) == 40);
+    assert!(offset_of!(Btrfsscrub, btrfsscrub_verify_errors) == 48);
+    assert!(offset_of!(Btrfsscrub, btrfsscrub_no_csum) == 56);
+    assert!(offset_of!(Btrfsscrub, btrfsscrub_csum_discards) == 64);
+    assert!(offset_of!(Btrfsscrub, btrfsscrub_super_errors) == 72);
+    assert!(offset_of!(Btrfsscrub, btrfsscrub_malloc_errors) == 80);
+    assert!(offset_of!(Btrfsscrub, btrfsscrub_uncorrectable_errors) == 88);
+    assert!(offset_of!(Btrfsscrub, btrfsscrub_unverified_errors) == 96);
+    assert!(offset_of!(Btrfsscrub, btrfsscrub_corrected_errors) == 104);
+    assert!(offset_of!(Btrfsscrub, btrfsscrub_last_physical) == 112);
+};
 
 impl Mirrored for guestfs::Btrfsscrub {
     type C = Btrfsscrub;
@@ -2084,6 +2383,36 @@ pub(crate) struct Xfsinfo {
     xfs_rtextents: u64,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<Xfsinfo>() == 128);
+    assert!(offset_of!(Xfsinfo, xfs_mntpoint) == 0);
+    assert!(offset_of!(Xfsinfo, xfs_inodesize) == 8);
+    assert!(offset_of!(Xfsinfo, xfs_agcount) == 12);
+    assert!(offset_of!(Xfsinfo, xfs_agsize) == 16);
+    assert!(offset_of!(Xfsinfo, xfs_sectsize) == 20);
+    assert!(offset_of!(Xfsinfo, xfs_attr) == 24);
+    assert!(offset_of!(Xfsinfo, xfs_blocksize) == 28);
+    assert!(offset_of!(Xfsinfo, xfs_datablocks) == 32);
+    assert!(offset_of!(Xfsinfo, xfs_imaxpct) == 40);
+    assert!(offset_of!(Xfsinfo, xfs_sunit) == 44);
+    assert!(offset_of!(Xfsinfo, xfs_swidth) == 48);
+    assert!(offset_of!(Xfsinfo, xfs_dirversion) == 52);
+    assert!(offset_of!(Xfsinfo, xfs_dirblocksize) == 56);
+    assert!(offset_of!(Xfsinfo, xfs_cimode) == 60);
+    assert!(offset_of!(Xfsinfo, xfs_logname) == 64);
+    assert!(offset_of!(Xfsinfo, xfs_logblocksize) == 72);
+    assert!(offset_of!(Xfsinfo, xfs_logblocks) == 76);
+    assert!(offset_of!(Xfsinfo, xfs_logversion) == 80);
+    assert!(offset_of!(Xfsinfo, xfs_logsectsize) == 84);
+    assert!(offset_of!(Xfsinfo, xfs_logsunit) == 88);
+    assert!(offset_of!(Xfsinfo, xfs_lazycount) == 92);
+    assert!(offset_of!(Xfsinfo, xfs_rtname) == 96);
+    assert!(offset_of!(Xfsinfo, xfs_rtextsize) == 104);
+    assert!(offset_of!(Xfsinfo, xfs_rtblocks) == 112);
+    assert!(offset_of!(Xfsinfo, xfs_rtextents) == 120);
+};
+
 impl Mirrored for guestfs::Xfsinfo {
     type C = Xfsinfo;
 
@@ -2223,6 +2552,15 @@ pub(crate) struct Utsname {
     uts_machine: OwnedText,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<Utsname>() == 32);
+    assert!(offset_of!(Utsname, uts_sysname) == 0);
+    assert!(offset_of!(Utsname, uts_release) == 8);
+    assert!(offset_of!(Utsname, uts_version) == 16);
+    assert!(offset_of!(Utsname, uts_machine) == 24);
+};
+
 impl Mirrored for guestfs::Utsname {
     type C = Utsname;
 
@@ -2296,6 +2634,12 @@ pub(crate) struct HivexNode {
     hivex_node_h: i64,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<HivexNode>() == 8);
+    assert!(offset_of!(HivexNode, hivex_node_h) == 0);
+};
+
 impl Mirrored for guestfs::HivexNode {
     type C = HivexNode;
 
@@ -2354,6 +2698,12 @@ extern "C" fn guestfs_free_hivex_node_list(it: Owned<List<HivexNode>>) {
 pub(crate) struct HivexValue {
     hivex_value_h: i64,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<HivexValue>() == 8);
+    assert!(offset_of!(HivexValue, hivex_value_h) == 0);
+};
 
 impl Mirrored for guestfs::HivexValue {
     type C = HivexValue;
@@ -2428,6 +2778,27 @@ pub(crate) struct TskDirent {
     tsk_link: OwnedText,
     tsk_spare1: i64,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<TskDirent>() == 128);
+    assert!(offset_of!(TskDirent, tsk_inode) == 0);
+    assert!(offset_of!(TskDirent, tsk_type) == 8);
+    assert!(offset_of!(TskDirent, tsk_size) == 16);
+    assert!(offset_of!(TskDirent, tsk_name) == 24);
+    assert!(offset_of!(TskDirent, tsk_flags) == 32);
+    assert!(offset_of!(TskDirent, tsk_atime_sec) == 40);
+    assert!(offset_of!(TskDirent, tsk_atime_nsec) == 48);
+    assert!(offset_of!(TskDirent, tsk_mtime_sec) == 56);
+    assert!(offset_of!(TskDirent, tsk_mtime_nsec) == 64);
+    assert!(offset_of!(TskDirent, tsk_ctime_sec) == 72);
+    assert!(offset_of!(TskDirent, tsk_ctime_nsec) == 80);
+    assert!(offset_of!(TskDirent, tsk_crtime_sec) == 88);
+    assert!(offset_of!(TskDirent, tsk_crtime_nsec) == 96);
+    assert!(offset_of!(TskDirent, tsk_nlink) == 104);
+    assert!(offset_of!(TskDirent, tsk_link) == 112);
+    assert!(offset_of!(TskDirent, tsk_spare1) == 120);
+};
 
 impl Mirrored for guestfs::TskDirent {
     type C = TskDirent;
@@ -2538,6 +2909,13 @@ pub(crate) struct YaraDetection {
     yara_name: OwnedText,
     yara_rule: OwnedText,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<YaraDetection>() == 16);
+    assert!(offset_of!(YaraDetection, yara_name) == 0);
+    assert!(offset_of!(YaraDetection, yara_rule) == 8);
+};
 
 impl Mirrored for guestfs::YaraDetection {
     type C = YaraDetection;

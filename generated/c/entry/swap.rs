@@ -13,6 +13,13 @@ struct MkswapOptsArgv {
     uuid: Field<Text>,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<MkswapOptsArgv>() == 24);
+    assert!(std::mem::offset_of!(MkswapOptsArgv, label) == 8);
+    assert!(std::mem::offset_of!(MkswapOptsArgv, uuid) == 16);
+};
+
 impl Argv for MkswapOptsArgv {
     type Options = guestfs::MkswapOptions;
     const COUNT: u32 = 2;

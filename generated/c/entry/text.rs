@@ -81,6 +81,15 @@ struct GrepOptsArgv {
     compressed: Field<c_int>,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<GrepOptsArgv>() == 24);
+    assert!(std::mem::offset_of!(GrepOptsArgv, extended) == 8);
+    assert!(std::mem::offset_of!(GrepOptsArgv, fixed) == 12);
+    assert!(std::mem::offset_of!(GrepOptsArgv, insensitive) == 16);
+    assert!(std::mem::offset_of!(GrepOptsArgv, compressed) == 20);
+};
+
 impl Argv for GrepOptsArgv {
     type Options = guestfs::GrepOptions;
     const COUNT: u32 = 4;

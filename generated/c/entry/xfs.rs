@@ -19,6 +19,18 @@ struct XfsAdminArgv {
     uuid: Field<Text>,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<XfsAdminArgv>() == 48);
+    assert!(std::mem::offset_of!(XfsAdminArgv, extunwritten) == 8);
+    assert!(std::mem::offset_of!(XfsAdminArgv, imgfile) == 12);
+    assert!(std::mem::offset_of!(XfsAdminArgv, v2log) == 16);
+    assert!(std::mem::offset_of!(XfsAdminArgv, projid32bit) == 20);
+    assert!(std::mem::offset_of!(XfsAdminArgv, lazycounter) == 24);
+    assert!(std::mem::offset_of!(XfsAdminArgv, label) == 32);
+    assert!(std::mem::offset_of!(XfsAdminArgv, uuid) == 40);
+};
+
 impl Argv for XfsAdminArgv {
     type Options = guestfs::XfsAdminOptions;
     const COUNT: u32 = 7;
@@ -62,6 +74,19 @@ struct XfsGrowfsArgv {
     rtextsize: Field<i64>,
     maxpct: Field<c_int>,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<XfsGrowfsArgv>() == 64);
+    assert!(std::mem::offset_of!(XfsGrowfsArgv, datasec) == 8);
+    assert!(std::mem::offset_of!(XfsGrowfsArgv, logsec) == 12);
+    assert!(std::mem::offset_of!(XfsGrowfsArgv, rtsec) == 16);
+    assert!(std::mem::offset_of!(XfsGrowfsArgv, datasize) == 24);
+    assert!(std::mem::offset_of!(XfsGrowfsArgv, logsize) == 32);
+    assert!(std::mem::offset_of!(XfsGrowfsArgv, rtsize) == 40);
+    assert!(std::mem::offset_of!(XfsGrowfsArgv, rtextsize) == 48);
+    assert!(std::mem::offset_of!(XfsGrowfsArgv, maxpct) == 56);
+};
 
 impl Argv for XfsGrowfsArgv {
     type Options = guestfs::XfsGrowfsOptions;
@@ -120,6 +145,21 @@ struct XfsRepairArgv {
     logdev: Field<Text>,
     rtdev: Field<Text>,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<XfsRepairArgv>() == 72);
+    assert!(std::mem::offset_of!(XfsRepairArgv, forcelogzero) == 8);
+    assert!(std::mem::offset_of!(XfsRepairArgv, nomodify) == 12);
+    assert!(std::mem::offset_of!(XfsRepairArgv, noprefetch) == 16);
+    assert!(std::mem::offset_of!(XfsRepairArgv, forcegeometry) == 20);
+    assert!(std::mem::offset_of!(XfsRepairArgv, maxmem) == 24);
+    assert!(std::mem::offset_of!(XfsRepairArgv, ihashsize) == 32);
+    assert!(std::mem::offset_of!(XfsRepairArgv, bhashsize) == 40);
+    assert!(std::mem::offset_of!(XfsRepairArgv, agstride) == 48);
+    assert!(std::mem::offset_of!(XfsRepairArgv, logdev) == 56);
+    assert!(std::mem::offset_of!(XfsRepairArgv, rtdev) == 64);
+};
 
 impl Argv for XfsRepairArgv {
     type Options = guestfs::XfsRepairOptions;

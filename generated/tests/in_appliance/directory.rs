@@ -738,3 +738,109 @@ fn du_a_missing_file() {
     let got = g.du(b"/missing".as_slice());
     fails(got, Some("ENOENT"), "/missing");
 }
+
+// case_sensitive_path: another spelling
+#[test]
+fn case_sensitive_path_another_spelling() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("mkdir_p", g.mkdir_p(b"/Windows/System32".as_slice()));
+    let got = g.case_sensitive_path(b"/windows/SYSTEM32".as_slice());
+    returns(got, bytes(b"/Windows/System32".as_slice()));
+}
+
+// case_sensitive_path: the last component need not exist
+#[test]
+fn case_sensitive_path_the_last_component_need_not_exist() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.case_sensitive_path(b"//KNOWN/./Dir/New/".as_slice());
+    returns(got, bytes(b"/known/dir/New".as_slice()));
+}
+
+// case_sensitive_path: an exact name is preferred
+#[test]
+fn case_sensitive_path_an_exact_name_is_preferred() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("touch", g.touch(b"/known/ABC".as_slice()));
+    let got = g.case_sensitive_path(b"/known/abc".as_slice());
+    returns(got, bytes(b"/known/abc".as_slice()));
+}
+
+// case_sensitive_path: other letters than English ones
+#[test]
+fn case_sensitive_path_other_letters_than_english_ones() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.case_sensitive_path(b"/known/UTF8-\xc3\x89".as_slice());
+    returns(got, bytes(b"/known/utf8-\xc3\xa9".as_slice()));
+}
+
+// case_sensitive_path: a link is followed on the way
+#[test]
+fn case_sensitive_path_a_link_is_followed_on_the_way() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("ln_s", g.ln_s(b"/known/dir".as_slice(), b"/Link".as_slice()));
+    let got = g.case_sensitive_path(b"/LINK/SUB/DEEP".as_slice());
+    returns(got, bytes(b"/Link/sub/deep".as_slice()));
+}
+
+// case_sensitive_path: a filesystem that does not mind
+#[test]
+fn case_sensitive_path_a_filesystem_that_does_not_mind() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("mkfs", g.mkfs(b"vfat".as_slice(), b"/dev/sdb".as_slice(), &MkfsOptions::default()));
+    step("mount", g.mount(b"/dev/sdb".as_slice(), b"/run".as_slice()));
+    step("mkdir", g.mkdir(b"/run/Program Files".as_slice()));
+    let got = g.case_sensitive_path(b"/RUN/PROGRAM FILES".as_slice());
+    returns(got, bytes(b"/run/Program Files".as_slice()));
+}
+
+// case_sensitive_path: the root
+#[test]
+fn case_sensitive_path_the_root() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.case_sensitive_path(b"/".as_slice());
+    returns(got, bytes(b"/".as_slice()));
+}
+
+// case_sensitive_path: two names to choose from
+#[test]
+fn case_sensitive_path_two_names_to_choose_from() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("touch", g.touch(b"/known/ABC".as_slice()));
+    let got = g.case_sensitive_path(b"/known/Abc".as_slice());
+    fails(got, Some("EINVAL"), "/known/Abc: \"ABC\" and \"abc\"");
+}
+
+// case_sensitive_path: the parent directory
+#[test]
+fn case_sensitive_path_the_parent_directory() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.case_sensitive_path(b"/known/../known".as_slice());
+    fails(got, Some("EINVAL"), "path");
+}
+
+// case_sensitive_path: a missing directory
+#[test]
+fn case_sensitive_path_a_missing_directory() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.case_sensitive_path(b"/known/Missing/file".as_slice());
+    fails(got, Some("ENOENT"), "/known/Missing");
+}
+
+// case_sensitive_path: a file on the way
+#[test]
+fn case_sensitive_path_a_file_on_the_way() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.case_sensitive_path(b"/known/ABC/file".as_slice());
+    fails(got, Some("ENOTDIR"), "/known/abc");
+}
