@@ -8,7 +8,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use generator::{coverage, generate, load, lock, output};
+use generator::lock::Lock;
+use generator::{coverage, generate, load, output};
 
 /// Turns api.yaml into everything that is generated.
 #[derive(Parser)]
@@ -39,8 +40,10 @@ fn run(args: &Args) -> Result<ExitCode> {
         print!("{}", coverage::report(&api));
         return Ok(ExitCode::SUCCESS);
     }
-    let mut differences = lock::sync(&root.join("tests/wire.lock"), &api, args.check)?;
-    differences.extend(output::sync(&root.join("generated"), &generate(&api)?, args.check)?);
+    let files = generate(&api)?;
+    let mut differences = Lock::wire(&api).sync(root, args.check)?;
+    differences.extend(Lock::abi(&files).sync(root, args.check)?);
+    differences.extend(output::sync(&root.join("generated"), &files, args.check)?);
     if args.check && !differences.is_empty() {
         eprintln!("{}", differences.join("\n"));
         eprintln!("run: cargo run -p generator");

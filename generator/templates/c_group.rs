@@ -9,6 +9,12 @@ struct {{ function.options.argv }} {
 {% for field in function.options.fields %}    {{ field.ident }}: Field<{{ field.rust }}>,
 {% endfor %}}
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<{{ function.options.argv }}>() == {{ function.options.size }});
+{% for field in function.options.fields %}    assert!(std::mem::offset_of!({{ function.options.argv }}, {{ field.ident }}) == {{ field.place.offset }});
+{% endfor %}};
+
 impl Argv for {{ function.options.argv }} {
     type Options = guestfs::{{ function.options.library }};
     const COUNT: u32 = {{ function.options.count }};

@@ -8,6 +8,8 @@
 #define GUESTFS_NO_WARN_DEPRECATED 1
 #define GUESTFS_PRIVATE 1
 
+#include <stddef.h>
+
 #include "guestfs.h"
 
 /* In the library, not exported by it. */
@@ -62,3 +64,22 @@ guestfs_{{ function.options.symbol }} ({{ function.options.parameters }}, ...)
   return result;
 }
 {% endif %}{% endfor %}{% endfor %}
+
+/* Rust and programs have the same places of fields compiled in. */
+
+#if UINTPTR_MAX == UINT64_MAX
+
+#define SIZE(type, size)                                                \
+  _Static_assert (sizeof (struct guestfs_##type) == (size), "size of " #type)
+#define OFFSET(type, member, offset)                                    \
+  _Static_assert (offsetof (struct guestfs_##type, member) == (offset), \
+                  "offset of " #member " in " #type)
+{% for struct in structs %}
+SIZE ({{ struct.name }}, {{ struct.size }});
+{% for field in struct.fields %}OFFSET ({{ struct.name }}, {{ field.name }}, {{ field.place.offset }});
+{% endfor %}SIZE ({{ struct.name }}_list, 16);
+{% endfor %}{% for group in groups %}{% for function in group.functions %}{% if function.options %}
+SIZE ({{ function.options.symbol }}_argv, {{ function.options.size }});
+{% for field in function.options.fields %}OFFSET ({{ function.options.symbol }}_argv, {{ field.name }}, {{ field.place.offset }});
+{% endfor %}{% endif %}{% endfor %}{% endfor %}
+#endif

@@ -4,6 +4,7 @@
 
 use std::cmp::Ordering;
 use std::ffi::{c_char, c_int};
+use std::mem::offset_of;
 
 use crate::structs::*;
 {% for struct in structs %}
@@ -12,6 +13,12 @@ use crate::structs::*;
 pub(crate) struct {{ struct.rust }} {
 {% for field in struct.fields %}    {{ field.ident }}: {{ field.rust }},
 {% endfor %}}
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<{{ struct.rust }}>() == {{ struct.size }});
+{% for field in struct.fields %}    assert!(offset_of!({{ struct.rust }}, {{ field.ident }}) == {{ field.place.offset }});
+{% endfor %}};
 
 impl Mirrored for guestfs::{{ struct.rust }} {
     type C = {{ struct.rust }};

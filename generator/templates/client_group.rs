@@ -17,7 +17,7 @@ impl Handle {
 {% for line in function.binds %}        {{ line }}
 {% endfor %}        self.action(
             &Action { name: "{{ function.name }}", config_only: {{ function.config_only }} },
-            |{% if function.traces %}t{% else %}_{% endif %}| {
+            |{% if function.traces %}record{% else %}_{% endif %}| {
 {% for line in function.traces %}                {{ line }};
 {% endfor %}            },
             || {

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use common::{check_golden, descriptions};
 use generator::load;
-use generator::lock::update;
+use generator::lock::Lock;
 
 mod common;
 
@@ -30,5 +30,5 @@ fn complaint(path: &Path, text: &str, name: &str) -> Option<String> {
         Err(err) => return Some(format!("{err:#}")),
     };
     let lock = fs::read_to_string(path.with_extension("lock")).ok()?;
-    update(&lock, &api).err().map(|err| format!("{err:#}"))
+    Lock::wire(&api).update(&lock).err().map(|err| format!("{err:#}"))
 }

@@ -117,7 +117,7 @@ fn layouts_are_those_of_libguestfs() {
 #[test]
 fn numbers_are_those_of_libguestfs() {
     let header = header();
-    let mut text = "#include <guestfs.h>\n".to_owned();
+    let mut text = "#define GUESTFS_PRIVATE\n#include <guestfs.h>\n".to_owned();
     let mut count = 0;
     for fact in facts("macros") {
         let (name, value) = (&fact[0], &fact[1]);
@@ -156,6 +156,36 @@ fn exports_are_those_of_libguestfs() {
     let unknown: Vec<_> = exported.difference(&known).collect();
     assert!(unknown.is_empty(), "not in libguestfs: {unknown:?}");
     println!("{} of {} symbols", exported.len(), known.len());
+}
+
+/// Compiles the shim, which says what is where, with a header that was tampered with.
+#[track_caller]
+fn tampered(from: &str, to: &str) -> String {
+    let header = header();
+    assert!(header.contains(from), "{from}");
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("guestfs.h"), header.replacen(from, to, 1)).unwrap();
+    let shim = fs::read_to_string(format!("{CRATE}/../../generated/c/shim.c")).unwrap();
+    fs::write(directory.path().join("shim.c"), shim).unwrap();
+    let output = Command::new("cc")
+        .args(["-std=c11", "-fsyntax-only", "shim.c"])
+        .current_dir(directory.path())
+        .output()
+        .unwrap();
+    assert!(!output.status.success(), "it compiles");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_wrong_place_does_not_compile() {
+    let from = "  char *pv_fmt;\n  uint64_t pv_size;\n";
+    let errors = tampered(from, "  uint64_t pv_size;\n  char *pv_fmt;\n");
+    assert!(errors.contains("offset of pv_size in lvm_pv"), "{errors}");
+    let errors = tampered("  int64_t blocks;\n", "");
+    assert!(errors.contains("size of"), "{errors}");
+    let from = "  const char *features;\n  int inode;\n";
+    let errors = tampered(from, "  int inode;\n  const char *features;\n");
+    assert!(errors.contains("offset of inode in mkfs_opts_argv"), "{errors}");
 }
 
 #[test]

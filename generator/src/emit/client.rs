@@ -189,9 +189,9 @@ fn bind(ident: &str, ty: ArgType) -> Option<String> {
 
 fn trace(ident: &str, ty: ArgType) -> String {
     match ty {
-        ArgType::Bool => format!("t.bool({ident})"),
-        ArgType::Int => format!("t.int({ident})"),
-        ArgType::Int64 => format!("t.int64({ident})"),
+        ArgType::Bool => format!("record.bool({ident})"),
+        ArgType::Int => format!("record.int({ident})"),
+        ArgType::Int64 => format!("record.int64({ident})"),
         ArgType::String
         | ArgType::Path
         | ArgType::Device
@@ -199,26 +199,26 @@ fn trace(ident: &str, ty: ArgType) -> String {
         | ArgType::DeviceOrPath
         | ArgType::MountableOrPath
         | ArgType::Filename
-        | ArgType::Guid => format!("t.string({ident})"),
-        ArgType::Optstring => format!("t.opt_string({ident})"),
-        ArgType::Key => "t.key()".to_owned(),
-        ArgType::Filein | ArgType::Fileout => format!("t.path({ident})"),
-        ArgType::Bytes => format!("t.bytes({ident})"),
+        | ArgType::Guid => format!("record.string({ident})"),
+        ArgType::Optstring => format!("record.opt_string({ident})"),
+        ArgType::Key => "record.key()".to_owned(),
+        ArgType::Filein | ArgType::Fileout => format!("record.path({ident})"),
+        ArgType::Bytes => format!("record.bytes({ident})"),
         ArgType::StringList | ArgType::DeviceList | ArgType::PathList | ArgType::FilenameList => {
-            format!("t.list(&{ident})")
+            format!("record.list(&{ident})")
         }
-        ArgType::Pointer => format!("t.pointer({ident})"),
+        ArgType::Pointer => format!("record.pointer({ident})"),
     }
 }
 
 fn trace_option(name: &str, ty: OptType) -> String {
     let ident = rust(name);
     match ty {
-        OptType::Bool => format!("t.option_bool(\"{name}\", options.{ident})"),
-        OptType::Int => format!("t.option_int(\"{name}\", options.{ident})"),
-        OptType::Int64 => format!("t.option_int64(\"{name}\", options.{ident})"),
-        OptType::String => format!("t.option_string(\"{name}\", &options.{ident})"),
-        OptType::StringList => format!("t.option_list(\"{name}\", &options.{ident})"),
+        OptType::Bool => format!("record.option_bool(\"{name}\", options.{ident})"),
+        OptType::Int => format!("record.option_int(\"{name}\", options.{ident})"),
+        OptType::Int64 => format!("record.option_int64(\"{name}\", options.{ident})"),
+        OptType::String => format!("record.option_string(\"{name}\", &options.{ident})"),
+        OptType::StringList => format!("record.option_list(\"{name}\", &options.{ident})"),
     }
 }
 

@@ -5,6 +5,7 @@
 //! The declaration in C and the definition in Rust of a function come from the same view, so the
 //! two cannot drift apart.
 
+mod layout;
 mod types;
 
 use std::collections::BTreeSet;
@@ -13,6 +14,7 @@ use anyhow::Result;
 use serde::Serialize;
 use tera::Tera;
 
+use self::layout::Place;
 use self::types::{Member, OptionField, Parameter, Results};
 use crate::emit::{by_group, render};
 use crate::names::{camel, rust, text};
@@ -69,6 +71,7 @@ struct Options {
     library: String,
     fields: Vec<OptionField>,
     count: usize,
+    size: usize,
     /// The last argument before the variable ones.
     last: String,
     /// `guestfs_h *g, const char *device`, and as a call: `g, device`.
@@ -84,6 +87,7 @@ struct Structure {
     private: bool,
     doc: String,
     fields: Vec<Member>,
+    size: usize,
 }
 
 #[derive(Serialize)]
@@ -211,12 +215,18 @@ fn options(function: &Function, parameters: &[Parameter]) -> Options {
         false => function.name.clone(),
     };
     let prefix = format!("GUESTFS_{}", symbol.to_ascii_uppercase());
+    let mut fields: Vec<OptionField> =
+        (0..).zip(&function.options).map(|(n, opt)| types::option(opt, n)).collect();
+    let mut bitmask = Place::of(8);
+    let places = fields.iter_mut().map(|it| &mut it.place);
+    let size = layout::lay_out(std::iter::once(&mut bitmask).chain(places));
     let names = || std::iter::once("g").chain(parameters.iter().map(|it| it.c_name.as_str()));
     Options {
         argv: camel(&symbol) + "Argv",
         library: camel(&function.name) + "Options",
-        fields: (0..).zip(&function.options).map(|(n, opt)| types::option(opt, n)).collect(),
+        fields,
         count: function.options.len(),
+        size,
         last: names().next_back().unwrap_or_default().to_owned(),
         parameters: declared(parameters),
         arguments: names().collect::<Vec<_>>().join(", "),
@@ -232,13 +242,16 @@ fn declared(parameters: &[Parameter]) -> String {
 }
 
 fn structure(structure: &Struct) -> Structure {
+    let mut fields: Vec<Member> = structure.fields.iter().flat_map(types::members).collect();
+    let size = layout::lay_out(fields.iter_mut().map(|it| &mut it.place));
     Structure {
         name: structure.name.clone(),
         macro_name: structure.name.to_ascii_uppercase(),
         rust: camel(&structure.name),
         private: structure.internal,
         doc: text(&structure.doc).trim().to_owned(),
-        fields: structure.fields.iter().flat_map(types::members).collect(),
+        fields,
+        size,
     }
 }
 

@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use super::layout::Place;
 use crate::names::{camel, rust};
 use crate::schema::{Arg, ArgType, Field, FieldType, Function, Opt, OptType, Ret};
 
@@ -44,6 +45,7 @@ pub(super) struct OptionField {
     pub(super) index: usize,
     /// `const char *label`
     pub(super) c: String,
+    pub(super) place: Place,
     /// What `va_arg` takes.
     pub(super) va: &'static str,
     pub(super) rust: &'static str,
@@ -56,6 +58,9 @@ pub(super) struct OptionField {
 pub(super) struct Member {
     /// `char pv_uuid[32]`
     c: String,
+    /// `pv_uuid`
+    name: String,
+    pub(super) place: Place,
     ident: String,
     rust: String,
     /// From the structure of the library.
@@ -259,20 +264,24 @@ pub(super) fn results(ret: &Ret) -> Results {
 pub(super) fn option(opt: &Opt, index: usize) -> OptionField {
     let name = &opt.name;
     let ident = rust(name);
-    let (c, va, rust_type, value) = match opt.ty {
-        OptType::Bool => ("int ", "int", "c_int", format!("given.bool({index}, &self.{ident})")),
-        OptType::Int => ("int ", "int", "c_int", format!("given.number({index}, &self.{ident})")),
+    let (c, size, va, rust_type, value) = match opt.ty {
+        OptType::Bool => ("int ", 4, "int", "c_int", format!("given.bool({index}, &self.{ident})")),
+        OptType::Int => {
+            ("int ", 4, "int", "c_int", format!("given.number({index}, &self.{ident})"))
+        }
         OptType::Int64 => {
-            ("int64_t ", "int64_t", "i64", format!("given.number({index}, &self.{ident})"))
+            ("int64_t ", 8, "int64_t", "i64", format!("given.number({index}, &self.{ident})"))
         }
         OptType::String => (
             "const char *",
+            8,
             "const char *",
             "Text",
             format!("given.text({index}, \"{name}\", &self.{ident})?"),
         ),
         OptType::StringList => (
             "char *const *",
+            8,
             "char *const *",
             "TextList",
             format!("given.list({index}, \"{name}\", &self.{ident})?"),
@@ -281,6 +290,7 @@ pub(super) fn option(opt: &Opt, index: usize) -> OptionField {
     OptionField {
         macro_name: name.to_ascii_uppercase(),
         c: format!("{c}{name}"),
+        place: Place::of(size),
         va,
         rust: rust_type,
         value,
@@ -294,8 +304,10 @@ pub(super) fn option(opt: &Opt, index: usize) -> OptionField {
 pub(super) fn members(field: &Field) -> Vec<Member> {
     let name = &field.name;
     let ident = rust(name);
-    let number = |c: &str, rust_type: &str| Member {
+    let number = |c: &str, rust_type: &str, size: usize| Member {
         c: format!("{c} {name}"),
+        name: name.clone(),
+        place: Place::of(size),
         rust: rust_type.to_owned(),
         mirror: format!("self.{ident}"),
         clone: format!("self.{ident}"),
@@ -307,16 +319,17 @@ pub(super) fn members(field: &Field) -> Vec<Member> {
             c: format!("char *{name}"),
             mirror: format!("OwnedText::new(&self.{ident})"),
             clone: format!("self.{ident}.clone()"),
-            ..number("", "OwnedText")
+            ..number("", "OwnedText", 8)
         }],
         FieldType::Bytes => vec![
             Member {
                 c: format!("uint32_t {name}_len"),
+                name: format!("{name}_len"),
                 ident: format!("{name}_len"),
                 mirror: format!("length(&self.{ident})"),
                 clone: format!("self.{name}_len"),
                 compare: None,
-                ..number("", "u32")
+                ..number("", "u32", 4)
             },
             Member {
                 c: format!("char *{name}"),
@@ -325,21 +338,25 @@ pub(super) fn members(field: &Field) -> Vec<Member> {
                 compare: Some(format!(
                     "self.{ident}.compare(self.{name}_len, &other.{ident}, other.{name}_len)"
                 )),
-                ..number("", "OwnedBytes")
+                ..number("", "OwnedBytes", 8)
             },
         ],
         FieldType::Char => vec![Member {
             mirror: format!("c_char::from_ne_bytes([self.{ident}])"),
-            ..number("char", "c_char")
+            ..number("char", "c_char", 1)
         }],
-        FieldType::Uint32 => vec![number("uint32_t", "u32")],
-        FieldType::Int32 => vec![number("int32_t", "i32")],
-        FieldType::Uint64 | FieldType::Size => vec![number("uint64_t", "u64")],
-        FieldType::Int64 => vec![number("int64_t", "i64")],
-        FieldType::Uuid => vec![Member { c: format!("char {name}[32]"), ..number("", "[u8; 32]") }],
+        FieldType::Uint32 => vec![number("uint32_t", "u32", 4)],
+        FieldType::Int32 => vec![number("int32_t", "i32", 4)],
+        FieldType::Uint64 | FieldType::Size => vec![number("uint64_t", "u64", 8)],
+        FieldType::Int64 => vec![number("int64_t", "i64", 8)],
+        FieldType::Uuid => vec![Member {
+            c: format!("char {name}[32]"),
+            place: Place { size: 32, align: 1, offset: 0 },
+            ..number("", "[u8; 32]", 0)
+        }],
         FieldType::Percent => vec![Member {
             compare: Some(format!("self.{ident}.total_cmp(&other.{ident})")),
-            ..number("float", "f32")
+            ..number("float", "f32", 4)
         }],
     }
 }
