@@ -55,16 +55,22 @@ pub(super) fn identity(file: &Path) -> io::Result<String> {
 /// have put there isn't believed.
 pub(super) fn private_directory(cachedir: &Path) -> io::Result<PathBuf> {
     let uid = geteuid().as_raw();
-    let directory = cachedir.join(format!(".guestfs-{uid}"));
+    let directory = private_path(cachedir);
     match fs::DirBuilder::new().mode(0o700).create(&directory) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
     let it = fs::symlink_metadata(&directory)?;
     if !it.is_dir() || it.uid() != uid || it.permissions().mode() & 0o022 != 0 {
-        return Err(io::ErrorKind::PermissionDenied.into());
+        let why = "not used, because others can write to it";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
     }
     Ok(directory)
+}
+
+/// Where that directory is, or would be.
+pub(super) fn private_path(cachedir: &Path) -> PathBuf {
+    cachedir.join(format!(".guestfs-{}", geteuid().as_raw()))
 }
 
 /// A name for what is kept under `key`.  It is a hash: what is kept has to hold the key itself.

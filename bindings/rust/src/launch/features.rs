@@ -70,7 +70,8 @@ pub(super) fn of(hv: &Path, cachedir: &Path, patience: Option<Duration>) -> Resu
 
 fn unusable(hv: &Path, why: &str) -> Error {
     let hv = hv.display();
-    Error::new(0, format!("{hv}: not a usable qemu: {why}; name another one with LIBGUESTFS_HV"))
+    let remedy = "install another one, or name it with LIBGUESTFS_HV";
+    Error::new(0, format!("{hv}: not a usable qemu: {why}; {remedy}"))
 }
 
 fn ask(hv: &Path, patience: Duration) -> Result<Features> {
@@ -116,8 +117,8 @@ fn too_old(version: [u64; 3]) -> Option<String> {
     let [oldest_major, oldest_minor, _] = OLDEST;
     (version < OLDEST).then(|| {
         format!(
-            "version {major}.{minor}.{micro} is too old; install version \
-             {oldest_major}.{oldest_minor} or later"
+            "version {major}.{minor}.{micro} is too old, it takes {oldest_major}.{oldest_minor} or \
+             later"
         )
     })
 }
@@ -284,7 +285,7 @@ mod tests {
         check(
             "QEMU emulator version 2.8.1(Debian 1:2.8+dfsg-6+deb9u17)\n",
             Some([2, 8, 1]),
-            Some("version 2.8.1 is too old; install version 4.2 or later"),
+            Some("version 2.8.1 is too old, it takes 4.2 or later"),
         );
         check("QEMU emulator version 9.1.0\nCopyright", Some([9, 1, 0]), None);
         check("sh (version x.y)", None, None);

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use super::report::REBUILD;
+use super::report::{REBUILD, without_remedy};
 use super::search::Files;
 use crate::error::Error;
 
@@ -35,7 +35,7 @@ pub(super) fn version(files: &Files) -> Option<String> {
 
 /// The error of an appliance that did not come up, or in front of it what is wrong with its files.
 pub(super) fn blame(files: &Files, error: Error) -> Error {
-    let said = error.message();
+    let said = without_remedy(error.message());
     if let Some(damage) = damage(files) {
         return Error::new(error.errno(), format!("{damage}; {REBUILD}; {said}"));
     }

@@ -257,6 +257,14 @@ fn remedy(table: &[(&str, &'static str)], cause: &str) -> Option<&'static str> {
     table.iter().find(|(words, _)| cause.contains(words)).map(|(_, remedy)| *remedy)
 }
 
+/// An explanation without what it ends in: the cause is known better.
+pub(super) fn without_remedy(text: &str) -> &str {
+    let remedies = REMEDIES.iter().map(|(_, remedy)| *remedy);
+    let mut remedies = remedies.chain([MORE_TIME, TEST_TOOL, REBUILD]);
+    let cut = remedies.find_map(|it| text.strip_suffix(it)?.strip_suffix("; "));
+    cut.unwrap_or(text)
+}
+
 /// What to do about KVM which does not work for this reason.
 pub(super) fn remedy_for_kvm(why: &str) -> &'static str {
     remedy(&REMEDIES_FOR_KVM, why).unwrap_or_default()

@@ -76,7 +76,10 @@ pub(super) enum Meanwhile {
 
 /// The template for `key`.  An error is a reason to boot, never one to fail.
 pub(super) fn find(cachedir: &Path, key: String, meanwhile: Meanwhile) -> io::Result<Found> {
-    let cache = cache::private_directory(cachedir)?;
+    let cache = cache::private_directory(cachedir).map_err(|it| {
+        let path = cache::private_path(cachedir);
+        io::Error::new(it.kind(), format!("{}: {it}", path.display()))
+    })?;
     let target = kept::place(&cache, &key);
     // One that is damaged is as good as none.
     if let Ok(template) = Template::open(&target, &key) {
