@@ -988,6 +988,13 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define GUESTFS_HAVE_INTERNAL_FEATURE_AVAILABLE 1
 #define GUESTFS_HAVE_INTERNAL_AUTOSYNC 1
 #define GUESTFS_HAVE_INTERNAL_EXIT 1
+#define GUESTFS_HAVE_DEBUG_UPLOAD 1
+#define GUESTFS_HAVE_DMESG 1
+#define GUESTFS_HAVE_DROP_CACHES 1
+#define GUESTFS_HAVE_ECHO_DAEMON 1
+#define GUESTFS_HAVE_MODPROBE 1
+#define GUESTFS_HAVE_SLEEP 1
+#define GUESTFS_HAVE_UTSNAME 1
 #define GUESTFS_HAVE_LIST_DEVICES 1
 #define GUESTFS_HAVE_NR_DEVICES 1
 #define GUESTFS_HAVE_DEVICE_INDEX 1
@@ -1002,6 +1009,23 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define GUESTFS_HAVE_BLOCKDEV_FLUSHBUFS 1
 #define GUESTFS_HAVE_BLOCKDEV_REREADPT 1
 #define GUESTFS_HAVE_ZERO_DEVICE 1
+#define GUESTFS_HAVE_LIST_DM_DEVICES 1
+#define GUESTFS_HAVE_BLKDISCARD 1
+#define GUESTFS_HAVE_BLKDISCARDZEROES 1
+#define GUESTFS_HAVE_BLOCKDEV_SETBSZ 1
+#define GUESTFS_HAVE_BLOCKDEV_SETRA 1
+#define GUESTFS_HAVE_DEVICE_NAME 1
+#define GUESTFS_HAVE_FINDFS_LABEL 1
+#define GUESTFS_HAVE_FINDFS_PARTLABEL 1
+#define GUESTFS_HAVE_FINDFS_PARTUUID 1
+#define GUESTFS_HAVE_FINDFS_UUID 1
+#define GUESTFS_HAVE_IS_WHOLE_DEVICE 1
+#define GUESTFS_HAVE_IS_ZERO_DEVICE 1
+#define GUESTFS_HAVE_LIST_DISK_LABELS 1
+#define GUESTFS_HAVE_SCRUB_DEVICE 1
+#define GUESTFS_HAVE_CHECKSUM_DEVICE 1
+#define GUESTFS_HAVE_PREAD_DEVICE 1
+#define GUESTFS_HAVE_PWRITE_DEVICE 1
 #define GUESTFS_HAVE_LIST_PARTITIONS 1
 #define GUESTFS_HAVE_PART_INIT 1
 #define GUESTFS_HAVE_PART_ADD 1
@@ -1017,6 +1041,24 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define GUESTFS_HAVE_PART_GET_NAME 1
 #define GUESTFS_HAVE_PART_TO_DEV 1
 #define GUESTFS_HAVE_PART_TO_PARTNUM 1
+#define GUESTFS_HAVE_PART_EXPAND_GPT 1
+#define GUESTFS_HAVE_PART_GET_DISK_GUID 1
+#define GUESTFS_HAVE_PART_GET_GPT_ATTRIBUTES 1
+#define GUESTFS_HAVE_PART_GET_GPT_GUID 1
+#define GUESTFS_HAVE_PART_GET_GPT_TYPE 1
+#define GUESTFS_HAVE_PART_GET_MBR_PART_TYPE 1
+#define GUESTFS_HAVE_PART_RESIZE 1
+#define GUESTFS_HAVE_PART_SET_DISK_GUID 1
+#define GUESTFS_HAVE_PART_SET_DISK_GUID_RANDOM 1
+#define GUESTFS_HAVE_PART_SET_GPT_ATTRIBUTES 1
+#define GUESTFS_HAVE_PART_SET_GPT_GUID 1
+#define GUESTFS_HAVE_PART_SET_GPT_TYPE 1
+#define GUESTFS_HAVE_SFDISK 1
+#define GUESTFS_HAVE_SFDISKM 1
+#define GUESTFS_HAVE_SFDISK_N 1
+#define GUESTFS_HAVE_SFDISK_DISK_GEOMETRY 1
+#define GUESTFS_HAVE_SFDISK_KERNEL_GEOMETRY 1
+#define GUESTFS_HAVE_SFDISK_L 1
 #define GUESTFS_HAVE_LIST_FILESYSTEMS 1
 #define GUESTFS_HAVE_MKFS 1
 #define GUESTFS_HAVE_MKFS_OPTS 1
@@ -1146,6 +1188,58 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define GUESTFS_HAVE_LVREMOVE 1
 #define GUESTFS_HAVE_VGREMOVE 1
 #define GUESTFS_HAVE_PVREMOVE 1
+#define GUESTFS_HAVE_IS_LV 1
+#define GUESTFS_HAVE_LVCREATE_FREE 1
+#define GUESTFS_HAVE_LVM_CANONICAL_LV_NAME 1
+#define GUESTFS_HAVE_LVM_CLEAR_FILTER 1
+#define GUESTFS_HAVE_LVM_REMOVE_ALL 1
+#define GUESTFS_HAVE_LVM_SCAN 1
+#define GUESTFS_HAVE_LVM_SET_FILTER 1
+#define GUESTFS_HAVE_LVRENAME 1
+#define GUESTFS_HAVE_LVRESIZE 1
+#define GUESTFS_HAVE_LVRESIZE_FREE 1
+#define GUESTFS_HAVE_LVUUID 1
+#define GUESTFS_HAVE_PVCHANGE_UUID 1
+#define GUESTFS_HAVE_PVCHANGE_UUID_ALL 1
+#define GUESTFS_HAVE_PVRESIZE 1
+#define GUESTFS_HAVE_PVRESIZE_SIZE 1
+#define GUESTFS_HAVE_PVUUID 1
+#define GUESTFS_HAVE_VGCHANGE_UUID 1
+#define GUESTFS_HAVE_VGCHANGE_UUID_ALL 1
+#define GUESTFS_HAVE_VGLVUUIDS 1
+#define GUESTFS_HAVE_VGMETA 1
+#define GUESTFS_HAVE_VGPVUUIDS 1
+#define GUESTFS_HAVE_VGRENAME 1
+#define GUESTFS_HAVE_VGSCAN 1
+#define GUESTFS_HAVE_VGUUID 1
+#define GUESTFS_HAVE_LIST_MD_DEVICES 1
+#define GUESTFS_HAVE_MD_CREATE 1
+#define GUESTFS_HAVE_MD_DETAIL 1
+#define GUESTFS_HAVE_MD_STAT 1
+#define GUESTFS_HAVE_MD_STOP 1
+#define GUESTFS_HAVE_CLEVIS_LUKS_UNLOCK 1
+#define GUESTFS_HAVE_CRYPTSETUP_CLOSE 1
+#define GUESTFS_HAVE_CRYPTSETUP_OPEN 1
+#define GUESTFS_HAVE_LUKS_ADD_KEY 1
+#define GUESTFS_HAVE_LUKS_CLOSE 1
+#define GUESTFS_HAVE_LUKS_FORMAT 1
+#define GUESTFS_HAVE_LUKS_FORMAT_CIPHER 1
+#define GUESTFS_HAVE_LUKS_KILL_SLOT 1
+#define GUESTFS_HAVE_LUKS_OPEN 1
+#define GUESTFS_HAVE_LUKS_OPEN_RO 1
+#define GUESTFS_HAVE_LUKS_UUID 1
+#define GUESTFS_HAVE_LDMTOOL_CREATE_ALL 1
+#define GUESTFS_HAVE_LDMTOOL_DISKGROUP_DISKS 1
+#define GUESTFS_HAVE_LDMTOOL_DISKGROUP_NAME 1
+#define GUESTFS_HAVE_LDMTOOL_DISKGROUP_VOLUMES 1
+#define GUESTFS_HAVE_LDMTOOL_REMOVE_ALL 1
+#define GUESTFS_HAVE_LDMTOOL_SCAN 1
+#define GUESTFS_HAVE_LDMTOOL_SCAN_DEVICES 1
+#define GUESTFS_HAVE_LDMTOOL_VOLUME_HINT 1
+#define GUESTFS_HAVE_LDMTOOL_VOLUME_PARTITIONS 1
+#define GUESTFS_HAVE_LDMTOOL_VOLUME_TYPE 1
+#define GUESTFS_HAVE_LIST_LDM_PARTITIONS 1
+#define GUESTFS_HAVE_LIST_LDM_VOLUMES 1
 #define GUESTFS_HAVE_MOUNT 1
 #define GUESTFS_HAVE_MOUNT_RO 1
 #define GUESTFS_HAVE_MOUNT_OPTIONS 1
@@ -1158,6 +1252,12 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define GUESTFS_HAVE_MKMOUNTPOINT 1
 #define GUESTFS_HAVE_RMMOUNTPOINT 1
 #define GUESTFS_HAVE_INTERNAL_PARSE_MOUNTABLE 1
+#define GUESTFS_HAVE_LIST_9P 1
+#define GUESTFS_HAVE_MOUNT_9P 1
+#define GUESTFS_HAVE_MOUNT_LOOP 1
+#define GUESTFS_HAVE_MOUNTABLE_DEVICE 1
+#define GUESTFS_HAVE_MOUNTABLE_SUBVOLUME 1
+#define GUESTFS_HAVE_REMOUNT 1
 #define GUESTFS_HAVE_TOUCH 1
 #define GUESTFS_HAVE_CAT 1
 #define GUESTFS_HAVE_READ_FILE 1
@@ -1365,6 +1465,9 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define GUESTFS_HAVE_INOTIFY_INIT 1
 #define GUESTFS_HAVE_INOTIFY_READ 1
 #define GUESTFS_HAVE_INOTIFY_RM_WATCH 1
+#define GUESTFS_HAVE_EXTLINUX 1
+#define GUESTFS_HAVE_GRUB_INSTALL 1
+#define GUESTFS_HAVE_SYSLINUX 1
 #define GUESTFS_HAVE_INTERNAL_TEST 1
 #define GUESTFS_HAVE_INTERNAL_TEST_ONLY_OPTARGS 1
 #define GUESTFS_HAVE_INTERNAL_TEST_63_OPTARGS 1
@@ -1487,6 +1590,13 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define LIBGUESTFS_HAVE_INTERNAL_FEATURE_AVAILABLE 1
 #define LIBGUESTFS_HAVE_INTERNAL_AUTOSYNC 1
 #define LIBGUESTFS_HAVE_INTERNAL_EXIT 1
+#define LIBGUESTFS_HAVE_DEBUG_UPLOAD 1
+#define LIBGUESTFS_HAVE_DMESG 1
+#define LIBGUESTFS_HAVE_DROP_CACHES 1
+#define LIBGUESTFS_HAVE_ECHO_DAEMON 1
+#define LIBGUESTFS_HAVE_MODPROBE 1
+#define LIBGUESTFS_HAVE_SLEEP 1
+#define LIBGUESTFS_HAVE_UTSNAME 1
 #define LIBGUESTFS_HAVE_LIST_DEVICES 1
 #define LIBGUESTFS_HAVE_NR_DEVICES 1
 #define LIBGUESTFS_HAVE_DEVICE_INDEX 1
@@ -1501,6 +1611,23 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define LIBGUESTFS_HAVE_BLOCKDEV_FLUSHBUFS 1
 #define LIBGUESTFS_HAVE_BLOCKDEV_REREADPT 1
 #define LIBGUESTFS_HAVE_ZERO_DEVICE 1
+#define LIBGUESTFS_HAVE_LIST_DM_DEVICES 1
+#define LIBGUESTFS_HAVE_BLKDISCARD 1
+#define LIBGUESTFS_HAVE_BLKDISCARDZEROES 1
+#define LIBGUESTFS_HAVE_BLOCKDEV_SETBSZ 1
+#define LIBGUESTFS_HAVE_BLOCKDEV_SETRA 1
+#define LIBGUESTFS_HAVE_DEVICE_NAME 1
+#define LIBGUESTFS_HAVE_FINDFS_LABEL 1
+#define LIBGUESTFS_HAVE_FINDFS_PARTLABEL 1
+#define LIBGUESTFS_HAVE_FINDFS_PARTUUID 1
+#define LIBGUESTFS_HAVE_FINDFS_UUID 1
+#define LIBGUESTFS_HAVE_IS_WHOLE_DEVICE 1
+#define LIBGUESTFS_HAVE_IS_ZERO_DEVICE 1
+#define LIBGUESTFS_HAVE_LIST_DISK_LABELS 1
+#define LIBGUESTFS_HAVE_SCRUB_DEVICE 1
+#define LIBGUESTFS_HAVE_CHECKSUM_DEVICE 1
+#define LIBGUESTFS_HAVE_PREAD_DEVICE 1
+#define LIBGUESTFS_HAVE_PWRITE_DEVICE 1
 #define LIBGUESTFS_HAVE_LIST_PARTITIONS 1
 #define LIBGUESTFS_HAVE_PART_INIT 1
 #define LIBGUESTFS_HAVE_PART_ADD 1
@@ -1516,6 +1643,24 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define LIBGUESTFS_HAVE_PART_GET_NAME 1
 #define LIBGUESTFS_HAVE_PART_TO_DEV 1
 #define LIBGUESTFS_HAVE_PART_TO_PARTNUM 1
+#define LIBGUESTFS_HAVE_PART_EXPAND_GPT 1
+#define LIBGUESTFS_HAVE_PART_GET_DISK_GUID 1
+#define LIBGUESTFS_HAVE_PART_GET_GPT_ATTRIBUTES 1
+#define LIBGUESTFS_HAVE_PART_GET_GPT_GUID 1
+#define LIBGUESTFS_HAVE_PART_GET_GPT_TYPE 1
+#define LIBGUESTFS_HAVE_PART_GET_MBR_PART_TYPE 1
+#define LIBGUESTFS_HAVE_PART_RESIZE 1
+#define LIBGUESTFS_HAVE_PART_SET_DISK_GUID 1
+#define LIBGUESTFS_HAVE_PART_SET_DISK_GUID_RANDOM 1
+#define LIBGUESTFS_HAVE_PART_SET_GPT_ATTRIBUTES 1
+#define LIBGUESTFS_HAVE_PART_SET_GPT_GUID 1
+#define LIBGUESTFS_HAVE_PART_SET_GPT_TYPE 1
+#define LIBGUESTFS_HAVE_SFDISK 1
+#define LIBGUESTFS_HAVE_SFDISKM 1
+#define LIBGUESTFS_HAVE_SFDISK_N 1
+#define LIBGUESTFS_HAVE_SFDISK_DISK_GEOMETRY 1
+#define LIBGUESTFS_HAVE_SFDISK_KERNEL_GEOMETRY 1
+#define LIBGUESTFS_HAVE_SFDISK_L 1
 #define LIBGUESTFS_HAVE_LIST_FILESYSTEMS 1
 #define LIBGUESTFS_HAVE_MKFS 1
 #define LIBGUESTFS_HAVE_MKFS_OPTS 1
@@ -1645,6 +1790,58 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define LIBGUESTFS_HAVE_LVREMOVE 1
 #define LIBGUESTFS_HAVE_VGREMOVE 1
 #define LIBGUESTFS_HAVE_PVREMOVE 1
+#define LIBGUESTFS_HAVE_IS_LV 1
+#define LIBGUESTFS_HAVE_LVCREATE_FREE 1
+#define LIBGUESTFS_HAVE_LVM_CANONICAL_LV_NAME 1
+#define LIBGUESTFS_HAVE_LVM_CLEAR_FILTER 1
+#define LIBGUESTFS_HAVE_LVM_REMOVE_ALL 1
+#define LIBGUESTFS_HAVE_LVM_SCAN 1
+#define LIBGUESTFS_HAVE_LVM_SET_FILTER 1
+#define LIBGUESTFS_HAVE_LVRENAME 1
+#define LIBGUESTFS_HAVE_LVRESIZE 1
+#define LIBGUESTFS_HAVE_LVRESIZE_FREE 1
+#define LIBGUESTFS_HAVE_LVUUID 1
+#define LIBGUESTFS_HAVE_PVCHANGE_UUID 1
+#define LIBGUESTFS_HAVE_PVCHANGE_UUID_ALL 1
+#define LIBGUESTFS_HAVE_PVRESIZE 1
+#define LIBGUESTFS_HAVE_PVRESIZE_SIZE 1
+#define LIBGUESTFS_HAVE_PVUUID 1
+#define LIBGUESTFS_HAVE_VGCHANGE_UUID 1
+#define LIBGUESTFS_HAVE_VGCHANGE_UUID_ALL 1
+#define LIBGUESTFS_HAVE_VGLVUUIDS 1
+#define LIBGUESTFS_HAVE_VGMETA 1
+#define LIBGUESTFS_HAVE_VGPVUUIDS 1
+#define LIBGUESTFS_HAVE_VGRENAME 1
+#define LIBGUESTFS_HAVE_VGSCAN 1
+#define LIBGUESTFS_HAVE_VGUUID 1
+#define LIBGUESTFS_HAVE_LIST_MD_DEVICES 1
+#define LIBGUESTFS_HAVE_MD_CREATE 1
+#define LIBGUESTFS_HAVE_MD_DETAIL 1
+#define LIBGUESTFS_HAVE_MD_STAT 1
+#define LIBGUESTFS_HAVE_MD_STOP 1
+#define LIBGUESTFS_HAVE_CLEVIS_LUKS_UNLOCK 1
+#define LIBGUESTFS_HAVE_CRYPTSETUP_CLOSE 1
+#define LIBGUESTFS_HAVE_CRYPTSETUP_OPEN 1
+#define LIBGUESTFS_HAVE_LUKS_ADD_KEY 1
+#define LIBGUESTFS_HAVE_LUKS_CLOSE 1
+#define LIBGUESTFS_HAVE_LUKS_FORMAT 1
+#define LIBGUESTFS_HAVE_LUKS_FORMAT_CIPHER 1
+#define LIBGUESTFS_HAVE_LUKS_KILL_SLOT 1
+#define LIBGUESTFS_HAVE_LUKS_OPEN 1
+#define LIBGUESTFS_HAVE_LUKS_OPEN_RO 1
+#define LIBGUESTFS_HAVE_LUKS_UUID 1
+#define LIBGUESTFS_HAVE_LDMTOOL_CREATE_ALL 1
+#define LIBGUESTFS_HAVE_LDMTOOL_DISKGROUP_DISKS 1
+#define LIBGUESTFS_HAVE_LDMTOOL_DISKGROUP_NAME 1
+#define LIBGUESTFS_HAVE_LDMTOOL_DISKGROUP_VOLUMES 1
+#define LIBGUESTFS_HAVE_LDMTOOL_REMOVE_ALL 1
+#define LIBGUESTFS_HAVE_LDMTOOL_SCAN 1
+#define LIBGUESTFS_HAVE_LDMTOOL_SCAN_DEVICES 1
+#define LIBGUESTFS_HAVE_LDMTOOL_VOLUME_HINT 1
+#define LIBGUESTFS_HAVE_LDMTOOL_VOLUME_PARTITIONS 1
+#define LIBGUESTFS_HAVE_LDMTOOL_VOLUME_TYPE 1
+#define LIBGUESTFS_HAVE_LIST_LDM_PARTITIONS 1
+#define LIBGUESTFS_HAVE_LIST_LDM_VOLUMES 1
 #define LIBGUESTFS_HAVE_MOUNT 1
 #define LIBGUESTFS_HAVE_MOUNT_RO 1
 #define LIBGUESTFS_HAVE_MOUNT_OPTIONS 1
@@ -1657,6 +1854,12 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define LIBGUESTFS_HAVE_MKMOUNTPOINT 1
 #define LIBGUESTFS_HAVE_RMMOUNTPOINT 1
 #define LIBGUESTFS_HAVE_INTERNAL_PARSE_MOUNTABLE 1
+#define LIBGUESTFS_HAVE_LIST_9P 1
+#define LIBGUESTFS_HAVE_MOUNT_9P 1
+#define LIBGUESTFS_HAVE_MOUNT_LOOP 1
+#define LIBGUESTFS_HAVE_MOUNTABLE_DEVICE 1
+#define LIBGUESTFS_HAVE_MOUNTABLE_SUBVOLUME 1
+#define LIBGUESTFS_HAVE_REMOUNT 1
 #define LIBGUESTFS_HAVE_TOUCH 1
 #define LIBGUESTFS_HAVE_CAT 1
 #define LIBGUESTFS_HAVE_READ_FILE 1
@@ -1864,6 +2067,9 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define LIBGUESTFS_HAVE_INOTIFY_INIT 1
 #define LIBGUESTFS_HAVE_INOTIFY_READ 1
 #define LIBGUESTFS_HAVE_INOTIFY_RM_WATCH 1
+#define LIBGUESTFS_HAVE_EXTLINUX 1
+#define LIBGUESTFS_HAVE_GRUB_INSTALL 1
+#define LIBGUESTFS_HAVE_SYSLINUX 1
 #define LIBGUESTFS_HAVE_INTERNAL_TEST 1
 #define LIBGUESTFS_HAVE_INTERNAL_TEST_ONLY_OPTARGS 1
 #define LIBGUESTFS_HAVE_INTERNAL_TEST_63_OPTARGS 1
@@ -2166,6 +2372,20 @@ extern GUESTFS_DLL_PUBLIC int guestfs_internal_autosync (guestfs_h *g);
 
 extern GUESTFS_DLL_PUBLIC int guestfs_internal_exit (guestfs_h *g);
 
+extern GUESTFS_DLL_PUBLIC int guestfs_debug_upload (guestfs_h *g, const char *filename, const char *tmpname, int mode);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_dmesg (guestfs_h *g);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_drop_caches (guestfs_h *g, int whattodrop);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_echo_daemon (guestfs_h *g, char *const *words);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_modprobe (guestfs_h *g, const char *modulename);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_sleep (guestfs_h *g, int secs);
+
+extern GUESTFS_DLL_PUBLIC struct guestfs_utsname *guestfs_utsname (guestfs_h *g);
+
 /* BLOCK DEVICES */
 
 extern GUESTFS_DLL_PUBLIC char **guestfs_list_devices (guestfs_h *g);
@@ -2195,6 +2415,43 @@ extern GUESTFS_DLL_PUBLIC int guestfs_blockdev_flushbufs (guestfs_h *g, const ch
 extern GUESTFS_DLL_PUBLIC int guestfs_blockdev_rereadpt (guestfs_h *g, const char *device);
 
 extern GUESTFS_DLL_PUBLIC int guestfs_zero_device (guestfs_h *g, const char *device);
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_list_dm_devices (guestfs_h *g);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_blkdiscard (guestfs_h *g, const char *device);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_blkdiscardzeroes (guestfs_h *g, const char *device);
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_blockdev_setbsz (guestfs_h *g, const char *device, int blocksize)
+  GUESTFS_DEPRECATED_NO_REPLACEMENT;
+#endif
+
+extern GUESTFS_DLL_PUBLIC int guestfs_blockdev_setra (guestfs_h *g, const char *device, int sectors);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_device_name (guestfs_h *g, int index);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_findfs_label (guestfs_h *g, const char *label);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_findfs_partlabel (guestfs_h *g, const char *label);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_findfs_partuuid (guestfs_h *g, const char *uuid);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_findfs_uuid (guestfs_h *g, const char *uuid);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_is_whole_device (guestfs_h *g, const char *device);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_is_zero_device (guestfs_h *g, const char *device);
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_list_disk_labels (guestfs_h *g);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_scrub_device (guestfs_h *g, const char *device);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_checksum_device (guestfs_h *g, const char *csumtype, const char *device);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_pread_device (guestfs_h *g, const char *device, int count, int64_t offset, size_t *size_r);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_pwrite_device (guestfs_h *g, const char *device, const char *content, size_t content_size, int64_t offset);
 
 /* PARTITIONS */
 
@@ -2227,6 +2484,54 @@ extern GUESTFS_DLL_PUBLIC char *guestfs_part_get_name (guestfs_h *g, const char 
 extern GUESTFS_DLL_PUBLIC char *guestfs_part_to_dev (guestfs_h *g, const char *partition);
 
 extern GUESTFS_DLL_PUBLIC int guestfs_part_to_partnum (guestfs_h *g, const char *partition);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_part_expand_gpt (guestfs_h *g, const char *device);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_part_get_disk_guid (guestfs_h *g, const char *device);
+
+extern GUESTFS_DLL_PUBLIC int64_t guestfs_part_get_gpt_attributes (guestfs_h *g, const char *device, int partnum);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_part_get_gpt_guid (guestfs_h *g, const char *device, int partnum);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_part_get_gpt_type (guestfs_h *g, const char *device, int partnum);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_part_get_mbr_part_type (guestfs_h *g, const char *device, int partnum);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_part_resize (guestfs_h *g, const char *device, int partnum, int64_t endsect);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_part_set_disk_guid (guestfs_h *g, const char *device, const char *guid);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_part_set_disk_guid_random (guestfs_h *g, const char *device);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_part_set_gpt_attributes (guestfs_h *g, const char *device, int partnum, int64_t attributes);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_part_set_gpt_guid (guestfs_h *g, const char *device, int partnum, const char *guid);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_part_set_gpt_type (guestfs_h *g, const char *device, int partnum, const char *guid);
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_sfdisk (guestfs_h *g, const char *device, int cyls, int heads, int sectors, char *const *lines)
+  GUESTFS_DEPRECATED_REPLACED_BY ("part_add");
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_sfdiskM (guestfs_h *g, const char *device, char *const *lines)
+  GUESTFS_DEPRECATED_REPLACED_BY ("part_add");
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_sfdisk_N (guestfs_h *g, const char *device, int partnum, int cyls, int heads, int sectors, const char *line)
+  GUESTFS_DEPRECATED_REPLACED_BY ("part_add");
+#endif
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_sfdisk_disk_geometry (guestfs_h *g, const char *device);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_sfdisk_kernel_geometry (guestfs_h *g, const char *device);
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC char *guestfs_sfdisk_l (guestfs_h *g, const char *device)
+  GUESTFS_DEPRECATED_REPLACED_BY ("part_list");
+#endif
 
 /* FILESYSTEMS */
 
@@ -3002,6 +3307,162 @@ extern GUESTFS_DLL_PUBLIC int guestfs_vgremove (guestfs_h *g, const char *vgname
 
 extern GUESTFS_DLL_PUBLIC int guestfs_pvremove (guestfs_h *g, const char *device);
 
+extern GUESTFS_DLL_PUBLIC int guestfs_is_lv (guestfs_h *g, const char *mountable);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_lvcreate_free (guestfs_h *g, const char *logvol, const char *volgroup, int percent);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_lvm_canonical_lv_name (guestfs_h *g, const char *lvname);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_lvm_clear_filter (guestfs_h *g);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_lvm_remove_all (guestfs_h *g);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_lvm_scan (guestfs_h *g, int activate);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_lvm_set_filter (guestfs_h *g, char *const *devices);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_lvrename (guestfs_h *g, const char *logvol, const char *newlogvol);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_lvresize (guestfs_h *g, const char *device, int mbytes);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_lvresize_free (guestfs_h *g, const char *lv, int percent);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_lvuuid (guestfs_h *g, const char *device);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_pvchange_uuid (guestfs_h *g, const char *device);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_pvchange_uuid_all (guestfs_h *g);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_pvresize (guestfs_h *g, const char *device);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_pvresize_size (guestfs_h *g, const char *device, int64_t size);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_pvuuid (guestfs_h *g, const char *device);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_vgchange_uuid (guestfs_h *g, const char *vg);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_vgchange_uuid_all (guestfs_h *g);
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_vglvuuids (guestfs_h *g, const char *vgname);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_vgmeta (guestfs_h *g, const char *vgname, size_t *size_r);
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_vgpvuuids (guestfs_h *g, const char *vgname);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_vgrename (guestfs_h *g, const char *volgroup, const char *newvolgroup);
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_vgscan (guestfs_h *g)
+  GUESTFS_DEPRECATED_REPLACED_BY ("lvm_scan");
+#endif
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_vguuid (guestfs_h *g, const char *vgname);
+
+/* LINUX SOFTWARE RAID */
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_list_md_devices (guestfs_h *g);
+
+#define GUESTFS_MD_CREATE_MISSINGBITMAP 0
+#define GUESTFS_MD_CREATE_MISSINGBITMAP_BITMASK (UINT64_C (1) << 0)
+#define GUESTFS_MD_CREATE_NRDEVICES 1
+#define GUESTFS_MD_CREATE_NRDEVICES_BITMASK (UINT64_C (1) << 1)
+#define GUESTFS_MD_CREATE_SPARE 2
+#define GUESTFS_MD_CREATE_SPARE_BITMASK (UINT64_C (1) << 2)
+#define GUESTFS_MD_CREATE_CHUNK 3
+#define GUESTFS_MD_CREATE_CHUNK_BITMASK (UINT64_C (1) << 3)
+#define GUESTFS_MD_CREATE_LEVEL 4
+#define GUESTFS_MD_CREATE_LEVEL_BITMASK (UINT64_C (1) << 4)
+struct guestfs_md_create_argv {
+  uint64_t bitmask;
+  int64_t missingbitmap;
+  int nrdevices;
+  int spare;
+  int64_t chunk;
+  const char *level;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_md_create (guestfs_h *g, const char *name, char *const *devices, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_md_create_va (guestfs_h *g, const char *name, char *const *devices, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_md_create_argv (guestfs_h *g, const char *name, char *const *devices, const struct guestfs_md_create_argv *optargs);
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_md_detail (guestfs_h *g, const char *md);
+
+extern GUESTFS_DLL_PUBLIC struct guestfs_mdstat_list *guestfs_md_stat (guestfs_h *g, const char *md);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_md_stop (guestfs_h *g, const char *md);
+
+/* ENCRYPTED DEVICES */
+
+extern GUESTFS_DLL_PUBLIC int guestfs_clevis_luks_unlock (guestfs_h *g, const char *device, const char *mapname);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_cryptsetup_close (guestfs_h *g, const char *device);
+
+#define GUESTFS_CRYPTSETUP_OPEN_READONLY 0
+#define GUESTFS_CRYPTSETUP_OPEN_READONLY_BITMASK (UINT64_C (1) << 0)
+#define GUESTFS_CRYPTSETUP_OPEN_CRYPTTYPE 1
+#define GUESTFS_CRYPTSETUP_OPEN_CRYPTTYPE_BITMASK (UINT64_C (1) << 1)
+#define GUESTFS_CRYPTSETUP_OPEN_CIPHER 2
+#define GUESTFS_CRYPTSETUP_OPEN_CIPHER_BITMASK (UINT64_C (1) << 2)
+struct guestfs_cryptsetup_open_argv {
+  uint64_t bitmask;
+  int readonly;
+  const char *crypttype;
+  const char *cipher;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_cryptsetup_open (guestfs_h *g, const char *device, const char *key, const char *mapname, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_cryptsetup_open_va (guestfs_h *g, const char *device, const char *key, const char *mapname, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_cryptsetup_open_argv (guestfs_h *g, const char *device, const char *key, const char *mapname, const struct guestfs_cryptsetup_open_argv *optargs);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_luks_add_key (guestfs_h *g, const char *device, const char *key, const char *newkey, int keyslot);
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_luks_close (guestfs_h *g, const char *device)
+  GUESTFS_DEPRECATED_REPLACED_BY ("cryptsetup_close");
+#endif
+
+extern GUESTFS_DLL_PUBLIC int guestfs_luks_format (guestfs_h *g, const char *device, const char *key, int keyslot);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_luks_format_cipher (guestfs_h *g, const char *device, const char *key, int keyslot, const char *cipher);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_luks_kill_slot (guestfs_h *g, const char *device, const char *key, int keyslot);
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_luks_open (guestfs_h *g, const char *device, const char *key, const char *mapname)
+  GUESTFS_DEPRECATED_REPLACED_BY ("cryptsetup_open");
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_luks_open_ro (guestfs_h *g, const char *device, const char *key, const char *mapname)
+  GUESTFS_DEPRECATED_REPLACED_BY ("cryptsetup_open");
+#endif
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_luks_uuid (guestfs_h *g, const char *device);
+
+/* WINDOWS DYNAMIC DISKS */
+
+extern GUESTFS_DLL_PUBLIC int guestfs_ldmtool_create_all (guestfs_h *g);
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_ldmtool_diskgroup_disks (guestfs_h *g, const char *diskgroup);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_ldmtool_diskgroup_name (guestfs_h *g, const char *diskgroup);
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_ldmtool_diskgroup_volumes (guestfs_h *g, const char *diskgroup);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_ldmtool_remove_all (guestfs_h *g);
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_ldmtool_scan (guestfs_h *g);
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_ldmtool_scan_devices (guestfs_h *g, char *const *devices);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_ldmtool_volume_hint (guestfs_h *g, const char *diskgroup, const char *volume);
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_ldmtool_volume_partitions (guestfs_h *g, const char *diskgroup, const char *volume);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_ldmtool_volume_type (guestfs_h *g, const char *diskgroup, const char *volume);
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_list_ldm_partitions (guestfs_h *g);
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_list_ldm_volumes (guestfs_h *g);
+
 /* MOUNTING */
 
 extern GUESTFS_DLL_PUBLIC int guestfs_mount (guestfs_h *g, const char *mountable, const char *mountpoint);
@@ -3039,6 +3500,42 @@ extern GUESTFS_DLL_PUBLIC int guestfs_rmmountpoint (guestfs_h *g, const char *ex
 #ifdef GUESTFS_PRIVATE
 extern GUESTFS_DLL_PUBLIC struct guestfs_internal_mountable *guestfs_internal_parse_mountable (guestfs_h *g, const char *mountable);
 #endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC char **guestfs_list_9p (guestfs_h *g)
+  GUESTFS_DEPRECATED_NO_REPLACEMENT;
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+#define GUESTFS_MOUNT_9P_OPTIONS 0
+#define GUESTFS_MOUNT_9P_OPTIONS_BITMASK (UINT64_C (1) << 0)
+struct guestfs_mount_9p_argv {
+  uint64_t bitmask;
+  const char *options;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_mount_9p (guestfs_h *g, const char *mounttag, const char *mountpoint, ...)
+  GUESTFS_DEPRECATED_NO_REPLACEMENT;
+extern GUESTFS_DLL_PUBLIC int guestfs_mount_9p_va (guestfs_h *g, const char *mounttag, const char *mountpoint, va_list args)
+  GUESTFS_DEPRECATED_NO_REPLACEMENT;
+extern GUESTFS_DLL_PUBLIC int guestfs_mount_9p_argv (guestfs_h *g, const char *mounttag, const char *mountpoint, const struct guestfs_mount_9p_argv *optargs)
+  GUESTFS_DEPRECATED_NO_REPLACEMENT;
+#endif
+
+extern GUESTFS_DLL_PUBLIC int guestfs_mount_loop (guestfs_h *g, const char *file, const char *mountpoint);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_mountable_device (guestfs_h *g, const char *mountable);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_mountable_subvolume (guestfs_h *g, const char *mountable);
+
+#define GUESTFS_REMOUNT_RW 0
+#define GUESTFS_REMOUNT_RW_BITMASK (UINT64_C (1) << 0)
+struct guestfs_remount_argv {
+  uint64_t bitmask;
+  int rw;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_remount (guestfs_h *g, const char *mountpoint, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_remount_va (guestfs_h *g, const char *mountpoint, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_remount_argv (guestfs_h *g, const char *mountpoint, const struct guestfs_remount_argv *optargs);
 
 /* FILES */
 
@@ -3884,6 +4381,22 @@ extern GUESTFS_DLL_PUBLIC int guestfs_inotify_init (guestfs_h *g, int maxevents)
 extern GUESTFS_DLL_PUBLIC struct guestfs_inotify_event_list *guestfs_inotify_read (guestfs_h *g);
 
 extern GUESTFS_DLL_PUBLIC int guestfs_inotify_rm_watch (guestfs_h *g, int wd);
+
+/* BOOT LOADERS */
+
+extern GUESTFS_DLL_PUBLIC int guestfs_extlinux (guestfs_h *g, const char *directory);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_grub_install (guestfs_h *g, const char *root, const char *device);
+
+#define GUESTFS_SYSLINUX_DIRECTORY 0
+#define GUESTFS_SYSLINUX_DIRECTORY_BITMASK (UINT64_C (1) << 0)
+struct guestfs_syslinux_argv {
+  uint64_t bitmask;
+  const char *directory;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_syslinux (guestfs_h *g, const char *device, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_syslinux_va (guestfs_h *g, const char *device, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_syslinux_argv (guestfs_h *g, const char *device, const struct guestfs_syslinux_argv *optargs);
 
 /* TESTS OF BINDINGS */
 

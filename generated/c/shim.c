@@ -1465,6 +1465,110 @@ guestfs_mkswap_opts (guestfs_h *g, const char *device, ...)
 }
 
 int
+guestfs_md_create_va (guestfs_h *g, const char *name, char *const *devices, va_list args)
+{
+  struct guestfs_md_create_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_MD_CREATE_MISSINGBITMAP:
+      name = "missingbitmap";
+      optargs.missingbitmap = va_arg (args, int64_t);
+      break;
+    case GUESTFS_MD_CREATE_NRDEVICES:
+      name = "nrdevices";
+      optargs.nrdevices = va_arg (args, int);
+      break;
+    case GUESTFS_MD_CREATE_SPARE:
+      name = "spare";
+      optargs.spare = va_arg (args, int);
+      break;
+    case GUESTFS_MD_CREATE_CHUNK:
+      name = "chunk";
+      optargs.chunk = va_arg (args, int64_t);
+      break;
+    case GUESTFS_MD_CREATE_LEVEL:
+      name = "level";
+      optargs.level = va_arg (args, const char *);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "md_create", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "md_create", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_md_create_argv (g, name, devices, &optargs);
+}
+
+int
+guestfs_md_create (guestfs_h *g, const char *name, char *const *devices, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, devices);
+  result = guestfs_md_create_va (g, name, devices, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_cryptsetup_open_va (guestfs_h *g, const char *device, const char *key, const char *mapname, va_list args)
+{
+  struct guestfs_cryptsetup_open_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_CRYPTSETUP_OPEN_READONLY:
+      name = "readonly";
+      optargs.readonly = va_arg (args, int);
+      break;
+    case GUESTFS_CRYPTSETUP_OPEN_CRYPTTYPE:
+      name = "crypttype";
+      optargs.crypttype = va_arg (args, const char *);
+      break;
+    case GUESTFS_CRYPTSETUP_OPEN_CIPHER:
+      name = "cipher";
+      optargs.cipher = va_arg (args, const char *);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "cryptsetup_open", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "cryptsetup_open", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_cryptsetup_open_argv (g, device, key, mapname, &optargs);
+}
+
+int
+guestfs_cryptsetup_open (guestfs_h *g, const char *device, const char *key, const char *mapname, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, mapname);
+  result = guestfs_cryptsetup_open_va (g, device, key, mapname, args);
+  va_end (args);
+  return result;
+}
+
+int
 guestfs_umount_opts_va (guestfs_h *g, const char *pathordevice, va_list args)
 {
   struct guestfs_umount_opts_argv optargs;
@@ -1504,6 +1608,86 @@ guestfs_umount_opts (guestfs_h *g, const char *pathordevice, ...)
 
   va_start (args, pathordevice);
   result = guestfs_umount_opts_va (g, pathordevice, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_mount_9p_va (guestfs_h *g, const char *mounttag, const char *mountpoint, va_list args)
+{
+  struct guestfs_mount_9p_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_MOUNT_9P_OPTIONS:
+      name = "options";
+      optargs.options = va_arg (args, const char *);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "mount_9p", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "mount_9p", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_mount_9p_argv (g, mounttag, mountpoint, &optargs);
+}
+
+int
+guestfs_mount_9p (guestfs_h *g, const char *mounttag, const char *mountpoint, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, mountpoint);
+  result = guestfs_mount_9p_va (g, mounttag, mountpoint, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_remount_va (guestfs_h *g, const char *mountpoint, va_list args)
+{
+  struct guestfs_remount_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_REMOUNT_RW:
+      name = "rw";
+      optargs.rw = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "remount", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "remount", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_remount_argv (g, mountpoint, &optargs);
+}
+
+int
+guestfs_remount (guestfs_h *g, const char *mountpoint, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, mountpoint);
+  result = guestfs_remount_va (g, mountpoint, args);
   va_end (args);
   return result;
 }
@@ -2693,6 +2877,46 @@ guestfs_aug_transform (guestfs_h *g, const char *lens, const char *file, ...)
 }
 
 int
+guestfs_syslinux_va (guestfs_h *g, const char *device, va_list args)
+{
+  struct guestfs_syslinux_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_SYSLINUX_DIRECTORY:
+      name = "directory";
+      optargs.directory = va_arg (args, const char *);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "syslinux", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "syslinux", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_syslinux_argv (g, device, &optargs);
+}
+
+int
+guestfs_syslinux (guestfs_h *g, const char *device, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, device);
+  result = guestfs_syslinux_va (g, device, args);
+  va_end (args);
+  return result;
+}
+
+int
 guestfs_internal_test_va (guestfs_h *g, const char *str, const char *optstr, char *const *strlist, int b, int integer, int64_t integer64, const char *filein, const char *fileout, const char *bufferin, size_t bufferin_size, va_list args)
 {
   struct guestfs_internal_test_argv optargs;
@@ -3595,9 +3819,27 @@ SIZE (mkswap_opts_argv, 24);
 OFFSET (mkswap_opts_argv, label, 8);
 OFFSET (mkswap_opts_argv, uuid, 16);
 
+SIZE (md_create_argv, 40);
+OFFSET (md_create_argv, missingbitmap, 8);
+OFFSET (md_create_argv, nrdevices, 16);
+OFFSET (md_create_argv, spare, 20);
+OFFSET (md_create_argv, chunk, 24);
+OFFSET (md_create_argv, level, 32);
+
+SIZE (cryptsetup_open_argv, 32);
+OFFSET (cryptsetup_open_argv, readonly, 8);
+OFFSET (cryptsetup_open_argv, crypttype, 16);
+OFFSET (cryptsetup_open_argv, cipher, 24);
+
 SIZE (umount_opts_argv, 16);
 OFFSET (umount_opts_argv, force, 8);
 OFFSET (umount_opts_argv, lazyunmount, 12);
+
+SIZE (mount_9p_argv, 16);
+OFFSET (mount_9p_argv, options, 8);
+
+SIZE (remount_argv, 16);
+OFFSET (remount_argv, rw, 8);
 
 SIZE (mktemp_argv, 16);
 OFFSET (mktemp_argv, suffix, 8);
@@ -3712,6 +3954,9 @@ OFFSET (rsync_out_argv, deletedest, 12);
 
 SIZE (aug_transform_argv, 16);
 OFFSET (aug_transform_argv, remove, 8);
+
+SIZE (syslinux_argv, 16);
+OFFSET (syslinux_argv, directory, 8);
 
 SIZE (internal_test_argv, 40);
 OFFSET (internal_test_argv, obool, 8);

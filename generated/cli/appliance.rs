@@ -261,6 +261,217 @@ DESCRIPTION
         options: &[],
         run: internal_exit,
     },
+    Command {
+        name: "debug-upload",
+        aliases: &[],
+        summary: "copy a file into the appliance",
+        listed: false,
+        help: "\
+NAME
+    debug-upload - copy a file into the appliance
+
+SYNOPSIS
+    debug-upload (filename|-) tmpname mode
+
+DESCRIPTION
+    For people who develop this library: to put a program into the appliance
+    and run it there with debug. This is not the guest, for which there is
+    upload.
+
+    filename file to copy
+    tmpname file of the appliance to write, such as /tmp/prog
+    mode permissions
+
+ERRORS
+    EINVAL mode is not from 0 to 07777.
+    ENOENT the directory of tmpname does not exist.
+
+    Not implemented yet: it only says so.
+
+    See also debug, upload.
+",
+        params: &[
+            Param { name: "filename", kind: Kind::FileIn, unit: Unit::Plain, values: &[] },
+            Param { name: "tmpname", kind: Kind::Text, unit: Unit::Plain, values: &[] },
+            Param { name: "mode", kind: Kind::Number, unit: Unit::Plain, values: &[] },
+        ],
+        options: &[],
+        run: debug_upload,
+    },
+    Command {
+        name: "dmesg",
+        aliases: &[],
+        summary: "read the messages of the kernel",
+        listed: true,
+        help: "\
+NAME
+    dmesg - read the messages of the kernel
+
+SYNOPSIS
+    dmesg
+
+DESCRIPTION
+    These are the messages of the appliance's kernel since it started, not
+    those of the guest. The oldest are missing when there are too many. If
+    something failed on a disk, the reason is often among them.
+
+OUTPUT
+    the messages, a line each
+
+    Not implemented yet: it only says so.
+
+    See also debug.
+",
+        params: &[],
+        options: &[],
+        run: dmesg,
+    },
+    Command {
+        name: "drop-caches",
+        aliases: &[],
+        summary: "make the kernel forget what it has cached",
+        listed: true,
+        help: "\
+NAME
+    drop-caches - make the kernel forget what it has cached
+
+SYNOPSIS
+    drop-caches whattodrop
+
+DESCRIPTION
+    Frees the memory in which the appliance's kernel keeps what it has read,
+    so that the next read comes from the disks. sync is done before, so that
+    nothing is left which could not be dropped.
+
+    whattodrop 1 for the content of files and devices, 2 for directories and
+        inodes, 3 for both, 0 for nothing
+
+ERRORS
+    EINVAL whattodrop is not from 0 to 3.
+
+    Not implemented yet: it only says so.
+
+    See also sync, blockdev-flushbufs.
+",
+        params: &[Param { name: "whattodrop", kind: Kind::Number, unit: Unit::Plain, values: &[] }],
+        options: &[],
+        run: drop_caches,
+    },
+    Command {
+        name: "echo-daemon",
+        aliases: &[],
+        summary: "send words to the appliance and back",
+        listed: true,
+        help: "\
+NAME
+    echo-daemon - send words to the appliance and back
+
+SYNOPSIS
+    echo-daemon 'words ...'
+
+DESCRIPTION
+    Only tests whether the appliance answers, and whether text comes through
+    as it is.
+
+    words any words
+
+OUTPUT
+    the words, with a blank between them
+
+    Not implemented yet: it only says so.
+
+    See also ping-daemon.
+",
+        params: &[Param { name: "words", kind: Kind::List, unit: Unit::Plain, values: &[] }],
+        options: &[],
+        run: echo_daemon,
+    },
+    Command {
+        name: "modprobe",
+        aliases: &[],
+        summary: "load a module of the kernel",
+        listed: true,
+        help: "\
+NAME
+    modprobe - load a module of the kernel
+
+SYNOPSIS
+    modprobe modulename
+
+DESCRIPTION
+    Loads a module, and those it needs, into the appliance's kernel. This is
+    rarely needed: filesystems and the like are loaded when they are used.
+
+    modulename name of the module
+
+ERRORS
+    ENOENT the appliance has no module of this name.
+
+    Not implemented yet: it only says so.
+
+    It needs the feature linuxmodules of the appliance: see supported.
+
+    See also available.
+",
+        params: &[Param { name: "modulename", kind: Kind::Text, unit: Unit::Plain, values: &[] }],
+        options: &[],
+        run: modprobe,
+    },
+    Command {
+        name: "sleep",
+        aliases: &[],
+        summary: "wait",
+        listed: true,
+        help: "\
+NAME
+    sleep - wait
+
+SYNOPSIS
+    sleep secs
+
+DESCRIPTION
+    The appliance does nothing for so long.
+
+    secs how many seconds
+
+ERRORS
+    EINVAL secs is negative.
+
+    Not implemented yet: it only says so.
+
+    See also ping-daemon.
+",
+        params: &[Param { name: "secs", kind: Kind::Number, unit: Unit::Plain, values: &[] }],
+        options: &[],
+        run: sleep,
+    },
+    Command {
+        name: "utsname",
+        aliases: &[],
+        summary: "tell the version of the appliance's kernel",
+        listed: true,
+        help: "\
+NAME
+    utsname - tell the version of the appliance's kernel
+
+SYNOPSIS
+    utsname
+
+DESCRIPTION
+    Tells what uname(2) does in the appliance. The guest's kernel is not
+    running.
+
+OUTPUT
+    name, release, version and architecture
+
+    Not implemented yet: it only says so.
+
+    See also version.
+",
+        params: &[],
+        options: &[],
+        run: utsname,
+    },
 ];
 
 fn ping_daemon(g: &Handle, _: &mut Args<'_>, _: &mut Output) -> Result<()> {
@@ -306,4 +517,43 @@ fn get_umask(g: &Handle, _: &mut Args<'_>, out: &mut Output) -> Result<()> {
 fn internal_exit(g: &Handle, _: &mut Args<'_>, _: &mut Output) -> Result<()> {
     g.internal_exit()?;
     Ok(())
+}
+
+fn debug_upload(g: &Handle, args: &mut Args<'_>, _: &mut Output) -> Result<()> {
+    let filename = args.file_in()?;
+    let tmpname = args.text()?;
+    let mode = args.int()?;
+    g.debug_upload(&filename, &tmpname, mode)?;
+    Ok(())
+}
+
+fn dmesg(g: &Handle, _: &mut Args<'_>, out: &mut Output) -> Result<()> {
+    out.line(&g.dmesg()?)
+}
+
+fn drop_caches(g: &Handle, args: &mut Args<'_>, _: &mut Output) -> Result<()> {
+    let whattodrop = args.int()?;
+    g.drop_caches(whattodrop)?;
+    Ok(())
+}
+
+fn echo_daemon(g: &Handle, args: &mut Args<'_>, out: &mut Output) -> Result<()> {
+    let words = args.list()?;
+    out.line(&g.echo_daemon(&words)?)
+}
+
+fn modprobe(g: &Handle, args: &mut Args<'_>, _: &mut Output) -> Result<()> {
+    let modulename = args.text()?;
+    g.modprobe(&modulename)?;
+    Ok(())
+}
+
+fn sleep(g: &Handle, args: &mut Args<'_>, _: &mut Output) -> Result<()> {
+    let secs = args.int()?;
+    g.sleep(secs)?;
+    Ok(())
+}
+
+fn utsname(g: &Handle, _: &mut Args<'_>, out: &mut Output) -> Result<()> {
+    out.structure(&g.utsname()?)
 }

@@ -3,6 +3,7 @@
 mod appliance;
 mod archive;
 mod augeas;
+mod boot;
 mod btrfs;
 mod command;
 mod copy;
@@ -17,7 +18,10 @@ mod image;
 mod inotify;
 mod iso;
 mod journal;
+mod ldm;
+mod luks;
 mod lvm;
+mod md;
 mod metadata;
 mod mount;
 mod ntfs;
@@ -38,6 +42,7 @@ pub(crate) static COMMANDS: &[&[Command]] = &[
     appliance::COMMANDS,
     archive::COMMANDS,
     augeas::COMMANDS,
+    boot::COMMANDS,
     btrfs::COMMANDS,
     command::COMMANDS,
     copy::COMMANDS,
@@ -52,7 +57,10 @@ pub(crate) static COMMANDS: &[&[Command]] = &[
     inotify::COMMANDS,
     iso::COMMANDS,
     journal::COMMANDS,
+    ldm::COMMANDS,
+    luks::COMMANDS,
     lvm::COMMANDS,
+    md::COMMANDS,
     metadata::COMMANDS,
     mount::COMMANDS,
     ntfs::COMMANDS,

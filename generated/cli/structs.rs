@@ -11,10 +11,12 @@ use guestfs::Isoinfo;
 use guestfs::LvmLv;
 use guestfs::LvmPv;
 use guestfs::LvmVg;
+use guestfs::Mdstat;
 use guestfs::Partition;
 use guestfs::Stat;
 use guestfs::Statns;
 use guestfs::Statvfs;
+use guestfs::Utsname;
 use guestfs::Version;
 use guestfs::Xattr;
 use guestfs::Xfsinfo;
@@ -237,6 +239,16 @@ impl Fields for Isoinfo {
     }
 }
 
+impl Fields for Mdstat {
+    fn fields(&self) -> Vec<(&'static str, Field<'_>)> {
+        vec![
+            ("mdstat_device", Field::Text(&self.mdstat_device)),
+            ("mdstat_index", Field::Number(self.mdstat_index.into())),
+            ("mdstat_flags", Field::Text(&self.mdstat_flags)),
+        ]
+    }
+}
+
 impl Fields for Btrfssubvolume {
     fn fields(&self) -> Vec<(&'static str, Field<'_>)> {
         vec![
@@ -337,6 +349,17 @@ impl Fields for Xfsinfo {
             ("xfs_rtextsize", Field::Number(self.xfs_rtextsize.into())),
             ("xfs_rtblocks", Field::Number(self.xfs_rtblocks.into())),
             ("xfs_rtextents", Field::Number(self.xfs_rtextents.into())),
+        ]
+    }
+}
+
+impl Fields for Utsname {
+    fn fields(&self) -> Vec<(&'static str, Field<'_>)> {
+        vec![
+            ("uts_sysname", Field::Text(&self.uts_sysname)),
+            ("uts_release", Field::Text(&self.uts_release)),
+            ("uts_version", Field::Text(&self.uts_version)),
+            ("uts_machine", Field::Text(&self.uts_machine)),
         ]
     }
 }

@@ -5,6 +5,7 @@ use crate::call::*;
 use crate::{Handle, Result};
 use bstr::BString;
 use guestfs_protocol::*;
+use std::path::Path;
 
 impl Handle {
     /// See whether the appliance answers.
@@ -321,6 +322,216 @@ impl Handle {
                     InternalResumeArgs { seconds, nanoseconds, entropy: entropy.to_vec(), ndrives };
                 let wire::Nothing = self.call(Procedure::InternalResume, 0, &args)?;
                 Ok(())
+            },
+        )
+    }
+
+    /// Copy a file into the appliance.
+    ///
+    /// For people who develop this library: to put a program into the appliance and run it there
+    /// with `debug`.  This is not the guest, for which there is `upload`.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `filename`: file to copy
+    /// * `tmpname`: file of the appliance to write, such as `/tmp/prog`
+    /// * `mode`: permissions
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `mode` is not from 0 to 07777.
+    /// * `ENOENT`: the directory of `tmpname` does not exist.
+    ///
+    /// See also [`debug`](Self::debug), [`upload`](Self::upload).
+    pub fn debug_upload(
+        &self,
+        filename: impl AsRef<Path>,
+        tmpname: impl AsRef<[u8]>,
+        mode: i32,
+    ) -> Result<()> {
+        let filename = filename.as_ref();
+        let tmpname = tmpname.as_ref();
+        self.action(
+            &Action { name: "debug_upload", config_only: false },
+            |record| {
+                record.path(filename);
+                record.string(tmpname);
+                record.int(mode);
+            },
+            || {
+                let args = DebugUploadArgs { tmpname: text("tmpname", tmpname)?, mode };
+                let wire::Nothing =
+                    self.call_files(Procedure::DebugUpload, 0, &args, Some(filename), None)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Read the messages of the kernel.
+    ///
+    /// These are the messages of the appliance's kernel since it started, not those of the guest.
+    /// The oldest are missing when there are too many.  If something failed on a disk, the reason
+    /// is often among them.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Result
+    ///
+    /// the messages, a line each
+    ///
+    /// See also [`debug`](Self::debug).
+    pub fn dmesg(&self) -> Result<BString> {
+        self.action(
+            &Action { name: "dmesg", config_only: false },
+            |_| {},
+            || {
+                let ret: DmesgRet = self.call(Procedure::Dmesg, 0, &wire::Nothing)?;
+                Ok(ret.kmsgs)
+            },
+        )
+    }
+
+    /// Make the kernel forget what it has cached.
+    ///
+    /// Frees the memory in which the appliance's kernel keeps what it has read, so that the next
+    /// read comes from the disks.  `sync` is done before, so that nothing is left which could not
+    /// be dropped.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `whattodrop`: 1 for the content of files and devices, 2 for directories and inodes, 3 for both, 0 for nothing
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `whattodrop` is not from 0 to 3.
+    ///
+    /// See also [`sync`](Self::sync), [`blockdev_flushbufs`](Self::blockdev_flushbufs).
+    pub fn drop_caches(&self, whattodrop: i32) -> Result<()> {
+        self.action(
+            &Action { name: "drop_caches", config_only: false },
+            |record| {
+                record.int(whattodrop);
+            },
+            || {
+                let args = DropCachesArgs { whattodrop };
+                let wire::Nothing = self.call(Procedure::DropCaches, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Send words to the appliance and back.
+    ///
+    /// Only tests whether the appliance answers, and whether text comes through as it is.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `words`: any words
+    ///
+    /// # Result
+    ///
+    /// the words, with a blank between them
+    ///
+    /// See also [`ping_daemon`](Self::ping_daemon).
+    pub fn echo_daemon(&self, words: &[impl AsRef<[u8]>]) -> Result<BString> {
+        let words: Vec<&[u8]> = words.iter().map(AsRef::as_ref).collect();
+        self.action(
+            &Action { name: "echo_daemon", config_only: false },
+            |record| {
+                record.list(&words);
+            },
+            || {
+                let args = EchoDaemonArgs { words: texts("words", &words)? };
+                let ret: EchoDaemonRet = self.call(Procedure::EchoDaemon, 0, &args)?;
+                Ok(ret.output)
+            },
+        )
+    }
+
+    /// Load a module of the kernel.
+    ///
+    /// Loads a module, and those it needs, into the appliance's kernel.  This is rarely needed:
+    /// filesystems and the like are loaded when they are used.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `modulename`: name of the module
+    ///
+    /// # Errors
+    ///
+    /// * `ENOENT`: the appliance has no module of this name.
+    ///
+    /// See also [`available`](Self::available).
+    pub fn modprobe(&self, modulename: impl AsRef<[u8]>) -> Result<()> {
+        let modulename = modulename.as_ref();
+        self.action(
+            &Action { name: "modprobe", config_only: false },
+            |record| {
+                record.string(modulename);
+            },
+            || {
+                let args = ModprobeArgs { modulename: text("modulename", modulename)? };
+                let wire::Nothing = self.call(Procedure::Modprobe, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Wait.
+    ///
+    /// The appliance does nothing for so long.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `secs`: how many seconds
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `secs` is negative.
+    ///
+    /// See also [`ping_daemon`](Self::ping_daemon).
+    pub fn sleep(&self, secs: i32) -> Result<()> {
+        self.action(
+            &Action { name: "sleep", config_only: false },
+            |record| {
+                record.int(secs);
+            },
+            || {
+                let args = SleepArgs { secs };
+                let wire::Nothing = self.call(Procedure::Sleep, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Tell the version of the appliance's kernel.
+    ///
+    /// Tells what `uname(2)` does in the appliance.  The guest's kernel is not running.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Result
+    ///
+    /// name, release, version and architecture
+    ///
+    /// See also [`version`](Self::version).
+    pub fn utsname(&self) -> Result<Utsname> {
+        self.action(
+            &Action { name: "utsname", config_only: false },
+            |_| {},
+            || {
+                let ret: UtsnameRet = self.call(Procedure::Utsname, 0, &wire::Nothing)?;
+                Ok(ret.uts)
             },
         )
     }

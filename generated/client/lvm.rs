@@ -410,4 +410,800 @@ impl Handle {
             },
         )
     }
+
+    /// Test whether a device is a logical volume.
+    ///
+    /// The kernel is asked, so the name does not matter: `/dev/VG/LV` and `/dev/mapper/VG-LV` are
+    /// the same volume.  What LVM keeps for itself, such as the halves of a mirror, is not a
+    /// logical volume in this sense, and neither is a subvolume of btrfs, even if the filesystem is
+    /// on one.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `mountable`: device to ask about
+    ///
+    /// # Result
+    ///
+    /// true if it is a logical volume
+    ///
+    /// # Errors
+    ///
+    /// * `ENOENT`: there is no such device.
+    ///
+    /// See also [`lvs`](Self::lvs), [`lvm_canonical_lv_name`](Self::lvm_canonical_lv_name).
+    pub fn is_lv(&self, mountable: impl AsRef<[u8]>) -> Result<bool> {
+        let mountable = mountable.as_ref();
+        self.action(
+            &Action { name: "is_lv", config_only: false },
+            |record| {
+                record.string(mountable);
+            },
+            || {
+                let args = IsLvArgs { mountable: text("mountable", mountable)? };
+                let ret: IsLvRet = self.call(Procedure::IsLv, 0, &args)?;
+                Ok(ret.lvflag)
+            },
+        )
+    }
+
+    /// Make a logical volume of a share of the free space.
+    ///
+    /// Like `lvcreate`, for the size that `percent` of the space makes which is still free in
+    /// `volgroup`, rounded down to whole extents.  `100` takes all that is left.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `logvol`: name of the logical volume
+    /// * `volgroup`: volume group to take the space from
+    /// * `percent`: share of the free space, in per cent, from 1 to 100
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `percent` is not from 1 to 100, or `logvol` or `volgroup` is not a name LVM accepts.
+    /// * `ENOENT`: there is no volume group `volgroup`.
+    /// * `EEXIST`: `volgroup` has a logical volume of that name.
+    /// * `ENOSPC`: `volgroup` has no space left.
+    ///
+    /// See also [`lvcreate`](Self::lvcreate), [`lvresize_free`](Self::lvresize_free), [`vgs_full`](Self::vgs_full).
+    pub fn lvcreate_free(
+        &self,
+        logvol: impl AsRef<[u8]>,
+        volgroup: impl AsRef<[u8]>,
+        percent: i32,
+    ) -> Result<()> {
+        let logvol = logvol.as_ref();
+        let volgroup = volgroup.as_ref();
+        self.action(
+            &Action { name: "lvcreate_free", config_only: false },
+            |record| {
+                record.string(logvol);
+                record.string(volgroup);
+                record.int(percent);
+            },
+            || {
+                let args = LvcreateFreeArgs {
+                    logvol: text("logvol", logvol)?,
+                    volgroup: text("volgroup", volgroup)?,
+                    percent,
+                };
+                let wire::Nothing = self.call(Procedure::LvcreateFree, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Find the usual name of a logical volume.
+    ///
+    /// Tells the name that `lvs` has for the volume.  Unlike `canonical_device_name`, which
+    /// only takes the name apart, this looks at the device.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `lvname`: any name of a logical volume, such as `/dev/mapper/VG-LV`
+    ///
+    /// # Result
+    ///
+    /// the name, such as `/dev/VG/LV`
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `lvname` is a device, but not a logical volume.
+    /// * `ENOENT`: there is no such device.
+    ///
+    /// See also [`is_lv`](Self::is_lv), [`lvs`](Self::lvs), [`canonical_device_name`](Self::canonical_device_name).
+    pub fn lvm_canonical_lv_name(&self, lvname: impl AsRef<[u8]>) -> Result<BString> {
+        let lvname = lvname.as_ref();
+        self.action(
+            &Action { name: "lvm_canonical_lv_name", config_only: false },
+            |record| {
+                record.string(lvname);
+            },
+            || {
+                let args = LvmCanonicalLvNameArgs { lvname: text("lvname", lvname)? };
+                let ret: LvmCanonicalLvNameRet =
+                    self.call(Procedure::LvmCanonicalLvName, 0, &args)?;
+                Ok(ret.lv)
+            },
+        )
+    }
+
+    /// Let LVM see all devices.
+    ///
+    /// Takes back `lvm_set_filter`, looks for volumes on all devices again, and activates what it
+    /// finds.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// See also [`lvm_set_filter`](Self::lvm_set_filter), [`lvm_scan`](Self::lvm_scan).
+    pub fn lvm_clear_filter(&self) -> Result<()> {
+        self.action(
+            &Action { name: "lvm_clear_filter", config_only: false },
+            |_| {},
+            || {
+                let wire::Nothing = self.call(Procedure::LvmClearFilter, 0, &wire::Nothing)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Remove everything that is LVM's.
+    ///
+    /// Removes all logical volumes, then all volume groups, then all physical volumes, of all
+    /// disks.  There is no question and no way back.  It is no error if there are none.
+    ///
+    /// What stops in the middle does not put back what was removed before.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Errors
+    ///
+    /// * `EBUSY`: a logical volume is mounted or otherwise in use.
+    ///
+    /// See also [`lvremove`](Self::lvremove), [`vgremove`](Self::vgremove), [`pvremove`](Self::pvremove).
+    pub fn lvm_remove_all(&self) -> Result<()> {
+        self.action(
+            &Action { name: "lvm_remove_all", config_only: false },
+            |_| {},
+            || {
+                let wire::Nothing = self.call(Procedure::LvmRemoveAll, 0, &wire::Nothing)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Look for LVM's volumes again.
+    ///
+    /// Looks at all devices for physical volumes, and at what volume groups and logical volumes
+    /// they make up.  This is needed where devices appeared after `launch`, such as after
+    /// `cryptsetup_open`, or where physical volumes were written as plain data.
+    ///
+    /// With `activate`, the devices `/dev/VG/LV` of all volumes exist when it returns; without,
+    /// they need `vg_activate`.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `activate`: true to activate the volume groups that are found
+    ///
+    /// # Errors
+    ///
+    /// * `EBUSY`: a volume group cannot be activated, as a device it needs is in use.
+    ///
+    /// See also [`vg_activate_all`](Self::vg_activate_all), [`lvs`](Self::lvs), [`cryptsetup_open`](Self::cryptsetup_open).
+    pub fn lvm_scan(&self, activate: bool) -> Result<()> {
+        self.action(
+            &Action { name: "lvm_scan", config_only: false },
+            |record| {
+                record.bool(activate);
+            },
+            || {
+                let args = LvmScanArgs { activate };
+                let wire::Nothing = self.call(Procedure::LvmScan, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Let LVM see only some devices.
+    ///
+    /// Until `lvm_clear_filter`, LVM acts as if only `devices` existed; a disk stands for its
+    /// partitions as well.  This helps where clones of one guest are among the disks, whose volume
+    /// groups have the same names and UUIDs.
+    ///
+    /// All volume groups are deactivated for the change, also those that stay visible, and those on
+    /// `devices` are activated again.  So nothing on a logical volume may be mounted.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `devices`: disks and partitions that LVM may look at; empty for none
+    ///
+    /// # Errors
+    ///
+    /// * `EBUSY`: a logical volume is mounted or otherwise in use.
+    ///
+    /// See also [`lvm_clear_filter`](Self::lvm_clear_filter), [`lvm_scan`](Self::lvm_scan), [`vgchange_uuid_all`](Self::vgchange_uuid_all).
+    pub fn lvm_set_filter(&self, devices: &[impl AsRef<[u8]>]) -> Result<()> {
+        let devices: Vec<&[u8]> = devices.iter().map(AsRef::as_ref).collect();
+        self.action(
+            &Action { name: "lvm_set_filter", config_only: false },
+            |record| {
+                record.list(&devices);
+            },
+            || {
+                let args = LvmSetFilterArgs { devices: texts("devices", &devices)? };
+                let wire::Nothing = self.call(Procedure::LvmSetFilter, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Rename a logical volume.
+    ///
+    /// Gives a logical volume another name.  What it holds stays as it is, and so does its UUID.  A
+    /// mounted volume may be renamed.
+    ///
+    /// Both may be names of devices, as here, or without the `/dev/` in front.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `logvol`: logical volume, such as `/dev/VG/LV`
+    /// * `newlogvol`: new name, such as `/dev/VG/NEW`, in the same volume group
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: the new name is not one LVM accepts, or is in another volume group.
+    /// * `ENOENT`: there is no logical volume `logvol`.
+    /// * `EEXIST`: there is a logical volume of the new name.
+    ///
+    /// See also [`vgrename`](Self::vgrename), [`lvs`](Self::lvs).
+    pub fn lvrename(&self, logvol: impl AsRef<[u8]>, newlogvol: impl AsRef<[u8]>) -> Result<()> {
+        let logvol = logvol.as_ref();
+        let newlogvol = newlogvol.as_ref();
+        self.action(
+            &Action { name: "lvrename", config_only: false },
+            |record| {
+                record.string(logvol);
+                record.string(newlogvol);
+            },
+            || {
+                let args = LvrenameArgs {
+                    logvol: text("logvol", logvol)?,
+                    newlogvol: text("newlogvol", newlogvol)?,
+                };
+                let wire::Nothing = self.call(Procedure::Lvrename, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Change the size of a logical volume.
+    ///
+    /// Makes a logical volume larger or smaller, up to whole extents.  **Making it smaller loses
+    /// what is at its end**, without a question.
+    ///
+    /// The filesystem is not resized.  Make it smaller before the volume, and larger after it.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `device`: logical volume, such as `/dev/VG/LV`
+    /// * `mbytes`: new size
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `device` is not a logical volume, or `mbytes` is not positive.
+    /// * `ENOSPC`: the volume group has not so much space left.
+    ///
+    /// See also [`lvresize_free`](Self::lvresize_free), [`lvcreate`](Self::lvcreate).
+    pub fn lvresize(&self, device: impl AsRef<[u8]>, mbytes: i32) -> Result<()> {
+        let device = device.as_ref();
+        self.action(
+            &Action { name: "lvresize", config_only: false },
+            |record| {
+                record.string(device);
+                record.int(mbytes);
+            },
+            || {
+                let args = LvresizeArgs { device: text("device", device)?, mbytes };
+                let wire::Nothing = self.call(Procedure::Lvresize, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Enlarge a logical volume by a share of the free space.
+    ///
+    /// Adds to a logical volume `percent` of the space that is still free in its volume group.
+    /// `100` takes all that is left.  If nothing is left, nothing happens.
+    ///
+    /// The filesystem on it stays as large as it was.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `lv`: logical volume, such as `/dev/VG/LV`
+    /// * `percent`: share of the free space, in per cent, from 1 to 100
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `lv` is not a logical volume, or `percent` is not from 1 to 100.
+    ///
+    /// See also [`lvresize`](Self::lvresize), [`lvcreate_free`](Self::lvcreate_free).
+    pub fn lvresize_free(&self, lv: impl AsRef<[u8]>, percent: i32) -> Result<()> {
+        let lv = lv.as_ref();
+        self.action(
+            &Action { name: "lvresize_free", config_only: false },
+            |record| {
+                record.string(lv);
+                record.int(percent);
+            },
+            || {
+                let args = LvresizeFreeArgs { lv: text("lv", lv)?, percent };
+                let wire::Nothing = self.call(Procedure::LvresizeFree, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Tell the UUID of a logical volume.
+    ///
+    /// Tells by which UUID LVM knows the volume.  That of the filesystem on it is another one: see
+    /// `vfs_uuid`.
+    ///
+    /// UUIDs of LVM have 32 letters and digits in seven groups, and are no UUIDs to anybody else.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `device`: logical volume, such as `/dev/VG/LV`
+    ///
+    /// # Result
+    ///
+    /// the UUID, with hyphens
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `device` is not a logical volume.
+    ///
+    /// See also [`vglvuuids`](Self::vglvuuids), [`lvs_full`](Self::lvs_full), [`vfs_uuid`](Self::vfs_uuid).
+    pub fn lvuuid(&self, device: impl AsRef<[u8]>) -> Result<BString> {
+        let device = device.as_ref();
+        self.action(
+            &Action { name: "lvuuid", config_only: false },
+            |record| {
+                record.string(device);
+            },
+            || {
+                let args = LvuuidArgs { device: text("device", device)? };
+                let ret: LvuuidRet = self.call(Procedure::Lvuuid, 0, &args)?;
+                Ok(ret.uuid)
+            },
+        )
+    }
+
+    /// Give a physical volume a new UUID.
+    ///
+    /// Gives a physical volume a new random UUID.  This is for copies of disks which are to be used
+    /// beside the original.  Its volume group must not be active: see `vg_activate`.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `device`: physical volume
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `device` is not a physical volume.
+    /// * `EBUSY`: a logical volume of its volume group is active.
+    ///
+    /// See also [`pvchange_uuid_all`](Self::pvchange_uuid_all), [`vgchange_uuid`](Self::vgchange_uuid), [`pvuuid`](Self::pvuuid).
+    pub fn pvchange_uuid(&self, device: impl AsRef<[u8]>) -> Result<()> {
+        let device = device.as_ref();
+        self.action(
+            &Action { name: "pvchange_uuid", config_only: false },
+            |record| {
+                record.string(device);
+            },
+            || {
+                let args = PvchangeUuidArgs { device: text("device", device)? };
+                let wire::Nothing = self.call(Procedure::PvchangeUuid, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Give all physical volumes new UUIDs.
+    ///
+    /// The same as `pvchange_uuid` for all physical volumes of all disks.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Errors
+    ///
+    /// * `EBUSY`: a logical volume is active.
+    ///
+    /// See also [`pvchange_uuid`](Self::pvchange_uuid), [`vgchange_uuid_all`](Self::vgchange_uuid_all).
+    pub fn pvchange_uuid_all(&self) -> Result<()> {
+        self.action(
+            &Action { name: "pvchange_uuid_all", config_only: false },
+            |_| {},
+            || {
+                let wire::Nothing = self.call(Procedure::PvchangeUuidAll, 0, &wire::Nothing)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Let a physical volume fill its device.
+    ///
+    /// Makes a physical volume as large as the device is now.  After the disk or the partition has
+    /// grown, this gives the new space to the volume group.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `device`: physical volume
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `device` is not a physical volume.
+    ///
+    /// See also [`pvresize_size`](Self::pvresize_size), [`lvresize_free`](Self::lvresize_free).
+    pub fn pvresize(&self, device: impl AsRef<[u8]>) -> Result<()> {
+        let device = device.as_ref();
+        self.action(
+            &Action { name: "pvresize", config_only: false },
+            |record| {
+                record.string(device);
+            },
+            || {
+                let args = PvresizeArgs { device: text("device", device)? };
+                let wire::Nothing = self.call(Procedure::Pvresize, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Change the size of a physical volume.
+    ///
+    /// Makes a physical volume use just the first `size` bytes of its device, so that the
+    /// partition can be made smaller after it.  Extents are not moved: those behind `size` have to
+    /// be free.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `device`: physical volume
+    /// * `size`: new size
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `device` is not a physical volume, or `size` is not positive, is larger than the device, or is too small for what is allocated.
+    ///
+    /// See also [`pvresize`](Self::pvresize).
+    pub fn pvresize_size(&self, device: impl AsRef<[u8]>, size: i64) -> Result<()> {
+        let device = device.as_ref();
+        self.action(
+            &Action { name: "pvresize_size", config_only: false },
+            |record| {
+                record.string(device);
+                record.int64(size);
+            },
+            || {
+                let args = PvresizeSizeArgs { device: text("device", device)?, size };
+                let wire::Nothing = self.call(Procedure::PvresizeSize, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Tell the UUID of a physical volume.
+    ///
+    /// Tells by which UUID LVM knows the physical volume.  See `lvuuid` for what these look like.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `device`: physical volume
+    ///
+    /// # Result
+    ///
+    /// the UUID, with hyphens
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `device` is not a physical volume.
+    ///
+    /// See also [`vgpvuuids`](Self::vgpvuuids), [`pvs_full`](Self::pvs_full).
+    pub fn pvuuid(&self, device: impl AsRef<[u8]>) -> Result<BString> {
+        let device = device.as_ref();
+        self.action(
+            &Action { name: "pvuuid", config_only: false },
+            |record| {
+                record.string(device);
+            },
+            || {
+                let args = PvuuidArgs { device: text("device", device)? };
+                let ret: PvuuidRet = self.call(Procedure::Pvuuid, 0, &args)?;
+                Ok(ret.uuid)
+            },
+        )
+    }
+
+    /// Give a volume group a new UUID.
+    ///
+    /// Gives a volume group a new random UUID.  It must not be active: see `vg_activate`.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `vg`: name of the volume group
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `vg` is not a name LVM accepts.
+    /// * `ENOENT`: there is no volume group `vg`.
+    /// * `EBUSY`: one of its logical volumes is active.
+    ///
+    /// See also [`vgchange_uuid_all`](Self::vgchange_uuid_all), [`pvchange_uuid`](Self::pvchange_uuid), [`vguuid`](Self::vguuid).
+    pub fn vgchange_uuid(&self, vg: impl AsRef<[u8]>) -> Result<()> {
+        let vg = vg.as_ref();
+        self.action(
+            &Action { name: "vgchange_uuid", config_only: false },
+            |record| {
+                record.string(vg);
+            },
+            || {
+                let args = VgchangeUuidArgs { vg: text("vg", vg)? };
+                let wire::Nothing = self.call(Procedure::VgchangeUuid, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Give all volume groups new UUIDs.
+    ///
+    /// The same as `vgchange_uuid` for all volume groups.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Errors
+    ///
+    /// * `EBUSY`: a logical volume is active.
+    ///
+    /// See also [`vgchange_uuid`](Self::vgchange_uuid), [`pvchange_uuid_all`](Self::pvchange_uuid_all).
+    pub fn vgchange_uuid_all(&self) -> Result<()> {
+        self.action(
+            &Action { name: "vgchange_uuid_all", config_only: false },
+            |_| {},
+            || {
+                let wire::Nothing = self.call(Procedure::VgchangeUuidAll, 0, &wire::Nothing)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// List the UUIDs of the logical volumes in a volume group.
+    ///
+    /// Together with `lvuuid` this tells to which volume group a logical volume belongs.  What
+    /// LVM keeps for itself, such as the halves of mirrors, is not listed.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `vgname`: name of the volume group
+    ///
+    /// # Result
+    ///
+    /// the UUIDs, with hyphens
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `vgname` is not a name LVM accepts.
+    /// * `ENOENT`: there is no volume group `vgname`.
+    ///
+    /// See also [`lvuuid`](Self::lvuuid), [`vgpvuuids`](Self::vgpvuuids), [`lvs_full`](Self::lvs_full).
+    pub fn vglvuuids(&self, vgname: impl AsRef<[u8]>) -> Result<Vec<BString>> {
+        let vgname = vgname.as_ref();
+        self.action(
+            &Action { name: "vglvuuids", config_only: false },
+            |record| {
+                record.string(vgname);
+            },
+            || {
+                let args = VglvuuidsArgs { vgname: text("vgname", vgname)? };
+                let ret: VglvuuidsRet = self.call(Procedure::Vglvuuids, 0, &args)?;
+                Ok(ret.uuids)
+            },
+        )
+    }
+
+    /// Read the metadata of a volume group.
+    ///
+    /// Returns the description of the volume group with its physical and logical volumes: the text
+    /// that `vgcfgbackup(8)` writes to a file, and `vgcfgrestore(8)` reads.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `vgname`: name of the volume group
+    ///
+    /// # Result
+    ///
+    /// the metadata, as LVM writes it into backups
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `vgname` is not a name LVM accepts.
+    /// * `ENOENT`: there is no volume group `vgname`.
+    ///
+    /// See also [`vgs_full`](Self::vgs_full), [`lvs_full`](Self::lvs_full).
+    pub fn vgmeta(&self, vgname: impl AsRef<[u8]>) -> Result<Vec<u8>> {
+        let vgname = vgname.as_ref();
+        self.action(
+            &Action { name: "vgmeta", config_only: false },
+            |record| {
+                record.string(vgname);
+            },
+            || {
+                let args = VgmetaArgs { vgname: text("vgname", vgname)? };
+                let ret: VgmetaRet = self.call(Procedure::Vgmeta, 0, &args)?;
+                Ok(ret.metadata)
+            },
+        )
+    }
+
+    /// List the UUIDs of the physical volumes in a volume group.
+    ///
+    /// Together with `pvuuid` this tells to which volume group a physical volume belongs.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `vgname`: name of the volume group
+    ///
+    /// # Result
+    ///
+    /// the UUIDs, with hyphens
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `vgname` is not a name LVM accepts.
+    /// * `ENOENT`: there is no volume group `vgname`.
+    ///
+    /// See also [`pvuuid`](Self::pvuuid), [`vglvuuids`](Self::vglvuuids), [`pvs_full`](Self::pvs_full).
+    pub fn vgpvuuids(&self, vgname: impl AsRef<[u8]>) -> Result<Vec<BString>> {
+        let vgname = vgname.as_ref();
+        self.action(
+            &Action { name: "vgpvuuids", config_only: false },
+            |record| {
+                record.string(vgname);
+            },
+            || {
+                let args = VgpvuuidsArgs { vgname: text("vgname", vgname)? };
+                let ret: VgpvuuidsRet = self.call(Procedure::Vgpvuuids, 0, &args)?;
+                Ok(ret.uuids)
+            },
+        )
+    }
+
+    /// Rename a volume group.
+    ///
+    /// Gives a volume group another name.  Its logical volumes are then devices below
+    /// `/dev/NEWVOLGROUP`.  A guest which boots from one of them will not find it unless its
+    /// configuration is changed, too.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `volgroup`: name of the volume group
+    /// * `newvolgroup`: new name
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `volgroup` or `newvolgroup` is not a name LVM accepts.
+    /// * `ENOENT`: there is no volume group `volgroup`.
+    /// * `EEXIST`: there is a volume group of the new name.
+    ///
+    /// See also [`lvrename`](Self::lvrename), [`vgs`](Self::vgs).
+    pub fn vgrename(
+        &self,
+        volgroup: impl AsRef<[u8]>,
+        newvolgroup: impl AsRef<[u8]>,
+    ) -> Result<()> {
+        let volgroup = volgroup.as_ref();
+        let newvolgroup = newvolgroup.as_ref();
+        self.action(
+            &Action { name: "vgrename", config_only: false },
+            |record| {
+                record.string(volgroup);
+                record.string(newvolgroup);
+            },
+            || {
+                let args = VgrenameArgs {
+                    volgroup: text("volgroup", volgroup)?,
+                    newvolgroup: text("newvolgroup", newvolgroup)?,
+                };
+                let wire::Nothing = self.call(Procedure::Vgrename, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Look for LVM's volumes again.
+    ///
+    /// The same as `lvm_scan` without activating anything.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// See also [`lvm_scan`](Self::lvm_scan).
+    #[deprecated = "use `lvm_scan`"]
+    pub fn vgscan(&self) -> Result<()> {
+        self.action(
+            &Action { name: "vgscan", config_only: false },
+            |_| {},
+            || {
+                let wire::Nothing = self.call(Procedure::Vgscan, 0, &wire::Nothing)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Tell the UUID of a volume group.
+    ///
+    /// Tells by which UUID LVM knows the volume group.  See `lvuuid` for what these look like.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `vgname`: name of the volume group
+    ///
+    /// # Result
+    ///
+    /// the UUID, with hyphens
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `vgname` is not a name LVM accepts.
+    /// * `ENOENT`: there is no volume group `vgname`.
+    ///
+    /// See also [`vgs_full`](Self::vgs_full), [`vgchange_uuid`](Self::vgchange_uuid).
+    pub fn vguuid(&self, vgname: impl AsRef<[u8]>) -> Result<BString> {
+        let vgname = vgname.as_ref();
+        self.action(
+            &Action { name: "vguuid", config_only: false },
+            |record| {
+                record.string(vgname);
+            },
+            || {
+                let args = VguuidArgs { vgname: text("vgname", vgname)? };
+                let ret: VguuidRet = self.call(Procedure::Vguuid, 0, &args)?;
+                Ok(ret.uuid)
+            },
+        )
+    }
 }

@@ -594,4 +594,743 @@ impl Handle {
             },
         )
     }
+
+    /// Move the copy of a GPT to the end of the disk.
+    ///
+    /// A GPT has a copy of itself in the last sectors of the disk.  After a disk image has grown,
+    /// this moves the copy to the new end, and lets partitions use the space up to it.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `device`: disk with a GPT
+    ///
+    /// # Errors
+    ///
+    /// * `ENODATA`: `device` has no partition table.
+    /// * `ENOTSUP`: `device` has an MBR.
+    ///
+    /// See also [`part_resize`](Self::part_resize), [`part_add`](Self::part_add).
+    pub fn part_expand_gpt(&self, device: impl AsRef<[u8]>) -> Result<()> {
+        let device = device.as_ref();
+        self.action(
+            &Action { name: "part_expand_gpt", config_only: false },
+            |record| {
+                record.string(device);
+            },
+            || {
+                let args = PartExpandGptArgs { device: text("device", device)? };
+                let wire::Nothing = self.call(Procedure::PartExpandGpt, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Tell the GUID of a disk.
+    ///
+    /// Tells the GUID that the partition table has for the disk as a whole.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `device`: disk with a GPT
+    ///
+    /// # Result
+    ///
+    /// the GUID, in capital letters
+    ///
+    /// # Errors
+    ///
+    /// * `ENODATA`: `device` has no partition table.
+    /// * `ENOTSUP`: `device` has no GUID, as it has an MBR.
+    ///
+    /// See also [`part_set_disk_guid`](Self::part_set_disk_guid), [`part_get_gpt_guid`](Self::part_get_gpt_guid).
+    pub fn part_get_disk_guid(&self, device: impl AsRef<[u8]>) -> Result<BString> {
+        let device = device.as_ref();
+        self.action(
+            &Action { name: "part_get_disk_guid", config_only: false },
+            |record| {
+                record.string(device);
+            },
+            || {
+                let args = PartGetDiskGuidArgs { device: text("device", device)? };
+                let ret: PartGetDiskGuidRet = self.call(Procedure::PartGetDiskGuid, 0, &args)?;
+                Ok(ret.guid)
+            },
+        )
+    }
+
+    /// Tell the attributes of a GPT partition.
+    ///
+    /// Bit 0 is set if the platform needs the partition, bit 1 if firmware is to ignore it, and bit
+    /// 2 if a BIOS may boot from it.  What bits 48 to 63 mean depends on the type of the partition:
+    /// for those of Windows, 60 is read-only, 62 hidden and 63 without a drive letter.
+    ///
+    /// If bit 63 is set, the number is negative.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `device`: disk with a GPT
+    /// * `partnum`: number of the partition, from 1
+    ///
+    /// # Result
+    ///
+    /// the attributes, a bit each
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `partnum` is not a number which a partition can have.
+    /// * `ENOENT`: there is no partition `partnum`.
+    /// * `ENODATA`: `device` has no partition table.
+    /// * `ENOTSUP`: the partitions of `device` have no attributes, as it has an MBR.
+    ///
+    /// See also [`part_set_gpt_attributes`](Self::part_set_gpt_attributes), [`part_get_gpt_type`](Self::part_get_gpt_type).
+    pub fn part_get_gpt_attributes(&self, device: impl AsRef<[u8]>, partnum: i32) -> Result<i64> {
+        let device = device.as_ref();
+        self.action(
+            &Action { name: "part_get_gpt_attributes", config_only: false },
+            |record| {
+                record.string(device);
+                record.int(partnum);
+            },
+            || {
+                let args = PartGetGptAttributesArgs { device: text("device", device)?, partnum };
+                let ret: PartGetGptAttributesRet =
+                    self.call(Procedure::PartGetGptAttributes, 0, &args)?;
+                Ok(ret.attributes)
+            },
+        )
+    }
+
+    /// Tell the GUID of a GPT partition.
+    ///
+    /// Tells the GUID by which this one partition is known, for example as `PARTUUID=` in
+    /// `/etc/fstab`.  What kind of partition it is tells `part_get_gpt_type`.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `device`: disk with a GPT
+    /// * `partnum`: number of the partition, from 1
+    ///
+    /// # Result
+    ///
+    /// the GUID, in capital letters
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `partnum` is not a number which a partition can have.
+    /// * `ENOENT`: there is no partition `partnum`.
+    /// * `ENODATA`: `device` has no partition table.
+    /// * `ENOTSUP`: the partitions of `device` have no GUIDs, as it has an MBR.
+    ///
+    /// See also [`part_set_gpt_guid`](Self::part_set_gpt_guid), [`part_get_gpt_type`](Self::part_get_gpt_type), [`findfs_partuuid`](Self::findfs_partuuid).
+    pub fn part_get_gpt_guid(&self, device: impl AsRef<[u8]>, partnum: i32) -> Result<BString> {
+        let device = device.as_ref();
+        self.action(
+            &Action { name: "part_get_gpt_guid", config_only: false },
+            |record| {
+                record.string(device);
+                record.int(partnum);
+            },
+            || {
+                let args = PartGetGptGuidArgs { device: text("device", device)?, partnum };
+                let ret: PartGetGptGuidRet = self.call(Procedure::PartGetGptGuid, 0, &args)?;
+                Ok(ret.guid)
+            },
+        )
+    }
+
+    /// Tell the type of a GPT partition.
+    ///
+    /// Tells the GUID by which a GPT says what a partition is for:
+    /// `0FC63DAF-8483-4772-8E79-3D69D8477DE4` is a Linux filesystem.  It is what somebody wrote
+    /// there once; to know what the partition really holds, use `vfs_type`.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `device`: disk with a GPT
+    /// * `partnum`: number of the partition, from 1
+    ///
+    /// # Result
+    ///
+    /// the GUID of the type, in capital letters
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `partnum` is not a number which a partition can have.
+    /// * `ENOENT`: there is no partition `partnum`.
+    /// * `ENODATA`: `device` has no partition table.
+    /// * `ENOTSUP`: the partitions of `device` have no GUIDs, as it has an MBR.
+    ///
+    /// See also [`part_set_gpt_type`](Self::part_set_gpt_type), [`part_get_mbr_id`](Self::part_get_mbr_id), [`vfs_type`](Self::vfs_type).
+    pub fn part_get_gpt_type(&self, device: impl AsRef<[u8]>, partnum: i32) -> Result<BString> {
+        let device = device.as_ref();
+        self.action(
+            &Action { name: "part_get_gpt_type", config_only: false },
+            |record| {
+                record.string(device);
+                record.int(partnum);
+            },
+            || {
+                let args = PartGetGptTypeArgs { device: text("device", device)?, partnum };
+                let ret: PartGetGptTypeRet = self.call(Procedure::PartGetGptType, 0, &args)?;
+                Ok(ret.guid)
+            },
+        )
+    }
+
+    /// Tell whether a partition is primary, logical or extended.
+    ///
+    /// The four partitions that an MBR describes itself are `primary`, but for the `extended`
+    /// one, which holds the `logical` ones.  Every partition of a GPT is `primary`.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `device`: disk with a partition table
+    /// * `partnum`: number of the partition, from 1
+    ///
+    /// # Result
+    ///
+    /// `primary`, `logical` or `extended`
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `partnum` is not a number which a partition can have.
+    /// * `ENOENT`: there is no partition `partnum`.
+    /// * `ENODATA`: `device` has no partition table.
+    ///
+    /// See also [`part_add`](Self::part_add), [`part_get_parttype`](Self::part_get_parttype).
+    pub fn part_get_mbr_part_type(
+        &self,
+        device: impl AsRef<[u8]>,
+        partnum: i32,
+    ) -> Result<BString> {
+        let device = device.as_ref();
+        self.action(
+            &Action { name: "part_get_mbr_part_type", config_only: false },
+            |record| {
+                record.string(device);
+                record.int(partnum);
+            },
+            || {
+                let args = PartGetMbrPartTypeArgs { device: text("device", device)?, partnum };
+                let ret: PartGetMbrPartTypeRet =
+                    self.call(Procedure::PartGetMbrPartType, 0, &args)?;
+                Ok(ret.partitiontype)
+            },
+        )
+    }
+
+    /// Move the end of a partition.
+    ///
+    /// Makes a partition larger or smaller.  The filesystem in it is not touched: make it smaller
+    /// before the partition, and larger after it.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `device`: disk with a partition table
+    /// * `partnum`: number of the partition, from 1
+    /// * `endsect`: last sector, which belongs to the partition; if negative, counted from the end of the disk, whose last sector is `-1`
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `partnum` is not a number which a partition can have, or `endsect` is before the start of the partition or outside the disk.
+    /// * `ENOENT`: there is no partition `partnum`.
+    /// * `ENODATA`: `device` has no partition table.
+    /// * `ENOSPC`: another partition is in the way.
+    /// * `EBUSY`: the partition is mounted or otherwise in use.
+    ///
+    /// See also [`part_add`](Self::part_add), [`part_expand_gpt`](Self::part_expand_gpt), [`pvresize`](Self::pvresize).
+    pub fn part_resize(&self, device: impl AsRef<[u8]>, partnum: i32, endsect: i64) -> Result<()> {
+        let device = device.as_ref();
+        self.action(
+            &Action { name: "part_resize", config_only: false },
+            |record| {
+                record.string(device);
+                record.int(partnum);
+                record.int64(endsect);
+            },
+            || {
+                let args = PartResizeArgs { device: text("device", device)?, partnum, endsect };
+                let wire::Nothing = self.call(Procedure::PartResize, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Set the GUID of a disk.
+    ///
+    /// Sets the GUID that the partition table has for the disk as a whole.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `device`: disk with a GPT
+    /// * `guid`: the GUID
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `guid` is not a GUID.
+    /// * `ENODATA`: `device` has no partition table.
+    /// * `ENOTSUP`: `device` has no GUID, as it has an MBR.
+    ///
+    /// See also [`part_set_disk_guid_random`](Self::part_set_disk_guid_random), [`part_get_disk_guid`](Self::part_get_disk_guid).
+    pub fn part_set_disk_guid(
+        &self,
+        device: impl AsRef<[u8]>,
+        guid: impl AsRef<[u8]>,
+    ) -> Result<()> {
+        let device = device.as_ref();
+        let guid = guid.as_ref();
+        self.action(
+            &Action { name: "part_set_disk_guid", config_only: false },
+            |record| {
+                record.string(device);
+                record.string(guid);
+            },
+            || {
+                let args = PartSetDiskGuidArgs {
+                    device: text("device", device)?,
+                    guid: text("guid", guid)?,
+                };
+                let wire::Nothing = self.call(Procedure::PartSetDiskGuid, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Give a disk a new GUID.
+    ///
+    /// Gives the disk a random GUID, and each of its partitions too, so that a copy can be used
+    /// beside the original.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `device`: disk with a GPT
+    ///
+    /// # Errors
+    ///
+    /// * `ENODATA`: `device` has no partition table.
+    /// * `ENOTSUP`: `device` has no GUID, as it has an MBR.
+    ///
+    /// See also [`part_set_disk_guid`](Self::part_set_disk_guid), [`part_set_gpt_guid`](Self::part_set_gpt_guid).
+    pub fn part_set_disk_guid_random(&self, device: impl AsRef<[u8]>) -> Result<()> {
+        let device = device.as_ref();
+        self.action(
+            &Action { name: "part_set_disk_guid_random", config_only: false },
+            |record| {
+                record.string(device);
+            },
+            || {
+                let args = PartSetDiskGuidRandomArgs { device: text("device", device)? };
+                let wire::Nothing = self.call(Procedure::PartSetDiskGuidRandom, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Set the attributes of a GPT partition.
+    ///
+    /// Sets all attributes at once.  See `part_get_gpt_attributes` for what they mean.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `device`: disk with a GPT
+    /// * `partnum`: number of the partition, from 1
+    /// * `attributes`: the attributes, a bit each
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `partnum` is not a number which a partition can have.
+    /// * `ENOENT`: there is no partition `partnum`.
+    /// * `ENODATA`: `device` has no partition table.
+    /// * `ENOTSUP`: the partitions of `device` have no attributes, as it has an MBR.
+    ///
+    /// See also [`part_get_gpt_attributes`](Self::part_get_gpt_attributes), [`part_set_gpt_type`](Self::part_set_gpt_type).
+    pub fn part_set_gpt_attributes(
+        &self,
+        device: impl AsRef<[u8]>,
+        partnum: i32,
+        attributes: i64,
+    ) -> Result<()> {
+        let device = device.as_ref();
+        self.action(
+            &Action { name: "part_set_gpt_attributes", config_only: false },
+            |record| {
+                record.string(device);
+                record.int(partnum);
+                record.int64(attributes);
+            },
+            || {
+                let args = PartSetGptAttributesArgs {
+                    device: text("device", device)?,
+                    partnum,
+                    attributes,
+                };
+                let wire::Nothing = self.call(Procedure::PartSetGptAttributes, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Set the GUID of a GPT partition.
+    ///
+    /// Sets the GUID by which this one partition is known.  No other partition should have it.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `device`: disk with a GPT
+    /// * `partnum`: number of the partition, from 1
+    /// * `guid`: the GUID
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `partnum` is not a number which a partition can have, or `guid` is not a GUID.
+    /// * `ENOENT`: there is no partition `partnum`.
+    /// * `ENODATA`: `device` has no partition table.
+    /// * `ENOTSUP`: the partitions of `device` have no GUIDs, as it has an MBR.
+    ///
+    /// See also [`part_get_gpt_guid`](Self::part_get_gpt_guid), [`part_set_gpt_type`](Self::part_set_gpt_type).
+    pub fn part_set_gpt_guid(
+        &self,
+        device: impl AsRef<[u8]>,
+        partnum: i32,
+        guid: impl AsRef<[u8]>,
+    ) -> Result<()> {
+        let device = device.as_ref();
+        let guid = guid.as_ref();
+        self.action(
+            &Action { name: "part_set_gpt_guid", config_only: false },
+            |record| {
+                record.string(device);
+                record.int(partnum);
+                record.string(guid);
+            },
+            || {
+                let args = PartSetGptGuidArgs {
+                    device: text("device", device)?,
+                    partnum,
+                    guid: text("guid", guid)?,
+                };
+                let wire::Nothing = self.call(Procedure::PartSetGptGuid, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Set the type of a GPT partition.
+    ///
+    /// Sets the GUID by which a GPT tells what a partition is for, such as
+    /// `C12A7328-F81F-11D2-BA4B-00C04FC93EC1` for an EFI system partition and
+    /// `E6D6D379-F507-44C2-A23C-238F2A3DF928` for LVM.  The content of the partition is not
+    /// touched.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `device`: disk with a GPT
+    /// * `partnum`: number of the partition, from 1
+    /// * `guid`: GUID of the type
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: `partnum` is not a number which a partition can have, or `guid` is not a GUID.
+    /// * `ENOENT`: there is no partition `partnum`.
+    /// * `ENODATA`: `device` has no partition table.
+    /// * `ENOTSUP`: the partitions of `device` have no GUIDs, as it has an MBR.
+    ///
+    /// See also [`part_get_gpt_type`](Self::part_get_gpt_type), [`part_set_mbr_id`](Self::part_set_mbr_id).
+    pub fn part_set_gpt_type(
+        &self,
+        device: impl AsRef<[u8]>,
+        partnum: i32,
+        guid: impl AsRef<[u8]>,
+    ) -> Result<()> {
+        let device = device.as_ref();
+        let guid = guid.as_ref();
+        self.action(
+            &Action { name: "part_set_gpt_type", config_only: false },
+            |record| {
+                record.string(device);
+                record.int(partnum);
+                record.string(guid);
+            },
+            || {
+                let args = PartSetGptTypeArgs {
+                    device: text("device", device)?,
+                    partnum,
+                    guid: text("guid", guid)?,
+                };
+                let wire::Nothing = self.call(Procedure::PartSetGptType, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Partition a disk.
+    ///
+    /// Makes an MBR with the partitions that `lines` describes: start, size and type, separated by
+    /// commas, each of which may be left out.  `,` is one partition that covers the disk.
+    ///
+    /// Disks have had no cylinders, heads and sectors for a long time.  They were once counted by
+    /// these numbers; now sectors are.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `device`: disk to partition; its partitions are lost
+    /// * `cyls`: ignored
+    /// * `heads`: ignored
+    /// * `sectors`: ignored
+    /// * `lines`: a line for each partition, in the notation of `sfdisk(8)`
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: **sfdisk** does not accept `lines`.
+    /// * `EBUSY`: something on `device` is mounted or otherwise in use.
+    ///
+    /// See also [`part_disk`](Self::part_disk), [`part_init`](Self::part_init).
+    #[deprecated = "use `part_add`"]
+    pub fn sfdisk(
+        &self,
+        device: impl AsRef<[u8]>,
+        cyls: i32,
+        heads: i32,
+        sectors: i32,
+        lines: &[impl AsRef<[u8]>],
+    ) -> Result<()> {
+        let device = device.as_ref();
+        let lines: Vec<&[u8]> = lines.iter().map(AsRef::as_ref).collect();
+        self.action(
+            &Action { name: "sfdisk", config_only: false },
+            |record| {
+                record.string(device);
+                record.int(cyls);
+                record.int(heads);
+                record.int(sectors);
+                record.list(&lines);
+            },
+            || {
+                let args = SfdiskArgs {
+                    device: text("device", device)?,
+                    cyls,
+                    heads,
+                    sectors,
+                    lines: texts("lines", &lines)?,
+                };
+                let wire::Nothing = self.call(Procedure::Sfdisk, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Partition a disk, counting in MiB.
+    ///
+    /// As `sfdisk`, but bare numbers in `lines` are MiB.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `device`: disk to partition; its partitions are lost
+    /// * `lines`: a line for each partition, in the notation of `sfdisk(8)`
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: **sfdisk** does not accept `lines`.
+    /// * `EBUSY`: something on `device` is mounted or otherwise in use.
+    ///
+    /// See also [`sfdisk`](Self::sfdisk), [`part_disk`](Self::part_disk).
+    #[deprecated = "use `part_add`"]
+    pub fn sfdiskm(&self, device: impl AsRef<[u8]>, lines: &[impl AsRef<[u8]>]) -> Result<()> {
+        let device = device.as_ref();
+        let lines: Vec<&[u8]> = lines.iter().map(AsRef::as_ref).collect();
+        self.action(
+            &Action { name: "sfdiskM", config_only: false },
+            |record| {
+                record.string(device);
+                record.list(&lines);
+            },
+            || {
+                let args =
+                    SfdiskMArgs { device: text("device", device)?, lines: texts("lines", &lines)? };
+                let wire::Nothing = self.call(Procedure::SfdiskM, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Change one partition of a disk.
+    ///
+    /// As `sfdisk`, but the other partitions stay as they are.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `device`: disk with a partition table
+    /// * `partnum`: number of the partition, from 1
+    /// * `cyls`: ignored
+    /// * `heads`: ignored
+    /// * `sectors`: ignored
+    /// * `line`: the partition, in the notation of `sfdisk(8)`
+    ///
+    /// # Errors
+    ///
+    /// * `EINVAL`: **sfdisk** does not accept `line`, or `partnum` is not a number which a partition can have.
+    /// * `EBUSY`: something on `device` is mounted or otherwise in use.
+    ///
+    /// See also [`sfdisk`](Self::sfdisk), [`part_add`](Self::part_add).
+    #[deprecated = "use `part_add`"]
+    pub fn sfdisk_n(
+        &self,
+        device: impl AsRef<[u8]>,
+        partnum: i32,
+        cyls: i32,
+        heads: i32,
+        sectors: i32,
+        line: impl AsRef<[u8]>,
+    ) -> Result<()> {
+        let device = device.as_ref();
+        let line = line.as_ref();
+        self.action(
+            &Action { name: "sfdisk_N", config_only: false },
+            |record| {
+                record.string(device);
+                record.int(partnum);
+                record.int(cyls);
+                record.int(heads);
+                record.int(sectors);
+                record.string(line);
+            },
+            || {
+                let args = SfdiskNArgs {
+                    device: text("device", device)?,
+                    partnum,
+                    cyls,
+                    heads,
+                    sectors,
+                    line: text("line", line)?,
+                };
+                let wire::Nothing = self.call(Procedure::SfdiskN, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Print the geometry of a disk by its partition table.
+    ///
+    /// Tells how many cylinders, heads and sectors the disk would have if the partition table in it
+    /// were counted so.  No disk has had them for a long time: see `blockdev_getsize64`.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `device`: disk with a partition table
+    ///
+    /// # Result
+    ///
+    /// a line that ends in cylinders, heads and sectors
+    ///
+    /// See also [`sfdisk_kernel_geometry`](Self::sfdisk_kernel_geometry), [`blockdev_getsize64`](Self::blockdev_getsize64).
+    pub fn sfdisk_disk_geometry(&self, device: impl AsRef<[u8]>) -> Result<BString> {
+        let device = device.as_ref();
+        self.action(
+            &Action { name: "sfdisk_disk_geometry", config_only: false },
+            |record| {
+                record.string(device);
+            },
+            || {
+                let args = SfdiskDiskGeometryArgs { device: text("device", device)? };
+                let ret: SfdiskDiskGeometryRet =
+                    self.call(Procedure::SfdiskDiskGeometry, 0, &args)?;
+                Ok(ret.partitions)
+            },
+        )
+    }
+
+    /// Print the geometry of a disk by the kernel.
+    ///
+    /// Tells what the kernel answers if asked for cylinders, heads and sectors, which it makes up:
+    /// see `blockdev_getsize64`.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `device`: whole disk
+    ///
+    /// # Result
+    ///
+    /// a line that ends in cylinders, heads and sectors
+    ///
+    /// See also [`sfdisk_disk_geometry`](Self::sfdisk_disk_geometry), [`blockdev_getsize64`](Self::blockdev_getsize64).
+    pub fn sfdisk_kernel_geometry(&self, device: impl AsRef<[u8]>) -> Result<BString> {
+        let device = device.as_ref();
+        self.action(
+            &Action { name: "sfdisk_kernel_geometry", config_only: false },
+            |record| {
+                record.string(device);
+            },
+            || {
+                let args = SfdiskKernelGeometryArgs { device: text("device", device)? };
+                let ret: SfdiskKernelGeometryRet =
+                    self.call(Procedure::SfdiskKernelGeometry, 0, &args)?;
+                Ok(ret.partitions)
+            },
+        )
+    }
+
+    /// Print the partition table.
+    ///
+    /// Returns what `sfdisk -l` prints, which changes from release to release.
+    ///
+    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    ///
+    /// # Arguments
+    ///
+    /// * `device`: disk with a partition table
+    ///
+    /// # Result
+    ///
+    /// the table, for people to read
+    ///
+    /// See also [`part_list`](Self::part_list).
+    #[deprecated = "use `part_list`"]
+    pub fn sfdisk_l(&self, device: impl AsRef<[u8]>) -> Result<BString> {
+        let device = device.as_ref();
+        self.action(
+            &Action { name: "sfdisk_l", config_only: false },
+            |record| {
+                record.string(device);
+            },
+            || {
+                let args = SfdiskLArgs { device: text("device", device)? };
+                let ret: SfdiskLRet = self.call(Procedure::SfdiskL, 0, &args)?;
+                Ok(ret.partitions)
+            },
+        )
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::call::{Call, Reply};
 use crate::ctx::Ctx;
+use crate::error::Error;
 use crate::error::Result;
 use bstr::ByteSlice;
 use guestfs_protocol::*;
@@ -58,4 +59,33 @@ pub(super) fn internal_resume(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
     let a: InternalResumeArgs = call.decode()?;
     crate::appliance::internal_resume(cx, a.seconds, a.nanoseconds, &a.entropy, a.ndrives)?;
     Ok(Reply::empty())
+}
+
+pub(super) fn debug_upload(_: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let _unread = call.file_in();
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn dmesg(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn drop_caches(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn echo_daemon(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn modprobe(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn sleep(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn utsname(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
 }

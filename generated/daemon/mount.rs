@@ -2,6 +2,7 @@
 
 use crate::call::{Call, Reply};
 use crate::ctx::Ctx;
+use crate::error::Error;
 use crate::error::Result;
 use bstr::ByteSlice;
 use guestfs_protocol::*;
@@ -92,4 +93,20 @@ pub(super) fn internal_parse_mountable(cx: &mut Ctx, call: &Call<'_>) -> Result<
     let mountable = cx.mountable("mountable", &a.mountable)?;
     let mountable = crate::mount::internal_parse_mountable(cx, &mountable)?;
     Ok(Reply::of(&InternalParseMountableRet { mountable }))
+}
+
+pub(super) fn list_9p(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn mount_9p(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn mount_loop(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
+}
+
+pub(super) fn remount(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    Err(Error::NotImplemented)
 }

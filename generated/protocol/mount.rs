@@ -276,3 +276,102 @@ impl Unpack<Strict<'_>> for InternalParseMountableRet {
         Ok((value, before - input.rest().len()))
     }
 }
+
+/// Result of `list_9p`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct List9pRet {
+    /// nothing
+    pub mounttags: Vec<BString>,
+}
+
+impl<Out: Write> Pack<Out> for List9pRet {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        xdr::pack_text_list(&self.mounttags, out)
+    }
+}
+
+impl Unpack<Strict<'_>> for List9pRet {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { mounttags: xdr::unpack_text_list(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `mount_9p`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount9pArgs {
+    /// tag of the share
+    pub mounttag: BString,
+    /// directory to mount it on
+    pub mountpoint: BString,
+    /// options, between commas; without it, none
+    pub options: BString,
+}
+
+impl<Out: Write> Pack<Out> for Mount9pArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(xdr::pack_bytes(&self.mounttag, out)?
+            + xdr::pack_bytes(&self.mountpoint, out)?
+            + xdr::pack_bytes(&self.options, out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for Mount9pArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self {
+            mounttag: xdr::unpack_text(input)?.0,
+            mountpoint: xdr::unpack_text(input)?.0,
+            options: xdr::unpack_text(input)?.0,
+        };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `mount_loop`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountLoopArgs {
+    /// file with a filesystem in it
+    pub file: BString,
+    /// directory to mount it on
+    pub mountpoint: BString,
+}
+
+impl<Out: Write> Pack<Out> for MountLoopArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(xdr::pack_bytes(&self.file, out)? + xdr::pack_bytes(&self.mountpoint, out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for MountLoopArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value =
+            Self { file: xdr::unpack_text(input)?.0, mountpoint: xdr::unpack_text(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `remount`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemountArgs {
+    /// directory where it is mounted
+    pub mountpoint: BString,
+    /// true for writable; without it, false, which is read-only
+    pub rw: bool,
+}
+
+impl<Out: Write> Pack<Out> for RemountArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(xdr::pack_bytes(&self.mountpoint, out)? + self.rw.pack(out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for RemountArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { mountpoint: xdr::unpack_text(input)?.0, rw: bool::unpack(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}

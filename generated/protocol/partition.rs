@@ -523,3 +523,642 @@ impl Unpack<Strict<'_>> for PartToPartnumRet {
         Ok((value, before - input.rest().len()))
     }
 }
+
+/// Arguments of `part_expand_gpt`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartExpandGptArgs {
+    /// disk with a GPT
+    pub device: BString,
+}
+
+impl<Out: Write> Pack<Out> for PartExpandGptArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        xdr::pack_bytes(&self.device, out)
+    }
+}
+
+impl Unpack<Strict<'_>> for PartExpandGptArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { device: xdr::unpack_text(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `part_get_disk_guid`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartGetDiskGuidArgs {
+    /// disk with a GPT
+    pub device: BString,
+}
+
+impl<Out: Write> Pack<Out> for PartGetDiskGuidArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        xdr::pack_bytes(&self.device, out)
+    }
+}
+
+impl Unpack<Strict<'_>> for PartGetDiskGuidArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { device: xdr::unpack_text(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Result of `part_get_disk_guid`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartGetDiskGuidRet {
+    /// the GUID, in capital letters
+    pub guid: BString,
+}
+
+impl<Out: Write> Pack<Out> for PartGetDiskGuidRet {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        xdr::pack_bytes(&self.guid, out)
+    }
+}
+
+impl Unpack<Strict<'_>> for PartGetDiskGuidRet {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { guid: xdr::unpack_text(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `part_get_gpt_attributes`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartGetGptAttributesArgs {
+    /// disk with a GPT
+    pub device: BString,
+    /// number of the partition, from 1
+    pub partnum: i32,
+}
+
+impl<Out: Write> Pack<Out> for PartGetGptAttributesArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(xdr::pack_bytes(&self.device, out)? + self.partnum.pack(out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for PartGetGptAttributesArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { device: xdr::unpack_text(input)?.0, partnum: i32::unpack(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Result of `part_get_gpt_attributes`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartGetGptAttributesRet {
+    /// the attributes, a bit each
+    pub attributes: i64,
+}
+
+impl<Out: Write> Pack<Out> for PartGetGptAttributesRet {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        self.attributes.pack(out)
+    }
+}
+
+impl Unpack<Strict<'_>> for PartGetGptAttributesRet {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { attributes: i64::unpack(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `part_get_gpt_guid`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartGetGptGuidArgs {
+    /// disk with a GPT
+    pub device: BString,
+    /// number of the partition, from 1
+    pub partnum: i32,
+}
+
+impl<Out: Write> Pack<Out> for PartGetGptGuidArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(xdr::pack_bytes(&self.device, out)? + self.partnum.pack(out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for PartGetGptGuidArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { device: xdr::unpack_text(input)?.0, partnum: i32::unpack(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Result of `part_get_gpt_guid`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartGetGptGuidRet {
+    /// the GUID, in capital letters
+    pub guid: BString,
+}
+
+impl<Out: Write> Pack<Out> for PartGetGptGuidRet {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        xdr::pack_bytes(&self.guid, out)
+    }
+}
+
+impl Unpack<Strict<'_>> for PartGetGptGuidRet {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { guid: xdr::unpack_text(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `part_get_gpt_type`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartGetGptTypeArgs {
+    /// disk with a GPT
+    pub device: BString,
+    /// number of the partition, from 1
+    pub partnum: i32,
+}
+
+impl<Out: Write> Pack<Out> for PartGetGptTypeArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(xdr::pack_bytes(&self.device, out)? + self.partnum.pack(out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for PartGetGptTypeArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { device: xdr::unpack_text(input)?.0, partnum: i32::unpack(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Result of `part_get_gpt_type`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartGetGptTypeRet {
+    /// the GUID of the type, in capital letters
+    pub guid: BString,
+}
+
+impl<Out: Write> Pack<Out> for PartGetGptTypeRet {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        xdr::pack_bytes(&self.guid, out)
+    }
+}
+
+impl Unpack<Strict<'_>> for PartGetGptTypeRet {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { guid: xdr::unpack_text(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `part_get_mbr_part_type`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartGetMbrPartTypeArgs {
+    /// disk with a partition table
+    pub device: BString,
+    /// number of the partition, from 1
+    pub partnum: i32,
+}
+
+impl<Out: Write> Pack<Out> for PartGetMbrPartTypeArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(xdr::pack_bytes(&self.device, out)? + self.partnum.pack(out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for PartGetMbrPartTypeArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { device: xdr::unpack_text(input)?.0, partnum: i32::unpack(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Result of `part_get_mbr_part_type`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartGetMbrPartTypeRet {
+    /// `primary`, `logical` or `extended`
+    pub partitiontype: BString,
+}
+
+impl<Out: Write> Pack<Out> for PartGetMbrPartTypeRet {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        xdr::pack_bytes(&self.partitiontype, out)
+    }
+}
+
+impl Unpack<Strict<'_>> for PartGetMbrPartTypeRet {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { partitiontype: xdr::unpack_text(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `part_resize`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartResizeArgs {
+    /// disk with a partition table
+    pub device: BString,
+    /// number of the partition, from 1
+    pub partnum: i32,
+    /// last sector, which belongs to the partition; if negative, counted from the end of the disk, whose last sector is `-1`
+    pub endsect: i64,
+}
+
+impl<Out: Write> Pack<Out> for PartResizeArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(xdr::pack_bytes(&self.device, out)?
+            + self.partnum.pack(out)?
+            + self.endsect.pack(out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for PartResizeArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self {
+            device: xdr::unpack_text(input)?.0,
+            partnum: i32::unpack(input)?.0,
+            endsect: i64::unpack(input)?.0,
+        };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `part_set_disk_guid`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartSetDiskGuidArgs {
+    /// disk with a GPT
+    pub device: BString,
+    /// the GUID
+    pub guid: BString,
+}
+
+impl<Out: Write> Pack<Out> for PartSetDiskGuidArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(xdr::pack_bytes(&self.device, out)? + xdr::pack_bytes(&self.guid, out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for PartSetDiskGuidArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { device: xdr::unpack_text(input)?.0, guid: xdr::unpack_text(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `part_set_disk_guid_random`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartSetDiskGuidRandomArgs {
+    /// disk with a GPT
+    pub device: BString,
+}
+
+impl<Out: Write> Pack<Out> for PartSetDiskGuidRandomArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        xdr::pack_bytes(&self.device, out)
+    }
+}
+
+impl Unpack<Strict<'_>> for PartSetDiskGuidRandomArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { device: xdr::unpack_text(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `part_set_gpt_attributes`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartSetGptAttributesArgs {
+    /// disk with a GPT
+    pub device: BString,
+    /// number of the partition, from 1
+    pub partnum: i32,
+    /// the attributes, a bit each
+    pub attributes: i64,
+}
+
+impl<Out: Write> Pack<Out> for PartSetGptAttributesArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(xdr::pack_bytes(&self.device, out)?
+            + self.partnum.pack(out)?
+            + self.attributes.pack(out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for PartSetGptAttributesArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self {
+            device: xdr::unpack_text(input)?.0,
+            partnum: i32::unpack(input)?.0,
+            attributes: i64::unpack(input)?.0,
+        };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `part_set_gpt_guid`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartSetGptGuidArgs {
+    /// disk with a GPT
+    pub device: BString,
+    /// number of the partition, from 1
+    pub partnum: i32,
+    /// the GUID
+    pub guid: BString,
+}
+
+impl<Out: Write> Pack<Out> for PartSetGptGuidArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(xdr::pack_bytes(&self.device, out)?
+            + self.partnum.pack(out)?
+            + xdr::pack_bytes(&self.guid, out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for PartSetGptGuidArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self {
+            device: xdr::unpack_text(input)?.0,
+            partnum: i32::unpack(input)?.0,
+            guid: xdr::unpack_text(input)?.0,
+        };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `part_set_gpt_type`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartSetGptTypeArgs {
+    /// disk with a GPT
+    pub device: BString,
+    /// number of the partition, from 1
+    pub partnum: i32,
+    /// GUID of the type
+    pub guid: BString,
+}
+
+impl<Out: Write> Pack<Out> for PartSetGptTypeArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(xdr::pack_bytes(&self.device, out)?
+            + self.partnum.pack(out)?
+            + xdr::pack_bytes(&self.guid, out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for PartSetGptTypeArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self {
+            device: xdr::unpack_text(input)?.0,
+            partnum: i32::unpack(input)?.0,
+            guid: xdr::unpack_text(input)?.0,
+        };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `sfdisk`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SfdiskArgs {
+    /// disk to partition; its partitions are lost
+    pub device: BString,
+    /// ignored
+    pub cyls: i32,
+    /// ignored
+    pub heads: i32,
+    /// ignored
+    pub sectors: i32,
+    /// a line for each partition, in the notation of `sfdisk(8)`
+    pub lines: Vec<BString>,
+}
+
+impl<Out: Write> Pack<Out> for SfdiskArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(xdr::pack_bytes(&self.device, out)?
+            + self.cyls.pack(out)?
+            + self.heads.pack(out)?
+            + self.sectors.pack(out)?
+            + xdr::pack_text_list(&self.lines, out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for SfdiskArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self {
+            device: xdr::unpack_text(input)?.0,
+            cyls: i32::unpack(input)?.0,
+            heads: i32::unpack(input)?.0,
+            sectors: i32::unpack(input)?.0,
+            lines: xdr::unpack_text_list(input)?.0,
+        };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `sfdiskM`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SfdiskMArgs {
+    /// disk to partition; its partitions are lost
+    pub device: BString,
+    /// a line for each partition, in the notation of `sfdisk(8)`
+    pub lines: Vec<BString>,
+}
+
+impl<Out: Write> Pack<Out> for SfdiskMArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(xdr::pack_bytes(&self.device, out)? + xdr::pack_text_list(&self.lines, out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for SfdiskMArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value =
+            Self { device: xdr::unpack_text(input)?.0, lines: xdr::unpack_text_list(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `sfdisk_N`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SfdiskNArgs {
+    /// disk with a partition table
+    pub device: BString,
+    /// number of the partition, from 1
+    pub partnum: i32,
+    /// ignored
+    pub cyls: i32,
+    /// ignored
+    pub heads: i32,
+    /// ignored
+    pub sectors: i32,
+    /// the partition, in the notation of `sfdisk(8)`
+    pub line: BString,
+}
+
+impl<Out: Write> Pack<Out> for SfdiskNArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(xdr::pack_bytes(&self.device, out)?
+            + self.partnum.pack(out)?
+            + self.cyls.pack(out)?
+            + self.heads.pack(out)?
+            + self.sectors.pack(out)?
+            + xdr::pack_bytes(&self.line, out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for SfdiskNArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self {
+            device: xdr::unpack_text(input)?.0,
+            partnum: i32::unpack(input)?.0,
+            cyls: i32::unpack(input)?.0,
+            heads: i32::unpack(input)?.0,
+            sectors: i32::unpack(input)?.0,
+            line: xdr::unpack_text(input)?.0,
+        };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `sfdisk_disk_geometry`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SfdiskDiskGeometryArgs {
+    /// disk with a partition table
+    pub device: BString,
+}
+
+impl<Out: Write> Pack<Out> for SfdiskDiskGeometryArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        xdr::pack_bytes(&self.device, out)
+    }
+}
+
+impl Unpack<Strict<'_>> for SfdiskDiskGeometryArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { device: xdr::unpack_text(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Result of `sfdisk_disk_geometry`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SfdiskDiskGeometryRet {
+    /// a line that ends in cylinders, heads and sectors
+    pub partitions: BString,
+}
+
+impl<Out: Write> Pack<Out> for SfdiskDiskGeometryRet {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        xdr::pack_bytes(&self.partitions, out)
+    }
+}
+
+impl Unpack<Strict<'_>> for SfdiskDiskGeometryRet {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { partitions: xdr::unpack_text(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `sfdisk_kernel_geometry`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SfdiskKernelGeometryArgs {
+    /// whole disk
+    pub device: BString,
+}
+
+impl<Out: Write> Pack<Out> for SfdiskKernelGeometryArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        xdr::pack_bytes(&self.device, out)
+    }
+}
+
+impl Unpack<Strict<'_>> for SfdiskKernelGeometryArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { device: xdr::unpack_text(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Result of `sfdisk_kernel_geometry`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SfdiskKernelGeometryRet {
+    /// a line that ends in cylinders, heads and sectors
+    pub partitions: BString,
+}
+
+impl<Out: Write> Pack<Out> for SfdiskKernelGeometryRet {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        xdr::pack_bytes(&self.partitions, out)
+    }
+}
+
+impl Unpack<Strict<'_>> for SfdiskKernelGeometryRet {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { partitions: xdr::unpack_text(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Arguments of `sfdisk_l`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SfdiskLArgs {
+    /// disk with a partition table
+    pub device: BString,
+}
+
+impl<Out: Write> Pack<Out> for SfdiskLArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        xdr::pack_bytes(&self.device, out)
+    }
+}
+
+impl Unpack<Strict<'_>> for SfdiskLArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { device: xdr::unpack_text(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}
+
+/// Result of `sfdisk_l`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SfdiskLRet {
+    /// the table, for people to read
+    pub partitions: BString,
+}
+
+impl<Out: Write> Pack<Out> for SfdiskLRet {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        xdr::pack_bytes(&self.partitions, out)
+    }
+}
+
+impl Unpack<Strict<'_>> for SfdiskLRet {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { partitions: xdr::unpack_text(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}

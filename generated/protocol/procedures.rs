@@ -80,6 +80,8 @@ pub enum Procedure {
     Vgcreate = 40,
     /// `lvcreate`
     Lvcreate = 41,
+    /// `sfdisk`
+    Sfdisk = 43,
     /// `write_file`
     WriteFile = 44,
     /// `umount`
@@ -88,6 +90,8 @@ pub enum Procedure {
     Mounts = 46,
     /// `umount_all`
     UmountAll = 47,
+    /// `lvm_remove_all`
+    LvmRemoveAll = 48,
     /// `file`
     File = 49,
     /// `command`
@@ -108,6 +112,8 @@ pub enum Procedure {
     BlockdevGetss = 59,
     /// `blockdev_getbsz`
     BlockdevGetbsz = 60,
+    /// `blockdev_setbsz`
+    BlockdevSetbsz = 61,
     /// `blockdev_getsz`
     BlockdevGetsz = 62,
     /// `blockdev_getsize64`
@@ -156,12 +162,18 @@ pub enum Procedure {
     Fsck = 84,
     /// `zero`
     Zero = 85,
+    /// `grub_install`
+    GrubInstall = 86,
     /// `cp`
     Cp = 87,
     /// `cp_a`
     CpA = 88,
     /// `mv`
     Mv = 89,
+    /// `drop_caches`
+    DropCaches = 90,
+    /// `dmesg`
+    Dmesg = 91,
     /// `ping_daemon`
     PingDaemon = 92,
     /// `equal`
@@ -174,14 +186,28 @@ pub enum Procedure {
     Hexdump = 96,
     /// `zerofree`
     Zerofree = 97,
+    /// `pvresize`
+    Pvresize = 98,
+    /// `sfdisk_N`
+    SfdiskN = 99,
+    /// `sfdisk_l`
+    SfdiskL = 100,
+    /// `sfdisk_kernel_geometry`
+    SfdiskKernelGeometry = 101,
+    /// `sfdisk_disk_geometry`
+    SfdiskDiskGeometry = 102,
     /// `vg_activate_all`
     VgActivateAll = 103,
     /// `vg_activate`
     VgActivate = 104,
+    /// `lvresize`
+    Lvresize = 105,
     /// `resize2fs`
     Resize2fs = 106,
     /// `e2fsck_f`
     E2fsckF = 108,
+    /// `sleep`
+    Sleep = 109,
     /// `ntfs_3g_probe`
     Ntfs3gProbe = 110,
     /// `sh`
@@ -190,6 +216,8 @@ pub enum Procedure {
     ShLines = 112,
     /// `glob_expand`
     GlobExpand = 113,
+    /// `scrub_device`
+    ScrubDevice = 114,
     /// `scrub_file`
     ScrubFile = 115,
     /// `scrub_freespace`
@@ -218,6 +246,8 @@ pub enum Procedure {
     Du = 127,
     /// `initrd_list`
     InitrdList = 128,
+    /// `mount_loop`
+    MountLoop = 129,
     /// `mkswap`
     Mkswap = 130,
     /// `mkswap_L`
@@ -234,6 +264,8 @@ pub enum Procedure {
     MknodC = 136,
     /// `umask`
     Umask = 137,
+    /// `sfdiskM`
+    SfdiskM = 139,
     /// `zfile`
     Zfile = 140,
     /// `getxattrs`
@@ -340,6 +372,10 @@ pub enum Procedure {
     Mke2fsJL = 192,
     /// `mke2fs_JU`
     Mke2fsJU = 193,
+    /// `modprobe`
+    Modprobe = 194,
+    /// `echo_daemon`
+    EchoDaemon = 195,
     /// `find0`
     Find0 = 196,
     /// `case_sensitive_path`
@@ -382,8 +418,22 @@ pub enum Procedure {
     Dd = 217,
     /// `filesize`
     Filesize = 218,
+    /// `lvrename`
+    Lvrename = 219,
+    /// `vgrename`
+    Vgrename = 220,
     /// `initrd_cat`
     InitrdCat = 221,
+    /// `pvuuid`
+    Pvuuid = 222,
+    /// `vguuid`
+    Vguuid = 223,
+    /// `lvuuid`
+    Lvuuid = 224,
+    /// `vgpvuuids`
+    Vgpvuuids = 225,
+    /// `vglvuuids`
+    Vglvuuids = 226,
     /// `copy_size`
     CopySize = 227,
     /// `zero_device`
@@ -392,6 +442,8 @@ pub enum Procedure {
     TxzIn = 229,
     /// `txz_out`
     TxzOut = 230,
+    /// `vgscan`
+    Vgscan = 232,
     /// `part_del`
     PartDel = 233,
     /// `part_get_bootable`
@@ -400,10 +452,16 @@ pub enum Procedure {
     PartGetMbrId = 235,
     /// `part_set_mbr_id`
     PartSetMbrId = 236,
+    /// `checksum_device`
+    ChecksumDevice = 237,
+    /// `lvresize_free`
+    LvresizeFree = 238,
     /// `aug_clear`
     AugClear = 239,
     /// `get_umask`
     GetUmask = 240,
+    /// `debug_upload`
+    DebugUpload = 241,
     /// `base64_in`
     Base64In = 242,
     /// `base64_out`
@@ -418,6 +476,8 @@ pub enum Procedure {
     Pwrite = 247,
     /// `resize2fs_size`
     Resize2fsSize = 248,
+    /// `pvresize_size`
+    PvresizeSize = 249,
     /// `ntfsresize_size`
     NtfsresizeSize = 250,
     /// `available_all_groups`
@@ -428,6 +488,30 @@ pub enum Procedure {
     VfsLabel = 253,
     /// `vfs_uuid`
     VfsUuid = 254,
+    /// `lvm_set_filter`
+    LvmSetFilter = 255,
+    /// `lvm_clear_filter`
+    LvmClearFilter = 256,
+    /// `luks_open`
+    LuksOpen = 257,
+    /// `luks_open_ro`
+    LuksOpenRo = 258,
+    /// `luks_close`
+    LuksClose = 259,
+    /// `luks_format`
+    LuksFormat = 260,
+    /// `luks_format_cipher`
+    LuksFormatCipher = 261,
+    /// `luks_add_key`
+    LuksAddKey = 262,
+    /// `luks_kill_slot`
+    LuksKillSlot = 263,
+    /// `is_lv`
+    IsLv = 264,
+    /// `findfs_uuid`
+    FindfsUuid = 265,
+    /// `findfs_label`
+    FindfsLabel = 266,
     /// `is_chardev`
     IsChardev = 267,
     /// `is_blockdev`
@@ -444,6 +528,12 @@ pub enum Procedure {
     UploadOffset = 273,
     /// `download_offset`
     DownloadOffset = 274,
+    /// `pwrite_device`
+    PwriteDevice = 275,
+    /// `pread_device`
+    PreadDevice = 276,
+    /// `lvm_canonical_lv_name`
+    LvmCanonicalLvName = 277,
     /// `mkfs`
     Mkfs = 278,
     /// `getxattr`
@@ -456,6 +546,14 @@ pub enum Procedure {
     InternalAutosync = 282,
     /// `is_zero`
     IsZero = 283,
+    /// `is_zero_device`
+    IsZeroDevice = 284,
+    /// `list_9p`
+    List9p = 285,
+    /// `mount_9p`
+    Mount9p = 286,
+    /// `list_dm_devices`
+    ListDmDevices = 287,
     /// `ntfsresize`
     Ntfsresize = 288,
     /// `btrfs_filesystem_resize`
@@ -478,6 +576,14 @@ pub enum Procedure {
     CopyFileToFile = 297,
     /// `tune2fs`
     Tune2fs = 298,
+    /// `md_create`
+    MdCreate = 299,
+    /// `list_md_devices`
+    ListMdDevices = 300,
+    /// `md_detail`
+    MdDetail = 301,
+    /// `md_stop`
+    MdStop = 302,
     /// `blkid`
     Blkid = 303,
     /// `e2fsck`
@@ -496,10 +602,16 @@ pub enum Procedure {
     SetLabel = 310,
     /// `zero_free_space`
     ZeroFreeSpace = 311,
+    /// `lvcreate_free`
+    LvcreateFree = 312,
     /// `isoinfo_device`
     IsoinfoDevice = 313,
     /// `isoinfo`
     Isoinfo = 314,
+    /// `vgmeta`
+    Vgmeta = 315,
+    /// `md_stat`
+    MdStat = 316,
     /// `mkfs_btrfs`
     MkfsBtrfs = 317,
     /// `get_e2attrs`
@@ -540,6 +652,16 @@ pub enum Procedure {
     NrDevices = 336,
     /// `xfs_info`
     XfsInfo = 337,
+    /// `pvchange_uuid`
+    PvchangeUuid = 338,
+    /// `pvchange_uuid_all`
+    PvchangeUuidAll = 339,
+    /// `vgchange_uuid`
+    VgchangeUuid = 340,
+    /// `vgchange_uuid_all`
+    VgchangeUuidAll = 341,
+    /// `utsname`
+    Utsname = 342,
     /// `xfs_growfs`
     XfsGrowfs = 343,
     /// `rsync`
@@ -560,6 +682,8 @@ pub enum Procedure {
     RmF = 367,
     /// `mke2fs`
     Mke2fs = 368,
+    /// `list_disk_labels`
+    ListDiskLabels = 369,
     /// `mktemp`
     Mktemp = 373,
     /// `mklost_and_found`
@@ -574,14 +698,50 @@ pub enum Procedure {
     CapGetFile = 378,
     /// `cap_set_file`
     CapSetFile = 379,
+    /// `list_ldm_volumes`
+    ListLdmVolumes = 380,
+    /// `list_ldm_partitions`
+    ListLdmPartitions = 381,
+    /// `ldmtool_create_all`
+    LdmtoolCreateAll = 382,
+    /// `ldmtool_remove_all`
+    LdmtoolRemoveAll = 383,
+    /// `ldmtool_scan`
+    LdmtoolScan = 384,
+    /// `ldmtool_scan_devices`
+    LdmtoolScanDevices = 385,
+    /// `ldmtool_diskgroup_name`
+    LdmtoolDiskgroupName = 386,
+    /// `ldmtool_diskgroup_volumes`
+    LdmtoolDiskgroupVolumes = 387,
+    /// `ldmtool_diskgroup_disks`
+    LdmtoolDiskgroupDisks = 388,
+    /// `ldmtool_volume_type`
+    LdmtoolVolumeType = 389,
+    /// `ldmtool_volume_hint`
+    LdmtoolVolumeHint = 390,
+    /// `ldmtool_volume_partitions`
+    LdmtoolVolumePartitions = 391,
+    /// `part_set_gpt_type`
+    PartSetGptType = 392,
+    /// `part_get_gpt_type`
+    PartGetGptType = 393,
     /// `rename`
     Rename = 394,
+    /// `is_whole_device`
+    IsWholeDevice = 395,
     /// `internal_parse_mountable`
     InternalParseMountable = 396,
     /// `internal_rhbz914931`
     InternalRhbz914931 = 397,
+    /// `syslinux`
+    Syslinux = 399,
+    /// `extlinux`
+    Extlinux = 400,
     /// `cp_r`
     CpR = 401,
+    /// `remount`
+    Remount = 402,
     /// `set_uuid`
     SetUuid = 403,
     /// `journal_open`
@@ -610,6 +770,10 @@ pub enum Procedure {
     CopyAttributes = 415,
     /// `part_get_name`
     PartGetName = 416,
+    /// `blkdiscard`
+    Blkdiscard = 417,
+    /// `blkdiscardzeroes`
+    Blkdiscardzeroes = 418,
     /// `cpio_out`
     CpioOut = 419,
     /// `journal_get_realtime_usec`
@@ -620,6 +784,8 @@ pub enum Procedure {
     Lstatns = 422,
     /// `internal_lstatnslist`
     InternalLstatnslist = 423,
+    /// `blockdev_setra`
+    BlockdevSetra = 424,
     /// `btrfs_subvolume_get_default`
     BtrfsSubvolumeGetDefault = 425,
     /// `btrfs_subvolume_show`
@@ -658,6 +824,10 @@ pub enum Procedure {
     BtrfsRescueChunkRecover = 444,
     /// `btrfs_rescue_super_recover`
     BtrfsRescueSuperRecover = 445,
+    /// `part_set_gpt_guid`
+    PartSetGptGuid = 446,
+    /// `part_get_gpt_guid`
+    PartGetGptGuid = 447,
     /// `btrfs_balance_status`
     BtrfsBalanceStatus = 448,
     /// `btrfs_scrub_status`
@@ -670,6 +840,8 @@ pub enum Procedure {
     BtrfstuneEnableSkinnyMetadataExtentRefs = 452,
     /// `btrfs_image`
     BtrfsImage = 453,
+    /// `part_get_mbr_part_type`
+    PartGetMbrPartType = 454,
     /// `btrfs_replace`
     BtrfsReplace = 455,
     /// `set_uuid_random`
@@ -678,6 +850,14 @@ pub enum Procedure {
     VfsMinimumSize = 457,
     /// `internal_feature_available`
     InternalFeatureAvailable = 458,
+    /// `part_set_disk_guid`
+    PartSetDiskGuid = 459,
+    /// `part_get_disk_guid`
+    PartGetDiskGuid = 460,
+    /// `part_set_disk_guid_random`
+    PartSetDiskGuidRandom = 461,
+    /// `part_expand_gpt`
+    PartExpandGpt = 462,
     /// `ntfscat_i`
     NtfscatI = 463,
     /// `btrfs_filesystem_show`
@@ -692,10 +872,30 @@ pub enum Procedure {
     FileArchitecture = 475,
     /// `list_filesystems`
     ListFilesystems = 476,
+    /// `part_resize`
+    PartResize = 477,
+    /// `part_set_gpt_attributes`
+    PartSetGptAttributes = 503,
+    /// `part_get_gpt_attributes`
+    PartGetGptAttributes = 504,
     /// `f2fs_expand`
     F2fsExpand = 505,
+    /// `lvm_scan`
+    LvmScan = 506,
+    /// `luks_uuid`
+    LuksUuid = 507,
+    /// `cryptsetup_open`
+    CryptsetupOpen = 508,
+    /// `cryptsetup_close`
+    CryptsetupClose = 509,
     /// `internal_readdir`
     InternalReaddir = 511,
+    /// `clevis_luks_unlock`
+    ClevisLuksUnlock = 512,
+    /// `findfs_partuuid`
+    FindfsPartuuid = 514,
+    /// `findfs_partlabel`
+    FindfsPartlabel = 515,
     /// `command_out`
     CommandOut = 516,
     /// `sh_out`
@@ -753,10 +953,12 @@ impl Procedure {
         Self::Pvcreate,
         Self::Vgcreate,
         Self::Lvcreate,
+        Self::Sfdisk,
         Self::WriteFile,
         Self::Umount,
         Self::Mounts,
         Self::UmountAll,
+        Self::LvmRemoveAll,
         Self::File,
         Self::Command,
         Self::CommandLines,
@@ -767,6 +969,7 @@ impl Procedure {
         Self::BlockdevGetro,
         Self::BlockdevGetss,
         Self::BlockdevGetbsz,
+        Self::BlockdevSetbsz,
         Self::BlockdevGetsz,
         Self::BlockdevGetsize64,
         Self::BlockdevFlushbufs,
@@ -791,23 +994,34 @@ impl Procedure {
         Self::GetE2uuid,
         Self::Fsck,
         Self::Zero,
+        Self::GrubInstall,
         Self::Cp,
         Self::CpA,
         Self::Mv,
+        Self::DropCaches,
+        Self::Dmesg,
         Self::PingDaemon,
         Self::Equal,
         Self::Strings,
         Self::StringsE,
         Self::Hexdump,
         Self::Zerofree,
+        Self::Pvresize,
+        Self::SfdiskN,
+        Self::SfdiskL,
+        Self::SfdiskKernelGeometry,
+        Self::SfdiskDiskGeometry,
         Self::VgActivateAll,
         Self::VgActivate,
+        Self::Lvresize,
         Self::Resize2fs,
         Self::E2fsckF,
+        Self::Sleep,
         Self::Ntfs3gProbe,
         Self::Sh,
         Self::ShLines,
         Self::GlobExpand,
+        Self::ScrubDevice,
         Self::ScrubFile,
         Self::ScrubFreespace,
         Self::Mkdtemp,
@@ -822,6 +1036,7 @@ impl Procedure {
         Self::DfH,
         Self::Du,
         Self::InitrdList,
+        Self::MountLoop,
         Self::Mkswap,
         Self::MkswapL,
         Self::MkswapU,
@@ -830,6 +1045,7 @@ impl Procedure {
         Self::MknodB,
         Self::MknodC,
         Self::Umask,
+        Self::SfdiskM,
         Self::Zfile,
         Self::Getxattrs,
         Self::Lgetxattrs,
@@ -883,6 +1099,8 @@ impl Procedure {
         Self::Mke2fsJ,
         Self::Mke2fsJL,
         Self::Mke2fsJU,
+        Self::Modprobe,
+        Self::EchoDaemon,
         Self::Find0,
         Self::CaseSensitivePath,
         Self::VfsType,
@@ -904,17 +1122,28 @@ impl Procedure {
         Self::Fill,
         Self::Dd,
         Self::Filesize,
+        Self::Lvrename,
+        Self::Vgrename,
         Self::InitrdCat,
+        Self::Pvuuid,
+        Self::Vguuid,
+        Self::Lvuuid,
+        Self::Vgpvuuids,
+        Self::Vglvuuids,
         Self::CopySize,
         Self::ZeroDevice,
         Self::TxzIn,
         Self::TxzOut,
+        Self::Vgscan,
         Self::PartDel,
         Self::PartGetBootable,
         Self::PartGetMbrId,
         Self::PartSetMbrId,
+        Self::ChecksumDevice,
+        Self::LvresizeFree,
         Self::AugClear,
         Self::GetUmask,
+        Self::DebugUpload,
         Self::Base64In,
         Self::Base64Out,
         Self::ChecksumsOut,
@@ -922,11 +1151,24 @@ impl Procedure {
         Self::InternalWrite,
         Self::Pwrite,
         Self::Resize2fsSize,
+        Self::PvresizeSize,
         Self::NtfsresizeSize,
         Self::AvailableAllGroups,
         Self::Fallocate64,
         Self::VfsLabel,
         Self::VfsUuid,
+        Self::LvmSetFilter,
+        Self::LvmClearFilter,
+        Self::LuksOpen,
+        Self::LuksOpenRo,
+        Self::LuksClose,
+        Self::LuksFormat,
+        Self::LuksFormatCipher,
+        Self::LuksAddKey,
+        Self::LuksKillSlot,
+        Self::IsLv,
+        Self::FindfsUuid,
+        Self::FindfsLabel,
         Self::IsChardev,
         Self::IsBlockdev,
         Self::IsFifo,
@@ -935,12 +1177,19 @@ impl Procedure {
         Self::PartToDev,
         Self::UploadOffset,
         Self::DownloadOffset,
+        Self::PwriteDevice,
+        Self::PreadDevice,
+        Self::LvmCanonicalLvName,
         Self::Mkfs,
         Self::Getxattr,
         Self::Lgetxattr,
         Self::Resize2fsM,
         Self::InternalAutosync,
         Self::IsZero,
+        Self::IsZeroDevice,
+        Self::List9p,
+        Self::Mount9p,
+        Self::ListDmDevices,
         Self::Ntfsresize,
         Self::BtrfsFilesystemResize,
         Self::InternalWriteAppend,
@@ -952,6 +1201,10 @@ impl Procedure {
         Self::CopyFileToDevice,
         Self::CopyFileToFile,
         Self::Tune2fs,
+        Self::MdCreate,
+        Self::ListMdDevices,
+        Self::MdDetail,
+        Self::MdStop,
         Self::Blkid,
         Self::E2fsck,
         Self::Llz,
@@ -961,8 +1214,11 @@ impl Procedure {
         Self::NtfscloneIn,
         Self::SetLabel,
         Self::ZeroFreeSpace,
+        Self::LvcreateFree,
         Self::IsoinfoDevice,
         Self::Isoinfo,
+        Self::Vgmeta,
+        Self::MdStat,
         Self::MkfsBtrfs,
         Self::GetE2attrs,
         Self::SetE2attrs,
@@ -983,6 +1239,11 @@ impl Procedure {
         Self::Fstrim,
         Self::NrDevices,
         Self::XfsInfo,
+        Self::PvchangeUuid,
+        Self::PvchangeUuidAll,
+        Self::VgchangeUuid,
+        Self::VgchangeUuidAll,
+        Self::Utsname,
         Self::XfsGrowfs,
         Self::Rsync,
         Self::RsyncIn,
@@ -993,6 +1254,7 @@ impl Procedure {
         Self::XfsRepair,
         Self::RmF,
         Self::Mke2fs,
+        Self::ListDiskLabels,
         Self::Mktemp,
         Self::MklostAndFound,
         Self::AclGetFile,
@@ -1000,10 +1262,28 @@ impl Procedure {
         Self::AclDeleteDefFile,
         Self::CapGetFile,
         Self::CapSetFile,
+        Self::ListLdmVolumes,
+        Self::ListLdmPartitions,
+        Self::LdmtoolCreateAll,
+        Self::LdmtoolRemoveAll,
+        Self::LdmtoolScan,
+        Self::LdmtoolScanDevices,
+        Self::LdmtoolDiskgroupName,
+        Self::LdmtoolDiskgroupVolumes,
+        Self::LdmtoolDiskgroupDisks,
+        Self::LdmtoolVolumeType,
+        Self::LdmtoolVolumeHint,
+        Self::LdmtoolVolumePartitions,
+        Self::PartSetGptType,
+        Self::PartGetGptType,
         Self::Rename,
+        Self::IsWholeDevice,
         Self::InternalParseMountable,
         Self::InternalRhbz914931,
+        Self::Syslinux,
+        Self::Extlinux,
         Self::CpR,
+        Self::Remount,
         Self::SetUuid,
         Self::JournalOpen,
         Self::JournalClose,
@@ -1018,11 +1298,14 @@ impl Procedure {
         Self::InternalExit,
         Self::CopyAttributes,
         Self::PartGetName,
+        Self::Blkdiscard,
+        Self::Blkdiscardzeroes,
         Self::CpioOut,
         Self::JournalGetRealtimeUsec,
         Self::Statns,
         Self::Lstatns,
         Self::InternalLstatnslist,
+        Self::BlockdevSetra,
         Self::BtrfsSubvolumeGetDefault,
         Self::BtrfsSubvolumeShow,
         Self::BtrfsQuotaEnable,
@@ -1042,16 +1325,23 @@ impl Procedure {
         Self::BtrfsFilesystemDefragment,
         Self::BtrfsRescueChunkRecover,
         Self::BtrfsRescueSuperRecover,
+        Self::PartSetGptGuid,
+        Self::PartGetGptGuid,
         Self::BtrfsBalanceStatus,
         Self::BtrfsScrubStatus,
         Self::BtrfstuneSeeding,
         Self::BtrfstuneEnableExtendedInodeRefs,
         Self::BtrfstuneEnableSkinnyMetadataExtentRefs,
         Self::BtrfsImage,
+        Self::PartGetMbrPartType,
         Self::BtrfsReplace,
         Self::SetUuidRandom,
         Self::VfsMinimumSize,
         Self::InternalFeatureAvailable,
+        Self::PartSetDiskGuid,
+        Self::PartGetDiskGuid,
+        Self::PartSetDiskGuidRandom,
+        Self::PartExpandGpt,
         Self::NtfscatI,
         Self::BtrfsFilesystemShow,
         Self::SelinuxRelabel,
@@ -1059,8 +1349,18 @@ impl Procedure {
         Self::Mksquashfs,
         Self::FileArchitecture,
         Self::ListFilesystems,
+        Self::PartResize,
+        Self::PartSetGptAttributes,
+        Self::PartGetGptAttributes,
         Self::F2fsExpand,
+        Self::LvmScan,
+        Self::LuksUuid,
+        Self::CryptsetupOpen,
+        Self::CryptsetupClose,
         Self::InternalReaddir,
+        Self::ClevisLuksUnlock,
+        Self::FindfsPartuuid,
+        Self::FindfsPartlabel,
         Self::CommandOut,
         Self::ShOut,
         Self::BtrfsScrubFull,
@@ -1111,10 +1411,12 @@ impl Procedure {
             Self::Pvcreate => "pvcreate",
             Self::Vgcreate => "vgcreate",
             Self::Lvcreate => "lvcreate",
+            Self::Sfdisk => "sfdisk",
             Self::WriteFile => "write_file",
             Self::Umount => "umount",
             Self::Mounts => "mounts",
             Self::UmountAll => "umount_all",
+            Self::LvmRemoveAll => "lvm_remove_all",
             Self::File => "file",
             Self::Command => "command",
             Self::CommandLines => "command_lines",
@@ -1125,6 +1427,7 @@ impl Procedure {
             Self::BlockdevGetro => "blockdev_getro",
             Self::BlockdevGetss => "blockdev_getss",
             Self::BlockdevGetbsz => "blockdev_getbsz",
+            Self::BlockdevSetbsz => "blockdev_setbsz",
             Self::BlockdevGetsz => "blockdev_getsz",
             Self::BlockdevGetsize64 => "blockdev_getsize64",
             Self::BlockdevFlushbufs => "blockdev_flushbufs",
@@ -1149,23 +1452,34 @@ impl Procedure {
             Self::GetE2uuid => "get_e2uuid",
             Self::Fsck => "fsck",
             Self::Zero => "zero",
+            Self::GrubInstall => "grub_install",
             Self::Cp => "cp",
             Self::CpA => "cp_a",
             Self::Mv => "mv",
+            Self::DropCaches => "drop_caches",
+            Self::Dmesg => "dmesg",
             Self::PingDaemon => "ping_daemon",
             Self::Equal => "equal",
             Self::Strings => "strings",
             Self::StringsE => "strings_e",
             Self::Hexdump => "hexdump",
             Self::Zerofree => "zerofree",
+            Self::Pvresize => "pvresize",
+            Self::SfdiskN => "sfdisk_N",
+            Self::SfdiskL => "sfdisk_l",
+            Self::SfdiskKernelGeometry => "sfdisk_kernel_geometry",
+            Self::SfdiskDiskGeometry => "sfdisk_disk_geometry",
             Self::VgActivateAll => "vg_activate_all",
             Self::VgActivate => "vg_activate",
+            Self::Lvresize => "lvresize",
             Self::Resize2fs => "resize2fs",
             Self::E2fsckF => "e2fsck_f",
+            Self::Sleep => "sleep",
             Self::Ntfs3gProbe => "ntfs_3g_probe",
             Self::Sh => "sh",
             Self::ShLines => "sh_lines",
             Self::GlobExpand => "glob_expand",
+            Self::ScrubDevice => "scrub_device",
             Self::ScrubFile => "scrub_file",
             Self::ScrubFreespace => "scrub_freespace",
             Self::Mkdtemp => "mkdtemp",
@@ -1180,6 +1494,7 @@ impl Procedure {
             Self::DfH => "df_h",
             Self::Du => "du",
             Self::InitrdList => "initrd_list",
+            Self::MountLoop => "mount_loop",
             Self::Mkswap => "mkswap",
             Self::MkswapL => "mkswap_L",
             Self::MkswapU => "mkswap_U",
@@ -1188,6 +1503,7 @@ impl Procedure {
             Self::MknodB => "mknod_b",
             Self::MknodC => "mknod_c",
             Self::Umask => "umask",
+            Self::SfdiskM => "sfdiskM",
             Self::Zfile => "zfile",
             Self::Getxattrs => "getxattrs",
             Self::Lgetxattrs => "lgetxattrs",
@@ -1241,6 +1557,8 @@ impl Procedure {
             Self::Mke2fsJ => "mke2fs_J",
             Self::Mke2fsJL => "mke2fs_JL",
             Self::Mke2fsJU => "mke2fs_JU",
+            Self::Modprobe => "modprobe",
+            Self::EchoDaemon => "echo_daemon",
             Self::Find0 => "find0",
             Self::CaseSensitivePath => "case_sensitive_path",
             Self::VfsType => "vfs_type",
@@ -1262,17 +1580,28 @@ impl Procedure {
             Self::Fill => "fill",
             Self::Dd => "dd",
             Self::Filesize => "filesize",
+            Self::Lvrename => "lvrename",
+            Self::Vgrename => "vgrename",
             Self::InitrdCat => "initrd_cat",
+            Self::Pvuuid => "pvuuid",
+            Self::Vguuid => "vguuid",
+            Self::Lvuuid => "lvuuid",
+            Self::Vgpvuuids => "vgpvuuids",
+            Self::Vglvuuids => "vglvuuids",
             Self::CopySize => "copy_size",
             Self::ZeroDevice => "zero_device",
             Self::TxzIn => "txz_in",
             Self::TxzOut => "txz_out",
+            Self::Vgscan => "vgscan",
             Self::PartDel => "part_del",
             Self::PartGetBootable => "part_get_bootable",
             Self::PartGetMbrId => "part_get_mbr_id",
             Self::PartSetMbrId => "part_set_mbr_id",
+            Self::ChecksumDevice => "checksum_device",
+            Self::LvresizeFree => "lvresize_free",
             Self::AugClear => "aug_clear",
             Self::GetUmask => "get_umask",
+            Self::DebugUpload => "debug_upload",
             Self::Base64In => "base64_in",
             Self::Base64Out => "base64_out",
             Self::ChecksumsOut => "checksums_out",
@@ -1280,11 +1609,24 @@ impl Procedure {
             Self::InternalWrite => "internal_write",
             Self::Pwrite => "pwrite",
             Self::Resize2fsSize => "resize2fs_size",
+            Self::PvresizeSize => "pvresize_size",
             Self::NtfsresizeSize => "ntfsresize_size",
             Self::AvailableAllGroups => "available_all_groups",
             Self::Fallocate64 => "fallocate64",
             Self::VfsLabel => "vfs_label",
             Self::VfsUuid => "vfs_uuid",
+            Self::LvmSetFilter => "lvm_set_filter",
+            Self::LvmClearFilter => "lvm_clear_filter",
+            Self::LuksOpen => "luks_open",
+            Self::LuksOpenRo => "luks_open_ro",
+            Self::LuksClose => "luks_close",
+            Self::LuksFormat => "luks_format",
+            Self::LuksFormatCipher => "luks_format_cipher",
+            Self::LuksAddKey => "luks_add_key",
+            Self::LuksKillSlot => "luks_kill_slot",
+            Self::IsLv => "is_lv",
+            Self::FindfsUuid => "findfs_uuid",
+            Self::FindfsLabel => "findfs_label",
             Self::IsChardev => "is_chardev",
             Self::IsBlockdev => "is_blockdev",
             Self::IsFifo => "is_fifo",
@@ -1293,12 +1635,19 @@ impl Procedure {
             Self::PartToDev => "part_to_dev",
             Self::UploadOffset => "upload_offset",
             Self::DownloadOffset => "download_offset",
+            Self::PwriteDevice => "pwrite_device",
+            Self::PreadDevice => "pread_device",
+            Self::LvmCanonicalLvName => "lvm_canonical_lv_name",
             Self::Mkfs => "mkfs",
             Self::Getxattr => "getxattr",
             Self::Lgetxattr => "lgetxattr",
             Self::Resize2fsM => "resize2fs_M",
             Self::InternalAutosync => "internal_autosync",
             Self::IsZero => "is_zero",
+            Self::IsZeroDevice => "is_zero_device",
+            Self::List9p => "list_9p",
+            Self::Mount9p => "mount_9p",
+            Self::ListDmDevices => "list_dm_devices",
             Self::Ntfsresize => "ntfsresize",
             Self::BtrfsFilesystemResize => "btrfs_filesystem_resize",
             Self::InternalWriteAppend => "internal_write_append",
@@ -1310,6 +1659,10 @@ impl Procedure {
             Self::CopyFileToDevice => "copy_file_to_device",
             Self::CopyFileToFile => "copy_file_to_file",
             Self::Tune2fs => "tune2fs",
+            Self::MdCreate => "md_create",
+            Self::ListMdDevices => "list_md_devices",
+            Self::MdDetail => "md_detail",
+            Self::MdStop => "md_stop",
             Self::Blkid => "blkid",
             Self::E2fsck => "e2fsck",
             Self::Llz => "llz",
@@ -1319,8 +1672,11 @@ impl Procedure {
             Self::NtfscloneIn => "ntfsclone_in",
             Self::SetLabel => "set_label",
             Self::ZeroFreeSpace => "zero_free_space",
+            Self::LvcreateFree => "lvcreate_free",
             Self::IsoinfoDevice => "isoinfo_device",
             Self::Isoinfo => "isoinfo",
+            Self::Vgmeta => "vgmeta",
+            Self::MdStat => "md_stat",
             Self::MkfsBtrfs => "mkfs_btrfs",
             Self::GetE2attrs => "get_e2attrs",
             Self::SetE2attrs => "set_e2attrs",
@@ -1341,6 +1697,11 @@ impl Procedure {
             Self::Fstrim => "fstrim",
             Self::NrDevices => "nr_devices",
             Self::XfsInfo => "xfs_info",
+            Self::PvchangeUuid => "pvchange_uuid",
+            Self::PvchangeUuidAll => "pvchange_uuid_all",
+            Self::VgchangeUuid => "vgchange_uuid",
+            Self::VgchangeUuidAll => "vgchange_uuid_all",
+            Self::Utsname => "utsname",
             Self::XfsGrowfs => "xfs_growfs",
             Self::Rsync => "rsync",
             Self::RsyncIn => "rsync_in",
@@ -1351,6 +1712,7 @@ impl Procedure {
             Self::XfsRepair => "xfs_repair",
             Self::RmF => "rm_f",
             Self::Mke2fs => "mke2fs",
+            Self::ListDiskLabels => "list_disk_labels",
             Self::Mktemp => "mktemp",
             Self::MklostAndFound => "mklost_and_found",
             Self::AclGetFile => "acl_get_file",
@@ -1358,10 +1720,28 @@ impl Procedure {
             Self::AclDeleteDefFile => "acl_delete_def_file",
             Self::CapGetFile => "cap_get_file",
             Self::CapSetFile => "cap_set_file",
+            Self::ListLdmVolumes => "list_ldm_volumes",
+            Self::ListLdmPartitions => "list_ldm_partitions",
+            Self::LdmtoolCreateAll => "ldmtool_create_all",
+            Self::LdmtoolRemoveAll => "ldmtool_remove_all",
+            Self::LdmtoolScan => "ldmtool_scan",
+            Self::LdmtoolScanDevices => "ldmtool_scan_devices",
+            Self::LdmtoolDiskgroupName => "ldmtool_diskgroup_name",
+            Self::LdmtoolDiskgroupVolumes => "ldmtool_diskgroup_volumes",
+            Self::LdmtoolDiskgroupDisks => "ldmtool_diskgroup_disks",
+            Self::LdmtoolVolumeType => "ldmtool_volume_type",
+            Self::LdmtoolVolumeHint => "ldmtool_volume_hint",
+            Self::LdmtoolVolumePartitions => "ldmtool_volume_partitions",
+            Self::PartSetGptType => "part_set_gpt_type",
+            Self::PartGetGptType => "part_get_gpt_type",
             Self::Rename => "rename",
+            Self::IsWholeDevice => "is_whole_device",
             Self::InternalParseMountable => "internal_parse_mountable",
             Self::InternalRhbz914931 => "internal_rhbz914931",
+            Self::Syslinux => "syslinux",
+            Self::Extlinux => "extlinux",
             Self::CpR => "cp_r",
+            Self::Remount => "remount",
             Self::SetUuid => "set_uuid",
             Self::JournalOpen => "journal_open",
             Self::JournalClose => "journal_close",
@@ -1376,11 +1756,14 @@ impl Procedure {
             Self::InternalExit => "internal_exit",
             Self::CopyAttributes => "copy_attributes",
             Self::PartGetName => "part_get_name",
+            Self::Blkdiscard => "blkdiscard",
+            Self::Blkdiscardzeroes => "blkdiscardzeroes",
             Self::CpioOut => "cpio_out",
             Self::JournalGetRealtimeUsec => "journal_get_realtime_usec",
             Self::Statns => "statns",
             Self::Lstatns => "lstatns",
             Self::InternalLstatnslist => "internal_lstatnslist",
+            Self::BlockdevSetra => "blockdev_setra",
             Self::BtrfsSubvolumeGetDefault => "btrfs_subvolume_get_default",
             Self::BtrfsSubvolumeShow => "btrfs_subvolume_show",
             Self::BtrfsQuotaEnable => "btrfs_quota_enable",
@@ -1400,6 +1783,8 @@ impl Procedure {
             Self::BtrfsFilesystemDefragment => "btrfs_filesystem_defragment",
             Self::BtrfsRescueChunkRecover => "btrfs_rescue_chunk_recover",
             Self::BtrfsRescueSuperRecover => "btrfs_rescue_super_recover",
+            Self::PartSetGptGuid => "part_set_gpt_guid",
+            Self::PartGetGptGuid => "part_get_gpt_guid",
             Self::BtrfsBalanceStatus => "btrfs_balance_status",
             Self::BtrfsScrubStatus => "btrfs_scrub_status",
             Self::BtrfstuneSeeding => "btrfstune_seeding",
@@ -1408,10 +1793,15 @@ impl Procedure {
                 "btrfstune_enable_skinny_metadata_extent_refs"
             }
             Self::BtrfsImage => "btrfs_image",
+            Self::PartGetMbrPartType => "part_get_mbr_part_type",
             Self::BtrfsReplace => "btrfs_replace",
             Self::SetUuidRandom => "set_uuid_random",
             Self::VfsMinimumSize => "vfs_minimum_size",
             Self::InternalFeatureAvailable => "internal_feature_available",
+            Self::PartSetDiskGuid => "part_set_disk_guid",
+            Self::PartGetDiskGuid => "part_get_disk_guid",
+            Self::PartSetDiskGuidRandom => "part_set_disk_guid_random",
+            Self::PartExpandGpt => "part_expand_gpt",
             Self::NtfscatI => "ntfscat_i",
             Self::BtrfsFilesystemShow => "btrfs_filesystem_show",
             Self::SelinuxRelabel => "selinux_relabel",
@@ -1419,8 +1809,18 @@ impl Procedure {
             Self::Mksquashfs => "mksquashfs",
             Self::FileArchitecture => "file_architecture",
             Self::ListFilesystems => "list_filesystems",
+            Self::PartResize => "part_resize",
+            Self::PartSetGptAttributes => "part_set_gpt_attributes",
+            Self::PartGetGptAttributes => "part_get_gpt_attributes",
             Self::F2fsExpand => "f2fs_expand",
+            Self::LvmScan => "lvm_scan",
+            Self::LuksUuid => "luks_uuid",
+            Self::CryptsetupOpen => "cryptsetup_open",
+            Self::CryptsetupClose => "cryptsetup_close",
             Self::InternalReaddir => "internal_readdir",
+            Self::ClevisLuksUnlock => "clevis_luks_unlock",
+            Self::FindfsPartuuid => "findfs_partuuid",
+            Self::FindfsPartlabel => "findfs_partlabel",
             Self::CommandOut => "command_out",
             Self::ShOut => "sh_out",
             Self::BtrfsScrubFull => "btrfs_scrub_full",

@@ -154,4 +154,106 @@ impl GuestFS {
     ) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.internal_resume(seconds, nanoseconds, &entropy, ndrives))
     }
+
+    /// copy a file into the appliance
+    ///
+    /// For people who develop this library: to put a program into the appliance and run it there
+    /// with `debug`.  This is not the guest, for which there is `upload`.
+    ///
+    /// :param filename: file to copy
+    /// :param tmpname: file of the appliance to write, such as `/tmp/prog`
+    /// :param mode: permissions
+    /// :raises Error: EINVAL: `mode` is not from 0 to 07777.
+    /// :raises Error: ENOENT: the directory of `tmpname` does not exist.
+    ///
+    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    #[pyo3(signature = (filename, tmpname, mode))]
+    fn debug_upload(
+        &self,
+        py: Python<'_>,
+        filename: Text,
+        tmpname: Text,
+        mode: i32,
+    ) -> PyResult<Py<PyAny>> {
+        self.run(py, |g| g.debug_upload(filename.as_path(), &tmpname, mode))
+    }
+
+    /// read the messages of the kernel
+    ///
+    /// These are the messages of the appliance's kernel since it started, not those of the guest.
+    /// The oldest are missing when there are too many.  If something failed on a disk, the reason
+    /// is often among them.
+    ///
+    /// :returns: the messages, a line each
+    ///
+    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    fn dmesg(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.run(py, |g| g.dmesg())
+    }
+
+    /// make the kernel forget what it has cached
+    ///
+    /// Frees the memory in which the appliance's kernel keeps what it has read, so that the next
+    /// read comes from the disks.  `sync` is done before, so that nothing is left which could not
+    /// be dropped.
+    ///
+    /// :param whattodrop: 1 for the content of files and devices, 2 for directories and inodes, 3 for both, 0 for nothing
+    /// :raises Error: EINVAL: `whattodrop` is not from 0 to 3.
+    ///
+    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    #[pyo3(signature = (whattodrop))]
+    fn drop_caches(&self, py: Python<'_>, whattodrop: i32) -> PyResult<Py<PyAny>> {
+        self.run(py, |g| g.drop_caches(whattodrop))
+    }
+
+    /// send words to the appliance and back
+    ///
+    /// Only tests whether the appliance answers, and whether text comes through as it is.
+    ///
+    /// :param words: any words
+    /// :returns: the words, with a blank between them
+    ///
+    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    #[pyo3(signature = (words))]
+    fn echo_daemon(&self, py: Python<'_>, words: Vec<Text>) -> PyResult<Py<PyAny>> {
+        self.run(py, |g| g.echo_daemon(&words))
+    }
+
+    /// load a module of the kernel
+    ///
+    /// Loads a module, and those it needs, into the appliance's kernel.  This is rarely needed:
+    /// filesystems and the like are loaded when they are used.
+    ///
+    /// :param modulename: name of the module
+    /// :raises Error: ENOENT: the appliance has no module of this name.
+    ///
+    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    #[pyo3(signature = (modulename))]
+    fn modprobe(&self, py: Python<'_>, modulename: Text) -> PyResult<Py<PyAny>> {
+        self.run(py, |g| g.modprobe(&modulename))
+    }
+
+    /// wait
+    ///
+    /// The appliance does nothing for so long.
+    ///
+    /// :param secs: how many seconds
+    /// :raises Error: EINVAL: `secs` is negative.
+    ///
+    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    #[pyo3(signature = (secs))]
+    fn sleep(&self, py: Python<'_>, secs: i32) -> PyResult<Py<PyAny>> {
+        self.run(py, |g| g.sleep(secs))
+    }
+
+    /// tell the version of the appliance's kernel
+    ///
+    /// Tells what `uname(2)` does in the appliance.  The guest's kernel is not running.
+    ///
+    /// :returns: name, release, version and architecture
+    ///
+    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    fn utsname(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.run(py, |g| g.utsname())
+    }
 }

@@ -134,3 +134,105 @@ extern "C" fn guestfs_internal_parse_mountable(
         Ok(g.internal_parse_mountable(mountable.bytes("mountable")?)?)
     })
 }
+
+#[expect(deprecated, reason = "C programs may use it")]
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_list_9p(g: HandlePtr) -> *mut *mut c_char {
+    g.call("list_9p", |g| Ok(g.list_9p()?))
+}
+
+/// `struct guestfs_mount_9p_argv`
+#[repr(C)]
+struct Mount9pArgv {
+    bitmask: u64,
+    options: Field<Text>,
+}
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<Mount9pArgv>() == 16);
+    assert!(std::mem::offset_of!(Mount9pArgv, options) == 8);
+};
+
+impl Argv for Mount9pArgv {
+    type Options = guestfs::Mount9pOptions;
+    const COUNT: u32 = 1;
+
+    fn bitmask(&self) -> u64 {
+        self.bitmask
+    }
+
+    fn options(&self, given: Given) -> Result<Self::Options, Failed> {
+        Ok(guestfs::Mount9pOptions { options: given.text(0, "options", &self.options)? })
+    }
+}
+
+#[expect(deprecated, reason = "C programs may use it")]
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_mount_9p_argv(
+    g: HandlePtr,
+    mounttag: Text,
+    mountpoint: Text,
+    optargs: Options<Mount9pArgv>,
+) -> c_int {
+    g.call("mount_9p", |g| {
+        Ok(g.mount_9p(
+            mounttag.bytes("mounttag")?,
+            mountpoint.bytes("mountpoint")?,
+            &optargs.read()?,
+        )?)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_mount_loop(g: HandlePtr, file: Text, mountpoint: Text) -> c_int {
+    g.call(
+        "mount_loop",
+        |g| Ok(g.mount_loop(file.bytes("file")?, mountpoint.bytes("mountpoint")?)?),
+    )
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_mountable_device(g: HandlePtr, mountable: Text) -> *mut c_char {
+    g.call("mountable_device", |g| Ok(g.mountable_device(mountable.bytes("mountable")?)?))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_mountable_subvolume(g: HandlePtr, mountable: Text) -> *mut c_char {
+    g.call("mountable_subvolume", |g| Ok(g.mountable_subvolume(mountable.bytes("mountable")?)?))
+}
+
+/// `struct guestfs_remount_argv`
+#[repr(C)]
+struct RemountArgv {
+    bitmask: u64,
+    rw: Field<c_int>,
+}
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<RemountArgv>() == 16);
+    assert!(std::mem::offset_of!(RemountArgv, rw) == 8);
+};
+
+impl Argv for RemountArgv {
+    type Options = guestfs::RemountOptions;
+    const COUNT: u32 = 1;
+
+    fn bitmask(&self) -> u64 {
+        self.bitmask
+    }
+
+    fn options(&self, given: Given) -> Result<Self::Options, Failed> {
+        Ok(guestfs::RemountOptions { rw: given.bool(0, &self.rw) })
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_remount_argv(
+    g: HandlePtr,
+    mountpoint: Text,
+    optargs: Options<RemountArgv>,
+) -> c_int {
+    g.call("remount", |g| Ok(g.remount(mountpoint.bytes("mountpoint")?, &optargs.read()?)?))
+}
