@@ -29,7 +29,7 @@ pub(super) const X86_64: Arch = Arch {
     programs: &["qemu-system-x86_64", "qemu-kvm"],
     hidden: &["/usr/libexec/qemu-kvm", "/usr/lib/qemu/qemu-system-x86_64"],
     multiarch: "x86_64-linux-gnu",
-    // microvm boots a fifth faster, and then is no different: docs/PERFORMANCE.md.
+    // microvm boots a sixth faster, and restores no faster: docs/PERFORMANCE.md.
     machines: &["pc", "q35"],
     // With erms and fsrm the kernel copies by `rep movsb`, which is emulated byte by byte.
     emulated_cpu: "max,-erms,-fsrm",
