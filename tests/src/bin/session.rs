@@ -6,7 +6,9 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use guestfs::{Events, Handle};
+use guestfs::{AddDriveOptions, Events, Handle};
+use nix::errno::Errno;
+use nix::sys::wait::{WaitPidFlag, waitpid};
 
 type Done = Result<(), Box<dyn Error>>;
 
@@ -15,9 +17,10 @@ fn main() -> Done {
     let args: Vec<_> = args.iter().map(String::as_str).collect();
     match args[..] {
         ["add", disk] => add(disk),
+        ["launch", ref drives @ ..] => launch(drives),
         ["write-and-read"] => write_and_read(),
         ["wait"] => wait(),
-        ["descriptors", cycles] => descriptors(cycles.parse()?),
+        ["descriptors", cycles] => cycle(cycles.parse()?),
         ["transfer", memsize, size, source, sink] => {
             transfer(memsize.parse()?, size.parse()?, source.as_ref(), sink.as_ref())
         }
@@ -31,6 +34,40 @@ fn add(disk: &str) -> Done {
         Ok(()) => println!("added"),
         Err(err) => println!("{err}"),
     }
+    Ok(())
+}
+
+/// Launches with these drives, `scratch`, `FORMAT:FILE`, `ro:FILE` or `gone:FILE`, and prints
+/// `launched` or the error.  A failure leaves nothing in this process.
+fn launch(drives: &[&str]) -> Done {
+    let g = Handle::create()?;
+    let result = drives.iter().try_for_each(|drive| {
+        let (kind, file) = drive.split_once(':').unwrap_or((drive, ""));
+        let format = |it: &str| AddDriveOptions { format: Some(it.into()), ..Default::default() };
+        match kind {
+            "scratch" => g.add_drive_scratch(64 << 20, &Default::default()),
+            "ro" => g.add_drive_ro(file),
+            "gone" => g.add_drive(file, &format("raw")).inspect(|()| {
+                let _ = fs::remove_file(file);
+            }),
+            format_of_it => g.add_drive(file, &format(format_of_it)),
+        }
+    });
+    let before = descriptors()?;
+    match result.and_then(|()| g.launch()) {
+        Ok(()) => {
+            g.ping_daemon()?;
+            g.shutdown()?;
+            println!("launched");
+        }
+        Err(err) => {
+            println!("{err}");
+            assert!(g.is_config()?, "the handle cannot be launched again");
+            assert_eq!(descriptors()?, before, "descriptors are left");
+        }
+    }
+    let children = waitpid(None, Some(WaitPidFlag::WNOHANG));
+    assert_eq!(children, Err(Errno::ECHILD), "a child is left");
     Ok(())
 }
 
@@ -60,20 +97,8 @@ fn wait() -> Done {
 }
 
 /// Prints the descriptors that are open before the first session and after the last.
-fn descriptors(cycles: usize) -> Done {
-    let open = || -> Result<Vec<String>, Box<dyn Error>> {
-        let mut open = Vec::new();
-        for entry in fs::read_dir("/proc/self/fd")? {
-            // The directory that is being read is one of them, and gone by now.
-            if let Ok(target) = fs::read_link(entry?.path()) {
-                open.push(target.display().to_string());
-            }
-        }
-        open.retain(|it| !it.ends_with("/fd"));
-        open.sort();
-        Ok(open)
-    };
-    let before = open()?;
+fn cycle(cycles: usize) -> Done {
+    let before = descriptors()?;
     for _ in 0..cycles {
         let g = Handle::create()?;
         g.set_event_callback(Events::ALL, |_, _, _, _| {});
@@ -83,8 +108,22 @@ fn descriptors(cycles: usize) -> Done {
         g.close()?;
     }
     println!("before: {before:?}");
-    println!("after:  {:?}", open()?);
+    println!("after:  {:?}", descriptors()?);
     Ok(())
+}
+
+/// What this process has open.
+fn descriptors() -> Result<Vec<String>, Box<dyn Error>> {
+    let mut open = Vec::new();
+    for entry in fs::read_dir("/proc/self/fd")? {
+        // The directory that is being read is one of them, and gone by now.
+        if let Ok(target) = fs::read_link(entry?.path()) {
+            open.push(target.display().to_string());
+        }
+    }
+    open.retain(|it| !it.ends_with("/fd"));
+    open.sort();
+    Ok(open)
 }
 
 /// Sends a file and fetches it; prints by how many KiB that has made this process grow.

@@ -39,6 +39,9 @@ fn installed() {
     let printed = run(elsewhere(guestfish, dir.path()).args(["-f", "script"]));
     assert_eq!(printed.trim_end(), "abc");
 
+    let report = run(&mut elsewhere(usr.join("bin/libguestfs-test-tool"), dir.path()));
+    assert_eq!(report.lines().next_back(), Some("===== TEST FINISHED OK ====="), "{report}");
+
     let cache = dir.path().join("cache");
     std::fs::create_dir(&cache).expect("a directory");
     let mut command = elsewhere(usr.join("bin/guestfs-appliance"), dir.path());

@@ -5,7 +5,6 @@ use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,6 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+use super::{nothing_stays, only_cached, program};
 use crate::support::{Running, bytes, fifo, handle, refused, run, session};
 
 const MIB: usize = 1 << 20;
@@ -78,29 +78,6 @@ impl Watched {
     }
 }
 
-#[track_caller]
-fn nothing_stays(directory: &Path) {
-    let entries = fs::read_dir(directory).expect("a directory");
-    let names: Vec<_> = entries.map(|it| it.expect("an entry").path()).collect();
-    assert!(names.is_empty(), "left over: {names:?}");
-}
-
-/// What makes the next launch faster is kept on purpose, in one place, and is all that is.
-#[track_caller]
-fn only_cached(cachedir: &Path) {
-    let private = format!(".guestfs-{}", nix::unistd::geteuid());
-    let entries = fs::read_dir(cachedir).expect("the cache directory");
-    let names: Vec<_> = entries.map(|it| it.expect("an entry").file_name()).collect();
-    assert!(names.iter().all(|it| *it == *private), "left over: {names:?}");
-    let Ok(entries) = fs::read_dir(cachedir.join(private)) else { return };
-    for entry in entries {
-        let name = entry.expect("an entry").file_name().into_string().expect("text");
-        let (kind, _) = name.split_once('-').expect("a kind of what is cached");
-        assert!(["fact", "template"].contains(&kind), "left over: {name}");
-        assert!(!name.contains("new") && !name.contains("tmp"), "half made: {name}");
-    }
-}
-
 #[test]
 fn qemu_dies_while_it_is_sent_a_file() {
     let it = Watched::launched();
@@ -150,8 +127,7 @@ fn qemu_dies_while_it_boots() {
     let (wrapper, pid) = (it.dir.path().join("qemu"), it.dir.path().join("pid"));
     let hv = it.g.get_hv().expect("get_hv");
     let script = format!("#!/bin/sh\necho $$ >'{}'\nexec {hv} \"$@\"\n", pid.display());
-    fs::write(&wrapper, script).expect("a program");
-    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).expect("chmod");
+    program(&wrapper, script.as_bytes());
     it.g.set_hv(bytes(&wrapper)).expect("set_hv");
     // A verbose kernel speaks as soon as it runs, and a verbose appliance boots each time.
     it.g.set_verbose(true).expect("set_verbose");
