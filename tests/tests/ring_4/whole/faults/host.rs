@@ -93,6 +93,10 @@ fn force_kvm(place: Place) -> Place {
 
 const KVM: &str = "/dev/kvm";
 
+fn open_kvm() -> std::io::Result<fs::File> {
+    fs::File::options().read(true).write(true).open(KVM)
+}
+
 /// Somebody who may not open it, on any machine: it is root who arranges that.
 #[test]
 fn kvm_that_this_user_may_not_use() {
@@ -107,15 +111,18 @@ fn kvm_that_this_user_may_not_use() {
     } else if !Path::new(KVM).exists() {
         let place = force_kvm(Place::new());
         place.fails(&["/dev/kvm: No such file or directory", "kvm_intel or kvm_amd", emulation]);
+    } else if open_kvm().is_err() {
+        let place = force_kvm(Place::new());
+        place.fails(&["/dev/kvm: Permission denied", "group", emulation]);
     } else {
-        eprintln!("not root, and /dev/kvm is there: not tested");
+        eprintln!("not root, and {KVM} is for everybody: not tested");
     }
 }
 
 /// A device that opens, and a qemu that can't use it.
 #[test]
 fn kvm_that_qemu_may_not_use() {
-    if fs::File::options().read(true).write(true).open(KVM).is_err() {
+    if open_kvm().is_err() {
         eprintln!("{KVM} cannot be opened: not tested");
         return;
     }
