@@ -922,6 +922,9 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define GUESTFS_HAVE_PARSE_ENVIRONMENT 1
 #define GUESTFS_HAVE_PARSE_ENVIRONMENT_LIST 1
 #define GUESTFS_HAVE_C_POINTER 1
+#define GUESTFS_HAVE_KILL_SUBPROCESS 1
+#define GUESTFS_HAVE_WAIT_READY 1
+#define GUESTFS_HAVE_INTERNAL_GET_CONSOLE_SOCKET 1
 #define GUESTFS_HAVE_CLEAR_BACKEND_SETTING 1
 #define GUESTFS_HAVE_GET_APPEND 1
 #define GUESTFS_HAVE_GET_ATTACH_METHOD 1
@@ -973,6 +976,12 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define GUESTFS_HAVE_ADD_DRIVE_OPTS 1
 #define GUESTFS_HAVE_ADD_DRIVE_RO 1
 #define GUESTFS_HAVE_ADD_DRIVE_SCRATCH 1
+#define GUESTFS_HAVE_ADD_CDROM 1
+#define GUESTFS_HAVE_ADD_DRIVE_WITH_IF 1
+#define GUESTFS_HAVE_ADD_DRIVE_RO_WITH_IF 1
+#define GUESTFS_HAVE_DEBUG_DRIVES 1
+#define GUESTFS_HAVE_MAX_DISKS 1
+#define GUESTFS_HAVE_REMOVE_DRIVE 1
 #define GUESTFS_HAVE_DISK_CREATE 1
 #define GUESTFS_HAVE_DISK_FORMAT 1
 #define GUESTFS_HAVE_DISK_VIRTUAL_SIZE 1
@@ -1258,6 +1267,9 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define GUESTFS_HAVE_MOUNTABLE_DEVICE 1
 #define GUESTFS_HAVE_MOUNTABLE_SUBVOLUME 1
 #define GUESTFS_HAVE_REMOUNT 1
+#define GUESTFS_HAVE_MOUNT_LOCAL 1
+#define GUESTFS_HAVE_MOUNT_LOCAL_RUN 1
+#define GUESTFS_HAVE_UMOUNT_LOCAL 1
 #define GUESTFS_HAVE_TOUCH 1
 #define GUESTFS_HAVE_CAT 1
 #define GUESTFS_HAVE_READ_FILE 1
@@ -1450,6 +1462,24 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define GUESTFS_HAVE_AUG_SET 1
 #define GUESTFS_HAVE_AUG_SETM 1
 #define GUESTFS_HAVE_AUG_TRANSFORM 1
+#define GUESTFS_HAVE_HIVEX_OPEN 1
+#define GUESTFS_HAVE_HIVEX_CLOSE 1
+#define GUESTFS_HAVE_HIVEX_COMMIT 1
+#define GUESTFS_HAVE_HIVEX_ROOT 1
+#define GUESTFS_HAVE_HIVEX_NODE_NAME 1
+#define GUESTFS_HAVE_HIVEX_NODE_CHILDREN 1
+#define GUESTFS_HAVE_HIVEX_NODE_GET_CHILD 1
+#define GUESTFS_HAVE_HIVEX_NODE_PARENT 1
+#define GUESTFS_HAVE_HIVEX_NODE_VALUES 1
+#define GUESTFS_HAVE_HIVEX_NODE_GET_VALUE 1
+#define GUESTFS_HAVE_HIVEX_NODE_ADD_CHILD 1
+#define GUESTFS_HAVE_HIVEX_NODE_DELETE_CHILD 1
+#define GUESTFS_HAVE_HIVEX_NODE_SET_VALUE 1
+#define GUESTFS_HAVE_HIVEX_VALUE_KEY 1
+#define GUESTFS_HAVE_HIVEX_VALUE_TYPE 1
+#define GUESTFS_HAVE_HIVEX_VALUE_VALUE 1
+#define GUESTFS_HAVE_HIVEX_VALUE_STRING 1
+#define GUESTFS_HAVE_HIVEX_VALUE_UTF8 1
 #define GUESTFS_HAVE_JOURNAL_CLOSE 1
 #define GUESTFS_HAVE_JOURNAL_GET 1
 #define GUESTFS_HAVE_JOURNAL_GET_DATA_THRESHOLD 1
@@ -1465,9 +1495,57 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define GUESTFS_HAVE_INOTIFY_INIT 1
 #define GUESTFS_HAVE_INOTIFY_READ 1
 #define GUESTFS_HAVE_INOTIFY_RM_WATCH 1
+#define GUESTFS_HAVE_INSPECT_OS 1
+#define GUESTFS_HAVE_INSPECT_GET_ROOTS 1
+#define GUESTFS_HAVE_INSPECT_GET_TYPE 1
+#define GUESTFS_HAVE_INSPECT_GET_DISTRO 1
+#define GUESTFS_HAVE_INSPECT_GET_ARCH 1
+#define GUESTFS_HAVE_INSPECT_GET_MAJOR_VERSION 1
+#define GUESTFS_HAVE_INSPECT_GET_MINOR_VERSION 1
+#define GUESTFS_HAVE_INSPECT_GET_PRODUCT_NAME 1
+#define GUESTFS_HAVE_INSPECT_GET_PRODUCT_VARIANT 1
+#define GUESTFS_HAVE_INSPECT_GET_BUILD_ID 1
+#define GUESTFS_HAVE_INSPECT_GET_HOSTNAME 1
+#define GUESTFS_HAVE_INSPECT_GET_PACKAGE_FORMAT 1
+#define GUESTFS_HAVE_INSPECT_GET_PACKAGE_MANAGEMENT 1
+#define GUESTFS_HAVE_INSPECT_GET_MOUNTPOINTS 1
+#define GUESTFS_HAVE_INSPECT_GET_FILESYSTEMS 1
+#define GUESTFS_HAVE_INSPECT_GET_DRIVE_MAPPINGS 1
+#define GUESTFS_HAVE_INSPECT_GET_OSINFO 1
+#define GUESTFS_HAVE_INSPECT_GET_ICON 1
+#define GUESTFS_HAVE_INSPECT_LIST_APPLICATIONS2 1
+#define GUESTFS_HAVE_INSPECT_LIST_APPLICATIONS 1
+#define GUESTFS_HAVE_INSPECT_GET_WINDOWS_SYSTEMROOT 1
+#define GUESTFS_HAVE_INSPECT_GET_WINDOWS_SOFTWARE_HIVE 1
+#define GUESTFS_HAVE_INSPECT_GET_WINDOWS_SYSTEM_HIVE 1
+#define GUESTFS_HAVE_INSPECT_GET_WINDOWS_CURRENT_CONTROL_SET 1
+#define GUESTFS_HAVE_INSPECT_GET_WINDOWS_GROUP_POLICY 1
+#define GUESTFS_HAVE_INSPECT_GET_FORMAT 1
+#define GUESTFS_HAVE_INSPECT_IS_LIVE 1
+#define GUESTFS_HAVE_INSPECT_IS_MULTIPART 1
+#define GUESTFS_HAVE_INSPECT_IS_NETINST 1
+#define GUESTFS_HAVE_INTERNAL_LIST_RPM_APPLICATIONS 1
 #define GUESTFS_HAVE_EXTLINUX 1
 #define GUESTFS_HAVE_GRUB_INSTALL 1
 #define GUESTFS_HAVE_SYSLINUX 1
+#define GUESTFS_HAVE_DOWNLOAD_BLOCKS 1
+#define GUESTFS_HAVE_DOWNLOAD_INODE 1
+#define GUESTFS_HAVE_FILESYSTEM_WALK 1
+#define GUESTFS_HAVE_FIND_INODE 1
+#define GUESTFS_HAVE_YARA_LOAD 1
+#define GUESTFS_HAVE_YARA_DESTROY 1
+#define GUESTFS_HAVE_YARA_SCAN 1
+#define GUESTFS_HAVE_INTERNAL_FILESYSTEM_WALK 1
+#define GUESTFS_HAVE_INTERNAL_FIND_INODE 1
+#define GUESTFS_HAVE_INTERNAL_YARA_SCAN 1
+#define GUESTFS_HAVE_ADD_DOMAIN 1
+#define GUESTFS_HAVE_ADD_LIBVIRT_DOM 1
+#define GUESTFS_HAVE_SET_LIBVIRT_SUPPORTED_CREDENTIALS 1
+#define GUESTFS_HAVE_GET_LIBVIRT_REQUESTED_CREDENTIALS 1
+#define GUESTFS_HAVE_GET_LIBVIRT_REQUESTED_CREDENTIAL_PROMPT 1
+#define GUESTFS_HAVE_GET_LIBVIRT_REQUESTED_CREDENTIAL_CHALLENGE 1
+#define GUESTFS_HAVE_GET_LIBVIRT_REQUESTED_CREDENTIAL_DEFRESULT 1
+#define GUESTFS_HAVE_SET_LIBVIRT_REQUESTED_CREDENTIAL 1
 #define GUESTFS_HAVE_INTERNAL_TEST 1
 #define GUESTFS_HAVE_INTERNAL_TEST_ONLY_OPTARGS 1
 #define GUESTFS_HAVE_INTERNAL_TEST_63_OPTARGS 1
@@ -1524,6 +1602,9 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define LIBGUESTFS_HAVE_PARSE_ENVIRONMENT 1
 #define LIBGUESTFS_HAVE_PARSE_ENVIRONMENT_LIST 1
 #define LIBGUESTFS_HAVE_C_POINTER 1
+#define LIBGUESTFS_HAVE_KILL_SUBPROCESS 1
+#define LIBGUESTFS_HAVE_WAIT_READY 1
+#define LIBGUESTFS_HAVE_INTERNAL_GET_CONSOLE_SOCKET 1
 #define LIBGUESTFS_HAVE_CLEAR_BACKEND_SETTING 1
 #define LIBGUESTFS_HAVE_GET_APPEND 1
 #define LIBGUESTFS_HAVE_GET_ATTACH_METHOD 1
@@ -1575,6 +1656,12 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define LIBGUESTFS_HAVE_ADD_DRIVE_OPTS 1
 #define LIBGUESTFS_HAVE_ADD_DRIVE_RO 1
 #define LIBGUESTFS_HAVE_ADD_DRIVE_SCRATCH 1
+#define LIBGUESTFS_HAVE_ADD_CDROM 1
+#define LIBGUESTFS_HAVE_ADD_DRIVE_WITH_IF 1
+#define LIBGUESTFS_HAVE_ADD_DRIVE_RO_WITH_IF 1
+#define LIBGUESTFS_HAVE_DEBUG_DRIVES 1
+#define LIBGUESTFS_HAVE_MAX_DISKS 1
+#define LIBGUESTFS_HAVE_REMOVE_DRIVE 1
 #define LIBGUESTFS_HAVE_DISK_CREATE 1
 #define LIBGUESTFS_HAVE_DISK_FORMAT 1
 #define LIBGUESTFS_HAVE_DISK_VIRTUAL_SIZE 1
@@ -1860,6 +1947,9 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define LIBGUESTFS_HAVE_MOUNTABLE_DEVICE 1
 #define LIBGUESTFS_HAVE_MOUNTABLE_SUBVOLUME 1
 #define LIBGUESTFS_HAVE_REMOUNT 1
+#define LIBGUESTFS_HAVE_MOUNT_LOCAL 1
+#define LIBGUESTFS_HAVE_MOUNT_LOCAL_RUN 1
+#define LIBGUESTFS_HAVE_UMOUNT_LOCAL 1
 #define LIBGUESTFS_HAVE_TOUCH 1
 #define LIBGUESTFS_HAVE_CAT 1
 #define LIBGUESTFS_HAVE_READ_FILE 1
@@ -2052,6 +2142,24 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define LIBGUESTFS_HAVE_AUG_SET 1
 #define LIBGUESTFS_HAVE_AUG_SETM 1
 #define LIBGUESTFS_HAVE_AUG_TRANSFORM 1
+#define LIBGUESTFS_HAVE_HIVEX_OPEN 1
+#define LIBGUESTFS_HAVE_HIVEX_CLOSE 1
+#define LIBGUESTFS_HAVE_HIVEX_COMMIT 1
+#define LIBGUESTFS_HAVE_HIVEX_ROOT 1
+#define LIBGUESTFS_HAVE_HIVEX_NODE_NAME 1
+#define LIBGUESTFS_HAVE_HIVEX_NODE_CHILDREN 1
+#define LIBGUESTFS_HAVE_HIVEX_NODE_GET_CHILD 1
+#define LIBGUESTFS_HAVE_HIVEX_NODE_PARENT 1
+#define LIBGUESTFS_HAVE_HIVEX_NODE_VALUES 1
+#define LIBGUESTFS_HAVE_HIVEX_NODE_GET_VALUE 1
+#define LIBGUESTFS_HAVE_HIVEX_NODE_ADD_CHILD 1
+#define LIBGUESTFS_HAVE_HIVEX_NODE_DELETE_CHILD 1
+#define LIBGUESTFS_HAVE_HIVEX_NODE_SET_VALUE 1
+#define LIBGUESTFS_HAVE_HIVEX_VALUE_KEY 1
+#define LIBGUESTFS_HAVE_HIVEX_VALUE_TYPE 1
+#define LIBGUESTFS_HAVE_HIVEX_VALUE_VALUE 1
+#define LIBGUESTFS_HAVE_HIVEX_VALUE_STRING 1
+#define LIBGUESTFS_HAVE_HIVEX_VALUE_UTF8 1
 #define LIBGUESTFS_HAVE_JOURNAL_CLOSE 1
 #define LIBGUESTFS_HAVE_JOURNAL_GET 1
 #define LIBGUESTFS_HAVE_JOURNAL_GET_DATA_THRESHOLD 1
@@ -2067,9 +2175,57 @@ extern GUESTFS_DLL_PUBLIC void guestfs_free_yara_detection_list (struct guestfs_
 #define LIBGUESTFS_HAVE_INOTIFY_INIT 1
 #define LIBGUESTFS_HAVE_INOTIFY_READ 1
 #define LIBGUESTFS_HAVE_INOTIFY_RM_WATCH 1
+#define LIBGUESTFS_HAVE_INSPECT_OS 1
+#define LIBGUESTFS_HAVE_INSPECT_GET_ROOTS 1
+#define LIBGUESTFS_HAVE_INSPECT_GET_TYPE 1
+#define LIBGUESTFS_HAVE_INSPECT_GET_DISTRO 1
+#define LIBGUESTFS_HAVE_INSPECT_GET_ARCH 1
+#define LIBGUESTFS_HAVE_INSPECT_GET_MAJOR_VERSION 1
+#define LIBGUESTFS_HAVE_INSPECT_GET_MINOR_VERSION 1
+#define LIBGUESTFS_HAVE_INSPECT_GET_PRODUCT_NAME 1
+#define LIBGUESTFS_HAVE_INSPECT_GET_PRODUCT_VARIANT 1
+#define LIBGUESTFS_HAVE_INSPECT_GET_BUILD_ID 1
+#define LIBGUESTFS_HAVE_INSPECT_GET_HOSTNAME 1
+#define LIBGUESTFS_HAVE_INSPECT_GET_PACKAGE_FORMAT 1
+#define LIBGUESTFS_HAVE_INSPECT_GET_PACKAGE_MANAGEMENT 1
+#define LIBGUESTFS_HAVE_INSPECT_GET_MOUNTPOINTS 1
+#define LIBGUESTFS_HAVE_INSPECT_GET_FILESYSTEMS 1
+#define LIBGUESTFS_HAVE_INSPECT_GET_DRIVE_MAPPINGS 1
+#define LIBGUESTFS_HAVE_INSPECT_GET_OSINFO 1
+#define LIBGUESTFS_HAVE_INSPECT_GET_ICON 1
+#define LIBGUESTFS_HAVE_INSPECT_LIST_APPLICATIONS2 1
+#define LIBGUESTFS_HAVE_INSPECT_LIST_APPLICATIONS 1
+#define LIBGUESTFS_HAVE_INSPECT_GET_WINDOWS_SYSTEMROOT 1
+#define LIBGUESTFS_HAVE_INSPECT_GET_WINDOWS_SOFTWARE_HIVE 1
+#define LIBGUESTFS_HAVE_INSPECT_GET_WINDOWS_SYSTEM_HIVE 1
+#define LIBGUESTFS_HAVE_INSPECT_GET_WINDOWS_CURRENT_CONTROL_SET 1
+#define LIBGUESTFS_HAVE_INSPECT_GET_WINDOWS_GROUP_POLICY 1
+#define LIBGUESTFS_HAVE_INSPECT_GET_FORMAT 1
+#define LIBGUESTFS_HAVE_INSPECT_IS_LIVE 1
+#define LIBGUESTFS_HAVE_INSPECT_IS_MULTIPART 1
+#define LIBGUESTFS_HAVE_INSPECT_IS_NETINST 1
+#define LIBGUESTFS_HAVE_INTERNAL_LIST_RPM_APPLICATIONS 1
 #define LIBGUESTFS_HAVE_EXTLINUX 1
 #define LIBGUESTFS_HAVE_GRUB_INSTALL 1
 #define LIBGUESTFS_HAVE_SYSLINUX 1
+#define LIBGUESTFS_HAVE_DOWNLOAD_BLOCKS 1
+#define LIBGUESTFS_HAVE_DOWNLOAD_INODE 1
+#define LIBGUESTFS_HAVE_FILESYSTEM_WALK 1
+#define LIBGUESTFS_HAVE_FIND_INODE 1
+#define LIBGUESTFS_HAVE_YARA_LOAD 1
+#define LIBGUESTFS_HAVE_YARA_DESTROY 1
+#define LIBGUESTFS_HAVE_YARA_SCAN 1
+#define LIBGUESTFS_HAVE_INTERNAL_FILESYSTEM_WALK 1
+#define LIBGUESTFS_HAVE_INTERNAL_FIND_INODE 1
+#define LIBGUESTFS_HAVE_INTERNAL_YARA_SCAN 1
+#define LIBGUESTFS_HAVE_ADD_DOMAIN 1
+#define LIBGUESTFS_HAVE_ADD_LIBVIRT_DOM 1
+#define LIBGUESTFS_HAVE_SET_LIBVIRT_SUPPORTED_CREDENTIALS 1
+#define LIBGUESTFS_HAVE_GET_LIBVIRT_REQUESTED_CREDENTIALS 1
+#define LIBGUESTFS_HAVE_GET_LIBVIRT_REQUESTED_CREDENTIAL_PROMPT 1
+#define LIBGUESTFS_HAVE_GET_LIBVIRT_REQUESTED_CREDENTIAL_CHALLENGE 1
+#define LIBGUESTFS_HAVE_GET_LIBVIRT_REQUESTED_CREDENTIAL_DEFRESULT 1
+#define LIBGUESTFS_HAVE_SET_LIBVIRT_REQUESTED_CREDENTIAL 1
 #define LIBGUESTFS_HAVE_INTERNAL_TEST 1
 #define LIBGUESTFS_HAVE_INTERNAL_TEST_ONLY_OPTARGS 1
 #define LIBGUESTFS_HAVE_INTERNAL_TEST_63_OPTARGS 1
@@ -2126,6 +2282,20 @@ extern GUESTFS_DLL_PUBLIC int guestfs_parse_environment (guestfs_h *g);
 extern GUESTFS_DLL_PUBLIC int guestfs_parse_environment_list (guestfs_h *g, char *const *environment);
 
 extern GUESTFS_DLL_PUBLIC int64_t guestfs_c_pointer (guestfs_h *g);
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_kill_subprocess (guestfs_h *g)
+  GUESTFS_DEPRECATED_REPLACED_BY ("shutdown");
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_wait_ready (guestfs_h *g)
+  GUESTFS_DEPRECATED_NO_REPLACEMENT;
+#endif
+
+#ifdef GUESTFS_PRIVATE
+extern GUESTFS_DLL_PUBLIC int guestfs_internal_get_console_socket (guestfs_h *g);
+#endif
 
 /* PROPERTIES OF A HANDLE */
 
@@ -2313,6 +2483,30 @@ struct guestfs_add_drive_scratch_argv {
 extern GUESTFS_DLL_PUBLIC int guestfs_add_drive_scratch (guestfs_h *g, int64_t size, ...);
 extern GUESTFS_DLL_PUBLIC int guestfs_add_drive_scratch_va (guestfs_h *g, int64_t size, va_list args);
 extern GUESTFS_DLL_PUBLIC int guestfs_add_drive_scratch_argv (guestfs_h *g, int64_t size, const struct guestfs_add_drive_scratch_argv *optargs);
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_add_cdrom (guestfs_h *g, const char *filename)
+  GUESTFS_DEPRECATED_REPLACED_BY ("add_drive_ro");
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_add_drive_with_if (guestfs_h *g, const char *filename, const char *iface)
+  GUESTFS_DEPRECATED_REPLACED_BY ("add_drive");
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_add_drive_ro_with_if (guestfs_h *g, const char *filename, const char *iface)
+  GUESTFS_DEPRECATED_REPLACED_BY ("add_drive");
+#endif
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_debug_drives (guestfs_h *g);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_max_disks (guestfs_h *g);
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_remove_drive (guestfs_h *g, const char *label)
+  GUESTFS_DEPRECATED_NO_REPLACEMENT;
+#endif
 
 /* DISK IMAGES */
 
@@ -3537,6 +3731,39 @@ extern GUESTFS_DLL_PUBLIC int guestfs_remount (guestfs_h *g, const char *mountpo
 extern GUESTFS_DLL_PUBLIC int guestfs_remount_va (guestfs_h *g, const char *mountpoint, va_list args);
 extern GUESTFS_DLL_PUBLIC int guestfs_remount_argv (guestfs_h *g, const char *mountpoint, const struct guestfs_remount_argv *optargs);
 
+/* MOUNTING ON THE HOST */
+
+#define GUESTFS_MOUNT_LOCAL_READONLY 0
+#define GUESTFS_MOUNT_LOCAL_READONLY_BITMASK (UINT64_C (1) << 0)
+#define GUESTFS_MOUNT_LOCAL_OPTIONS 1
+#define GUESTFS_MOUNT_LOCAL_OPTIONS_BITMASK (UINT64_C (1) << 1)
+#define GUESTFS_MOUNT_LOCAL_CACHETIMEOUT 2
+#define GUESTFS_MOUNT_LOCAL_CACHETIMEOUT_BITMASK (UINT64_C (1) << 2)
+#define GUESTFS_MOUNT_LOCAL_DEBUGCALLS 3
+#define GUESTFS_MOUNT_LOCAL_DEBUGCALLS_BITMASK (UINT64_C (1) << 3)
+struct guestfs_mount_local_argv {
+  uint64_t bitmask;
+  int readonly;
+  const char *options;
+  int cachetimeout;
+  int debugcalls;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_mount_local (guestfs_h *g, const char *localmountpoint, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_mount_local_va (guestfs_h *g, const char *localmountpoint, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_mount_local_argv (guestfs_h *g, const char *localmountpoint, const struct guestfs_mount_local_argv *optargs);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_mount_local_run (guestfs_h *g);
+
+#define GUESTFS_UMOUNT_LOCAL_RETRY 0
+#define GUESTFS_UMOUNT_LOCAL_RETRY_BITMASK (UINT64_C (1) << 0)
+struct guestfs_umount_local_argv {
+  uint64_t bitmask;
+  int retry;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_umount_local (guestfs_h *g, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_umount_local_va (guestfs_h *g, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_umount_local_argv (guestfs_h *g, const struct guestfs_umount_local_argv *optargs);
+
 /* FILES */
 
 extern GUESTFS_DLL_PUBLIC int guestfs_touch (guestfs_h *g, const char *path);
@@ -4346,6 +4573,64 @@ extern GUESTFS_DLL_PUBLIC int guestfs_aug_transform (guestfs_h *g, const char *l
 extern GUESTFS_DLL_PUBLIC int guestfs_aug_transform_va (guestfs_h *g, const char *lens, const char *file, va_list args);
 extern GUESTFS_DLL_PUBLIC int guestfs_aug_transform_argv (guestfs_h *g, const char *lens, const char *file, const struct guestfs_aug_transform_argv *optargs);
 
+/* THE WINDOWS REGISTRY */
+
+#define GUESTFS_HIVEX_OPEN_VERBOSE 0
+#define GUESTFS_HIVEX_OPEN_VERBOSE_BITMASK (UINT64_C (1) << 0)
+#define GUESTFS_HIVEX_OPEN_DEBUG 1
+#define GUESTFS_HIVEX_OPEN_DEBUG_BITMASK (UINT64_C (1) << 1)
+#define GUESTFS_HIVEX_OPEN_WRITE 2
+#define GUESTFS_HIVEX_OPEN_WRITE_BITMASK (UINT64_C (1) << 2)
+#define GUESTFS_HIVEX_OPEN_UNSAFE 3
+#define GUESTFS_HIVEX_OPEN_UNSAFE_BITMASK (UINT64_C (1) << 3)
+struct guestfs_hivex_open_argv {
+  uint64_t bitmask;
+  int verbose;
+  int debug;
+  int write;
+  int unsafe;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_hivex_open (guestfs_h *g, const char *filename, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_hivex_open_va (guestfs_h *g, const char *filename, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_hivex_open_argv (guestfs_h *g, const char *filename, const struct guestfs_hivex_open_argv *optargs);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_hivex_close (guestfs_h *g);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_hivex_commit (guestfs_h *g, const char *filename);
+
+extern GUESTFS_DLL_PUBLIC int64_t guestfs_hivex_root (guestfs_h *g);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_hivex_node_name (guestfs_h *g, int64_t nodeh);
+
+extern GUESTFS_DLL_PUBLIC struct guestfs_hivex_node_list *guestfs_hivex_node_children (guestfs_h *g, int64_t nodeh);
+
+extern GUESTFS_DLL_PUBLIC int64_t guestfs_hivex_node_get_child (guestfs_h *g, int64_t nodeh, const char *name);
+
+extern GUESTFS_DLL_PUBLIC int64_t guestfs_hivex_node_parent (guestfs_h *g, int64_t nodeh);
+
+extern GUESTFS_DLL_PUBLIC struct guestfs_hivex_value_list *guestfs_hivex_node_values (guestfs_h *g, int64_t nodeh);
+
+extern GUESTFS_DLL_PUBLIC int64_t guestfs_hivex_node_get_value (guestfs_h *g, int64_t nodeh, const char *key);
+
+extern GUESTFS_DLL_PUBLIC int64_t guestfs_hivex_node_add_child (guestfs_h *g, int64_t parent, const char *name);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_hivex_node_delete_child (guestfs_h *g, int64_t nodeh);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_hivex_node_set_value (guestfs_h *g, int64_t nodeh, const char *key, int64_t t, const char *val, size_t val_size);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_hivex_value_key (guestfs_h *g, int64_t valueh);
+
+extern GUESTFS_DLL_PUBLIC int64_t guestfs_hivex_value_type (guestfs_h *g, int64_t valueh);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_hivex_value_value (guestfs_h *g, int64_t valueh, size_t *size_r);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_hivex_value_string (guestfs_h *g, int64_t valueh);
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC char *guestfs_hivex_value_utf8 (guestfs_h *g, int64_t valueh)
+  GUESTFS_DEPRECATED_REPLACED_BY ("hivex_value_string");
+#endif
+
 /* THE SYSTEMD JOURNAL */
 
 extern GUESTFS_DLL_PUBLIC int guestfs_journal_close (guestfs_h *g);
@@ -4382,6 +4667,96 @@ extern GUESTFS_DLL_PUBLIC struct guestfs_inotify_event_list *guestfs_inotify_rea
 
 extern GUESTFS_DLL_PUBLIC int guestfs_inotify_rm_watch (guestfs_h *g, int wd);
 
+/* INSPECTION */
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_inspect_os (guestfs_h *g);
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_inspect_get_roots (guestfs_h *g);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_inspect_get_type (guestfs_h *g, const char *root);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_inspect_get_distro (guestfs_h *g, const char *root);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_inspect_get_arch (guestfs_h *g, const char *root);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_inspect_get_major_version (guestfs_h *g, const char *root);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_inspect_get_minor_version (guestfs_h *g, const char *root);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_inspect_get_product_name (guestfs_h *g, const char *root);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_inspect_get_product_variant (guestfs_h *g, const char *root);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_inspect_get_build_id (guestfs_h *g, const char *root);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_inspect_get_hostname (guestfs_h *g, const char *root);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_inspect_get_package_format (guestfs_h *g, const char *root);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_inspect_get_package_management (guestfs_h *g, const char *root);
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_inspect_get_mountpoints (guestfs_h *g, const char *root);
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_inspect_get_filesystems (guestfs_h *g, const char *root);
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_inspect_get_drive_mappings (guestfs_h *g, const char *root);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_inspect_get_osinfo (guestfs_h *g, const char *root);
+
+#define GUESTFS_INSPECT_GET_ICON_FAVICON 0
+#define GUESTFS_INSPECT_GET_ICON_FAVICON_BITMASK (UINT64_C (1) << 0)
+#define GUESTFS_INSPECT_GET_ICON_HIGHQUALITY 1
+#define GUESTFS_INSPECT_GET_ICON_HIGHQUALITY_BITMASK (UINT64_C (1) << 1)
+struct guestfs_inspect_get_icon_argv {
+  uint64_t bitmask;
+  int favicon;
+  int highquality;
+};
+extern GUESTFS_DLL_PUBLIC char *guestfs_inspect_get_icon (guestfs_h *g, const char *root, size_t *size_r, ...);
+extern GUESTFS_DLL_PUBLIC char *guestfs_inspect_get_icon_va (guestfs_h *g, const char *root, size_t *size_r, va_list args);
+extern GUESTFS_DLL_PUBLIC char *guestfs_inspect_get_icon_argv (guestfs_h *g, const char *root, size_t *size_r, const struct guestfs_inspect_get_icon_argv *optargs);
+
+extern GUESTFS_DLL_PUBLIC struct guestfs_application2_list *guestfs_inspect_list_applications2 (guestfs_h *g, const char *root);
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC struct guestfs_application_list *guestfs_inspect_list_applications (guestfs_h *g, const char *root)
+  GUESTFS_DEPRECATED_REPLACED_BY ("inspect_list_applications2");
+#endif
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_inspect_get_windows_systemroot (guestfs_h *g, const char *root);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_inspect_get_windows_software_hive (guestfs_h *g, const char *root);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_inspect_get_windows_system_hive (guestfs_h *g, const char *root);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_inspect_get_windows_current_control_set (guestfs_h *g, const char *root);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_inspect_get_windows_group_policy (guestfs_h *g, const char *root);
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC char *guestfs_inspect_get_format (guestfs_h *g, const char *root)
+  GUESTFS_DEPRECATED_NO_REPLACEMENT;
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_inspect_is_live (guestfs_h *g, const char *root)
+  GUESTFS_DEPRECATED_NO_REPLACEMENT;
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_inspect_is_multipart (guestfs_h *g, const char *root)
+  GUESTFS_DEPRECATED_NO_REPLACEMENT;
+#endif
+
+#ifndef GUESTFS_NO_DEPRECATED
+extern GUESTFS_DLL_PUBLIC int guestfs_inspect_is_netinst (guestfs_h *g, const char *root)
+  GUESTFS_DEPRECATED_NO_REPLACEMENT;
+#endif
+
+#ifdef GUESTFS_PRIVATE
+extern GUESTFS_DLL_PUBLIC struct guestfs_application2_list *guestfs_internal_list_rpm_applications (guestfs_h *g);
+#endif
+
 /* BOOT LOADERS */
 
 extern GUESTFS_DLL_PUBLIC int guestfs_extlinux (guestfs_h *g, const char *directory);
@@ -4397,6 +4772,118 @@ struct guestfs_syslinux_argv {
 extern GUESTFS_DLL_PUBLIC int guestfs_syslinux (guestfs_h *g, const char *device, ...);
 extern GUESTFS_DLL_PUBLIC int guestfs_syslinux_va (guestfs_h *g, const char *device, va_list args);
 extern GUESTFS_DLL_PUBLIC int guestfs_syslinux_argv (guestfs_h *g, const char *device, const struct guestfs_syslinux_argv *optargs);
+
+/* FORENSICS */
+
+#define GUESTFS_DOWNLOAD_BLOCKS_UNALLOCATED 0
+#define GUESTFS_DOWNLOAD_BLOCKS_UNALLOCATED_BITMASK (UINT64_C (1) << 0)
+struct guestfs_download_blocks_argv {
+  uint64_t bitmask;
+  int unallocated;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_download_blocks (guestfs_h *g, const char *device, int64_t start, int64_t stop, const char *filename, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_download_blocks_va (guestfs_h *g, const char *device, int64_t start, int64_t stop, const char *filename, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_download_blocks_argv (guestfs_h *g, const char *device, int64_t start, int64_t stop, const char *filename, const struct guestfs_download_blocks_argv *optargs);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_download_inode (guestfs_h *g, const char *device, int64_t inode, const char *filename);
+
+extern GUESTFS_DLL_PUBLIC struct guestfs_tsk_dirent_list *guestfs_filesystem_walk (guestfs_h *g, const char *device);
+
+extern GUESTFS_DLL_PUBLIC struct guestfs_tsk_dirent_list *guestfs_find_inode (guestfs_h *g, const char *device, int64_t inode);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_yara_load (guestfs_h *g, const char *filename);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_yara_destroy (guestfs_h *g);
+
+extern GUESTFS_DLL_PUBLIC struct guestfs_yara_detection_list *guestfs_yara_scan (guestfs_h *g, const char *path);
+
+#ifdef GUESTFS_PRIVATE
+extern GUESTFS_DLL_PUBLIC int guestfs_internal_filesystem_walk (guestfs_h *g, const char *device, const char *filename);
+#endif
+
+#ifdef GUESTFS_PRIVATE
+extern GUESTFS_DLL_PUBLIC int guestfs_internal_find_inode (guestfs_h *g, const char *device, int64_t inode, const char *filename);
+#endif
+
+#ifdef GUESTFS_PRIVATE
+extern GUESTFS_DLL_PUBLIC int guestfs_internal_yara_scan (guestfs_h *g, const char *path, const char *filename);
+#endif
+
+/* LIBVIRT */
+
+#define GUESTFS_ADD_DOMAIN_LIBVIRTURI 0
+#define GUESTFS_ADD_DOMAIN_LIBVIRTURI_BITMASK (UINT64_C (1) << 0)
+#define GUESTFS_ADD_DOMAIN_READONLY 1
+#define GUESTFS_ADD_DOMAIN_READONLY_BITMASK (UINT64_C (1) << 1)
+#define GUESTFS_ADD_DOMAIN_IFACE 2
+#define GUESTFS_ADD_DOMAIN_IFACE_BITMASK (UINT64_C (1) << 2)
+#define GUESTFS_ADD_DOMAIN_LIVE 3
+#define GUESTFS_ADD_DOMAIN_LIVE_BITMASK (UINT64_C (1) << 3)
+#define GUESTFS_ADD_DOMAIN_ALLOWUUID 4
+#define GUESTFS_ADD_DOMAIN_ALLOWUUID_BITMASK (UINT64_C (1) << 4)
+#define GUESTFS_ADD_DOMAIN_READONLYDISK 5
+#define GUESTFS_ADD_DOMAIN_READONLYDISK_BITMASK (UINT64_C (1) << 5)
+#define GUESTFS_ADD_DOMAIN_CACHEMODE 6
+#define GUESTFS_ADD_DOMAIN_CACHEMODE_BITMASK (UINT64_C (1) << 6)
+#define GUESTFS_ADD_DOMAIN_DISCARD 7
+#define GUESTFS_ADD_DOMAIN_DISCARD_BITMASK (UINT64_C (1) << 7)
+#define GUESTFS_ADD_DOMAIN_COPYONREAD 8
+#define GUESTFS_ADD_DOMAIN_COPYONREAD_BITMASK (UINT64_C (1) << 8)
+struct guestfs_add_domain_argv {
+  uint64_t bitmask;
+  const char *libvirturi;
+  int readonly;
+  const char *iface;
+  int live;
+  int allowuuid;
+  const char *readonlydisk;
+  const char *cachemode;
+  const char *discard;
+  int copyonread;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_add_domain (guestfs_h *g, const char *dom, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_add_domain_va (guestfs_h *g, const char *dom, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_add_domain_argv (guestfs_h *g, const char *dom, const struct guestfs_add_domain_argv *optargs);
+
+#define GUESTFS_ADD_LIBVIRT_DOM_READONLY 0
+#define GUESTFS_ADD_LIBVIRT_DOM_READONLY_BITMASK (UINT64_C (1) << 0)
+#define GUESTFS_ADD_LIBVIRT_DOM_IFACE 1
+#define GUESTFS_ADD_LIBVIRT_DOM_IFACE_BITMASK (UINT64_C (1) << 1)
+#define GUESTFS_ADD_LIBVIRT_DOM_LIVE 2
+#define GUESTFS_ADD_LIBVIRT_DOM_LIVE_BITMASK (UINT64_C (1) << 2)
+#define GUESTFS_ADD_LIBVIRT_DOM_READONLYDISK 3
+#define GUESTFS_ADD_LIBVIRT_DOM_READONLYDISK_BITMASK (UINT64_C (1) << 3)
+#define GUESTFS_ADD_LIBVIRT_DOM_CACHEMODE 4
+#define GUESTFS_ADD_LIBVIRT_DOM_CACHEMODE_BITMASK (UINT64_C (1) << 4)
+#define GUESTFS_ADD_LIBVIRT_DOM_DISCARD 5
+#define GUESTFS_ADD_LIBVIRT_DOM_DISCARD_BITMASK (UINT64_C (1) << 5)
+#define GUESTFS_ADD_LIBVIRT_DOM_COPYONREAD 6
+#define GUESTFS_ADD_LIBVIRT_DOM_COPYONREAD_BITMASK (UINT64_C (1) << 6)
+struct guestfs_add_libvirt_dom_argv {
+  uint64_t bitmask;
+  int readonly;
+  const char *iface;
+  int live;
+  const char *readonlydisk;
+  const char *cachemode;
+  const char *discard;
+  int copyonread;
+};
+extern GUESTFS_DLL_PUBLIC int guestfs_add_libvirt_dom (guestfs_h *g, void *dom, ...);
+extern GUESTFS_DLL_PUBLIC int guestfs_add_libvirt_dom_va (guestfs_h *g, void *dom, va_list args);
+extern GUESTFS_DLL_PUBLIC int guestfs_add_libvirt_dom_argv (guestfs_h *g, void *dom, const struct guestfs_add_libvirt_dom_argv *optargs);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_set_libvirt_supported_credentials (guestfs_h *g, char *const *creds);
+
+extern GUESTFS_DLL_PUBLIC char **guestfs_get_libvirt_requested_credentials (guestfs_h *g);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_get_libvirt_requested_credential_prompt (guestfs_h *g, int index);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_get_libvirt_requested_credential_challenge (guestfs_h *g, int index);
+
+extern GUESTFS_DLL_PUBLIC char *guestfs_get_libvirt_requested_credential_defresult (guestfs_h *g, int index);
+
+extern GUESTFS_DLL_PUBLIC int guestfs_set_libvirt_requested_credential (guestfs_h *g, int index, const char *cred, size_t cred_size);
 
 /* TESTS OF BINDINGS */
 

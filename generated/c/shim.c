@@ -1692,6 +1692,98 @@ guestfs_remount (guestfs_h *g, const char *mountpoint, ...)
   return result;
 }
 
+int
+guestfs_mount_local_va (guestfs_h *g, const char *localmountpoint, va_list args)
+{
+  struct guestfs_mount_local_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_MOUNT_LOCAL_READONLY:
+      name = "readonly";
+      optargs.readonly = va_arg (args, int);
+      break;
+    case GUESTFS_MOUNT_LOCAL_OPTIONS:
+      name = "options";
+      optargs.options = va_arg (args, const char *);
+      break;
+    case GUESTFS_MOUNT_LOCAL_CACHETIMEOUT:
+      name = "cachetimeout";
+      optargs.cachetimeout = va_arg (args, int);
+      break;
+    case GUESTFS_MOUNT_LOCAL_DEBUGCALLS:
+      name = "debugcalls";
+      optargs.debugcalls = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "mount_local", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "mount_local", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_mount_local_argv (g, localmountpoint, &optargs);
+}
+
+int
+guestfs_mount_local (guestfs_h *g, const char *localmountpoint, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, localmountpoint);
+  result = guestfs_mount_local_va (g, localmountpoint, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_umount_local_va (guestfs_h *g, va_list args)
+{
+  struct guestfs_umount_local_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_UMOUNT_LOCAL_RETRY:
+      name = "retry";
+      optargs.retry = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "umount_local", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "umount_local", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_umount_local_argv (g, &optargs);
+}
+
+int
+guestfs_umount_local (guestfs_h *g, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, g);
+  result = guestfs_umount_local_va (g, args);
+  va_end (args);
+  return result;
+}
+
 char *
 guestfs_mktemp_va (guestfs_h *g, const char *tmpl, va_list args)
 {
@@ -2877,6 +2969,102 @@ guestfs_aug_transform (guestfs_h *g, const char *lens, const char *file, ...)
 }
 
 int
+guestfs_hivex_open_va (guestfs_h *g, const char *filename, va_list args)
+{
+  struct guestfs_hivex_open_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_HIVEX_OPEN_VERBOSE:
+      name = "verbose";
+      optargs.verbose = va_arg (args, int);
+      break;
+    case GUESTFS_HIVEX_OPEN_DEBUG:
+      name = "debug";
+      optargs.debug = va_arg (args, int);
+      break;
+    case GUESTFS_HIVEX_OPEN_WRITE:
+      name = "write";
+      optargs.write = va_arg (args, int);
+      break;
+    case GUESTFS_HIVEX_OPEN_UNSAFE:
+      name = "unsafe";
+      optargs.unsafe = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "hivex_open", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "hivex_open", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_hivex_open_argv (g, filename, &optargs);
+}
+
+int
+guestfs_hivex_open (guestfs_h *g, const char *filename, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, filename);
+  result = guestfs_hivex_open_va (g, filename, args);
+  va_end (args);
+  return result;
+}
+
+char *
+guestfs_inspect_get_icon_va (guestfs_h *g, const char *root, size_t *size_r, va_list args)
+{
+  struct guestfs_inspect_get_icon_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_INSPECT_GET_ICON_FAVICON:
+      name = "favicon";
+      optargs.favicon = va_arg (args, int);
+      break;
+    case GUESTFS_INSPECT_GET_ICON_HIGHQUALITY:
+      name = "highquality";
+      optargs.highquality = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "inspect_get_icon", option);
+      return NULL;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "inspect_get_icon", name);
+      return NULL;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_inspect_get_icon_argv (g, root, size_r, &optargs);
+}
+
+char *
+guestfs_inspect_get_icon (guestfs_h *g, const char *root, size_t *size_r, ...)
+{
+  va_list args;
+  char *result;
+
+  va_start (args, size_r);
+  result = guestfs_inspect_get_icon_va (g, root, size_r, args);
+  va_end (args);
+  return result;
+}
+
+int
 guestfs_syslinux_va (guestfs_h *g, const char *device, va_list args)
 {
   struct guestfs_syslinux_argv optargs;
@@ -2912,6 +3100,182 @@ guestfs_syslinux (guestfs_h *g, const char *device, ...)
 
   va_start (args, device);
   result = guestfs_syslinux_va (g, device, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_download_blocks_va (guestfs_h *g, const char *device, int64_t start, int64_t stop, const char *filename, va_list args)
+{
+  struct guestfs_download_blocks_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_DOWNLOAD_BLOCKS_UNALLOCATED:
+      name = "unallocated";
+      optargs.unallocated = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "download_blocks", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "download_blocks", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_download_blocks_argv (g, device, start, stop, filename, &optargs);
+}
+
+int
+guestfs_download_blocks (guestfs_h *g, const char *device, int64_t start, int64_t stop, const char *filename, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, filename);
+  result = guestfs_download_blocks_va (g, device, start, stop, filename, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_add_domain_va (guestfs_h *g, const char *dom, va_list args)
+{
+  struct guestfs_add_domain_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_ADD_DOMAIN_LIBVIRTURI:
+      name = "libvirturi";
+      optargs.libvirturi = va_arg (args, const char *);
+      break;
+    case GUESTFS_ADD_DOMAIN_READONLY:
+      name = "readonly";
+      optargs.readonly = va_arg (args, int);
+      break;
+    case GUESTFS_ADD_DOMAIN_IFACE:
+      name = "iface";
+      optargs.iface = va_arg (args, const char *);
+      break;
+    case GUESTFS_ADD_DOMAIN_LIVE:
+      name = "live";
+      optargs.live = va_arg (args, int);
+      break;
+    case GUESTFS_ADD_DOMAIN_ALLOWUUID:
+      name = "allowuuid";
+      optargs.allowuuid = va_arg (args, int);
+      break;
+    case GUESTFS_ADD_DOMAIN_READONLYDISK:
+      name = "readonlydisk";
+      optargs.readonlydisk = va_arg (args, const char *);
+      break;
+    case GUESTFS_ADD_DOMAIN_CACHEMODE:
+      name = "cachemode";
+      optargs.cachemode = va_arg (args, const char *);
+      break;
+    case GUESTFS_ADD_DOMAIN_DISCARD:
+      name = "discard";
+      optargs.discard = va_arg (args, const char *);
+      break;
+    case GUESTFS_ADD_DOMAIN_COPYONREAD:
+      name = "copyonread";
+      optargs.copyonread = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "add_domain", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "add_domain", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_add_domain_argv (g, dom, &optargs);
+}
+
+int
+guestfs_add_domain (guestfs_h *g, const char *dom, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, dom);
+  result = guestfs_add_domain_va (g, dom, args);
+  va_end (args);
+  return result;
+}
+
+int
+guestfs_add_libvirt_dom_va (guestfs_h *g, void *dom, va_list args)
+{
+  struct guestfs_add_libvirt_dom_argv optargs;
+  int option;
+
+  optargs.bitmask = 0;
+  while ((option = va_arg (args, int)) >= 0) {
+    const char *name;
+
+    switch (option) {
+    case GUESTFS_ADD_LIBVIRT_DOM_READONLY:
+      name = "readonly";
+      optargs.readonly = va_arg (args, int);
+      break;
+    case GUESTFS_ADD_LIBVIRT_DOM_IFACE:
+      name = "iface";
+      optargs.iface = va_arg (args, const char *);
+      break;
+    case GUESTFS_ADD_LIBVIRT_DOM_LIVE:
+      name = "live";
+      optargs.live = va_arg (args, int);
+      break;
+    case GUESTFS_ADD_LIBVIRT_DOM_READONLYDISK:
+      name = "readonlydisk";
+      optargs.readonlydisk = va_arg (args, const char *);
+      break;
+    case GUESTFS_ADD_LIBVIRT_DOM_CACHEMODE:
+      name = "cachemode";
+      optargs.cachemode = va_arg (args, const char *);
+      break;
+    case GUESTFS_ADD_LIBVIRT_DOM_DISCARD:
+      name = "discard";
+      optargs.discard = va_arg (args, const char *);
+      break;
+    case GUESTFS_ADD_LIBVIRT_DOM_COPYONREAD:
+      name = "copyonread";
+      optargs.copyonread = va_arg (args, int);
+      break;
+    default:
+      guestfs_int_unknown_option (g, "add_libvirt_dom", option);
+      return -1;
+    }
+    if (optargs.bitmask & (UINT64_C (1) << option)) {
+      guestfs_int_repeated_option (g, "add_libvirt_dom", name);
+      return -1;
+    }
+    optargs.bitmask |= UINT64_C (1) << option;
+  }
+  return guestfs_add_libvirt_dom_argv (g, dom, &optargs);
+}
+
+int
+guestfs_add_libvirt_dom (guestfs_h *g, void *dom, ...)
+{
+  va_list args;
+  int result;
+
+  va_start (args, dom);
+  result = guestfs_add_libvirt_dom_va (g, dom, args);
   va_end (args);
   return result;
 }
@@ -3841,6 +4205,15 @@ OFFSET (mount_9p_argv, options, 8);
 SIZE (remount_argv, 16);
 OFFSET (remount_argv, rw, 8);
 
+SIZE (mount_local_argv, 32);
+OFFSET (mount_local_argv, readonly, 8);
+OFFSET (mount_local_argv, options, 16);
+OFFSET (mount_local_argv, cachetimeout, 24);
+OFFSET (mount_local_argv, debugcalls, 28);
+
+SIZE (umount_local_argv, 16);
+OFFSET (umount_local_argv, retry, 8);
+
 SIZE (mktemp_argv, 16);
 OFFSET (mktemp_argv, suffix, 8);
 
@@ -3955,8 +4328,41 @@ OFFSET (rsync_out_argv, deletedest, 12);
 SIZE (aug_transform_argv, 16);
 OFFSET (aug_transform_argv, remove, 8);
 
+SIZE (hivex_open_argv, 24);
+OFFSET (hivex_open_argv, verbose, 8);
+OFFSET (hivex_open_argv, debug, 12);
+OFFSET (hivex_open_argv, write, 16);
+OFFSET (hivex_open_argv, unsafe, 20);
+
+SIZE (inspect_get_icon_argv, 16);
+OFFSET (inspect_get_icon_argv, favicon, 8);
+OFFSET (inspect_get_icon_argv, highquality, 12);
+
 SIZE (syslinux_argv, 16);
 OFFSET (syslinux_argv, directory, 8);
+
+SIZE (download_blocks_argv, 16);
+OFFSET (download_blocks_argv, unallocated, 8);
+
+SIZE (add_domain_argv, 72);
+OFFSET (add_domain_argv, libvirturi, 8);
+OFFSET (add_domain_argv, readonly, 16);
+OFFSET (add_domain_argv, iface, 24);
+OFFSET (add_domain_argv, live, 32);
+OFFSET (add_domain_argv, allowuuid, 36);
+OFFSET (add_domain_argv, readonlydisk, 40);
+OFFSET (add_domain_argv, cachemode, 48);
+OFFSET (add_domain_argv, discard, 56);
+OFFSET (add_domain_argv, copyonread, 64);
+
+SIZE (add_libvirt_dom_argv, 64);
+OFFSET (add_libvirt_dom_argv, readonly, 8);
+OFFSET (add_libvirt_dom_argv, iface, 16);
+OFFSET (add_libvirt_dom_argv, live, 24);
+OFFSET (add_libvirt_dom_argv, readonlydisk, 32);
+OFFSET (add_libvirt_dom_argv, cachemode, 40);
+OFFSET (add_libvirt_dom_argv, discard, 48);
+OFFSET (add_libvirt_dom_argv, copyonread, 56);
 
 SIZE (internal_test_argv, 40);
 OFFSET (internal_test_argv, obool, 8);

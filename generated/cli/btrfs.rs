@@ -580,10 +580,10 @@ SYNOPSIS
     btrfs-qgroup-create qgroupid subvolume
 
 DESCRIPTION
-    A quota group counts and limits the space that its members take. It is
-    written as level/number, and 0/number is the group that a subvolume of
-    that number has by itself. Groups of higher levels are made by this
-    function, and get members by btrfs-qgroup-assign.
+    A quota group counts and limits the space that its members take. A group
+    is named level/number, and 0/number is the one that a subvolume of that
+    number has by itself. Groups of higher levels are made by this function,
+    and get members by btrfs-qgroup-assign.
 
     subvolume only says which filesystem is meant.
 
@@ -740,8 +740,8 @@ SYNOPSIS
     btrfs-qgroup-show path
 
 DESCRIPTION
-    It is written as level/number, and 0/number is the group that a
-    subvolume of that number has by itself.
+    A group is named level/number, and 0/number is the one that a subvolume
+    of that number has by itself.
 
     The numbers are up to date after btrfs-filesystem-sync, if no
     btrfs-quota-rescan is under way.
@@ -1606,8 +1606,8 @@ DESCRIPTION
         on one device and raid1 on several
     nodesize: size of a node of the trees, a power of 2 from the size of a
         sector to 65536 (in bytes; 100M and the like are understood)
-    sectorsize: size of a sector, which a page of the kernel must fit (in
-        bytes; 100M and the like are understood)
+    sectorsize: size of a sector; 4096 suits every kernel (in bytes; 100M
+        and the like are understood)
 
 ERRORS
     EBUSY one of devices is mounted or otherwise in use.

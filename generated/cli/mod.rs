@@ -13,12 +13,17 @@ mod drive;
 mod ext;
 mod file;
 mod filesystem;
+mod forensics;
+mod fuse;
 mod handle;
+mod hivex;
 mod image;
 mod inotify;
+mod inspect;
 mod iso;
 mod journal;
 mod ldm;
+mod libvirt;
 mod luks;
 mod lvm;
 mod md;
@@ -52,12 +57,17 @@ pub(crate) static COMMANDS: &[&[Command]] = &[
     ext::COMMANDS,
     file::COMMANDS,
     filesystem::COMMANDS,
+    forensics::COMMANDS,
+    fuse::COMMANDS,
     handle::COMMANDS,
+    hivex::COMMANDS,
     image::COMMANDS,
     inotify::COMMANDS,
+    inspect::COMMANDS,
     iso::COMMANDS,
     journal::COMMANDS,
     ldm::COMMANDS,
+    libvirt::COMMANDS,
     luks::COMMANDS,
     lvm::COMMANDS,
     md::COMMANDS,

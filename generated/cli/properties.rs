@@ -234,7 +234,7 @@ DESCRIPTION
 OUTPUT
     what was set; false at first
 
-    Deprecated.
+    Deprecated: use internal-get-console-socket.
 
     See also set-direct.
 ",
@@ -879,7 +879,7 @@ DESCRIPTION
 
     Also called direct.
 
-    Deprecated.
+    Deprecated: use internal-get-console-socket.
 
     It can only be used before the appliance is launched.
 

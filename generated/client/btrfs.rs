@@ -78,7 +78,7 @@ pub struct MkfsBtrfsOptions {
     pub metadata: Option<BString>,
     /// size of a node of the trees, a power of 2 from the size of a sector to 65536
     pub nodesize: Option<i32>,
-    /// size of a sector, which a page of the kernel must fit
+    /// size of a sector; 4096 suits every kernel
     pub sectorsize: Option<i32>,
 }
 
@@ -653,8 +653,8 @@ impl Handle {
 
     /// Make a quota group.
     ///
-    /// A quota group counts and limits the space that its members take.  It is written as
-    /// `level/number`, and `0/number` is the group that a subvolume of that number has by itself.
+    /// A quota group counts and limits the space that its members take.  A group is named
+    /// `level/number`, and `0/number` is the one that a subvolume of that number has by itself.
     /// Groups of higher levels are made by this function, and get members by `btrfs_qgroup_assign`.
     ///
     /// `subvolume` only says which filesystem is meant.
@@ -828,7 +828,7 @@ impl Handle {
 
     /// List the quota groups.
     ///
-    /// It is written as `level/number`, and `0/number` is the group that a subvolume of that number
+    /// A group is named `level/number`, and `0/number` is the one that a subvolume of that number
     /// has by itself.
     ///
     /// The numbers are up to date after `btrfs_filesystem_sync`, if no `btrfs_quota_rescan` is

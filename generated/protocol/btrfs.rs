@@ -1114,7 +1114,7 @@ pub struct MkfsBtrfsArgs {
     pub metadata: BString,
     /// size of a node of the trees, a power of 2 from the size of a sector to 65536
     pub nodesize: i32,
-    /// size of a sector, which a page of the kernel must fit
+    /// size of a sector; 4096 suits every kernel
     pub sectorsize: i32,
 }
 

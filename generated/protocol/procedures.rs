@@ -676,6 +676,38 @@ pub enum Procedure {
     FillDir = 348,
     /// `xfs_admin`
     XfsAdmin = 349,
+    /// `hivex_open`
+    HivexOpen = 350,
+    /// `hivex_close`
+    HivexClose = 351,
+    /// `hivex_root`
+    HivexRoot = 352,
+    /// `hivex_node_name`
+    HivexNodeName = 353,
+    /// `hivex_node_children`
+    HivexNodeChildren = 354,
+    /// `hivex_node_get_child`
+    HivexNodeGetChild = 355,
+    /// `hivex_node_parent`
+    HivexNodeParent = 356,
+    /// `hivex_node_values`
+    HivexNodeValues = 357,
+    /// `hivex_node_get_value`
+    HivexNodeGetValue = 358,
+    /// `hivex_value_key`
+    HivexValueKey = 359,
+    /// `hivex_value_type`
+    HivexValueType = 360,
+    /// `hivex_value_value`
+    HivexValueValue = 361,
+    /// `hivex_commit`
+    HivexCommit = 362,
+    /// `hivex_node_add_child`
+    HivexNodeAddChild = 363,
+    /// `hivex_node_delete_child`
+    HivexNodeDeleteChild = 364,
+    /// `hivex_node_set_value`
+    HivexNodeSetValue = 365,
     /// `xfs_repair`
     XfsRepair = 366,
     /// `rm_f`
@@ -860,20 +892,84 @@ pub enum Procedure {
     PartExpandGpt = 462,
     /// `ntfscat_i`
     NtfscatI = 463,
+    /// `download_inode`
+    DownloadInode = 464,
     /// `btrfs_filesystem_show`
     BtrfsFilesystemShow = 465,
+    /// `internal_filesystem_walk`
+    InternalFilesystemWalk = 466,
     /// `selinux_relabel`
     SelinuxRelabel = 467,
+    /// `download_blocks`
+    DownloadBlocks = 468,
     /// `aug_transform`
     AugTransform = 469,
+    /// `internal_find_inode`
+    InternalFindInode = 470,
     /// `mksquashfs`
     Mksquashfs = 471,
+    /// `yara_load`
+    YaraLoad = 472,
+    /// `yara_destroy`
+    YaraDestroy = 473,
+    /// `internal_yara_scan`
+    InternalYaraScan = 474,
     /// `file_architecture`
     FileArchitecture = 475,
     /// `list_filesystems`
     ListFilesystems = 476,
     /// `part_resize`
     PartResize = 477,
+    /// `hivex_value_utf8`
+    HivexValueUtf8 = 478,
+    /// `hivex_value_string`
+    HivexValueString = 479,
+    /// `inspect_os`
+    InspectOs = 480,
+    /// `inspect_get_roots`
+    InspectGetRoots = 481,
+    /// `inspect_get_format`
+    InspectGetFormat = 482,
+    /// `inspect_get_type`
+    InspectGetType = 483,
+    /// `inspect_get_distro`
+    InspectGetDistro = 484,
+    /// `inspect_get_package_format`
+    InspectGetPackageFormat = 485,
+    /// `inspect_get_package_management`
+    InspectGetPackageManagement = 486,
+    /// `inspect_get_product_name`
+    InspectGetProductName = 487,
+    /// `inspect_get_product_variant`
+    InspectGetProductVariant = 488,
+    /// `inspect_get_major_version`
+    InspectGetMajorVersion = 489,
+    /// `inspect_get_minor_version`
+    InspectGetMinorVersion = 490,
+    /// `inspect_get_arch`
+    InspectGetArch = 491,
+    /// `inspect_get_hostname`
+    InspectGetHostname = 492,
+    /// `inspect_get_windows_systemroot`
+    InspectGetWindowsSystemroot = 493,
+    /// `inspect_get_windows_software_hive`
+    InspectGetWindowsSoftwareHive = 494,
+    /// `inspect_get_windows_system_hive`
+    InspectGetWindowsSystemHive = 495,
+    /// `inspect_get_windows_current_control_set`
+    InspectGetWindowsCurrentControlSet = 496,
+    /// `inspect_is_live`
+    InspectIsLive = 497,
+    /// `inspect_is_netinst`
+    InspectIsNetinst = 498,
+    /// `inspect_is_multipart`
+    InspectIsMultipart = 499,
+    /// `inspect_get_mountpoints`
+    InspectGetMountpoints = 500,
+    /// `inspect_get_filesystems`
+    InspectGetFilesystems = 501,
+    /// `inspect_get_drive_mappings`
+    InspectGetDriveMappings = 502,
     /// `part_set_gpt_attributes`
     PartSetGptAttributes = 503,
     /// `part_get_gpt_attributes`
@@ -888,10 +984,14 @@ pub enum Procedure {
     CryptsetupOpen = 508,
     /// `cryptsetup_close`
     CryptsetupClose = 509,
+    /// `internal_list_rpm_applications`
+    InternalListRpmApplications = 510,
     /// `internal_readdir`
     InternalReaddir = 511,
     /// `clevis_luks_unlock`
     ClevisLuksUnlock = 512,
+    /// `inspect_get_build_id`
+    InspectGetBuildId = 513,
     /// `findfs_partuuid`
     FindfsPartuuid = 514,
     /// `findfs_partlabel`
@@ -906,6 +1006,8 @@ pub enum Procedure {
     Setfiles = 519,
     /// `ntfs_chmod`
     NtfsChmod = 520,
+    /// `inspect_get_windows_group_policy`
+    InspectGetWindowsGroupPolicy = 521,
     /// `xfs_info2`
     XfsInfo2 = 522,
     /// `internal_resume`
@@ -1251,6 +1353,22 @@ impl Procedure {
         Self::Ls0,
         Self::FillDir,
         Self::XfsAdmin,
+        Self::HivexOpen,
+        Self::HivexClose,
+        Self::HivexRoot,
+        Self::HivexNodeName,
+        Self::HivexNodeChildren,
+        Self::HivexNodeGetChild,
+        Self::HivexNodeParent,
+        Self::HivexNodeValues,
+        Self::HivexNodeGetValue,
+        Self::HivexValueKey,
+        Self::HivexValueType,
+        Self::HivexValueValue,
+        Self::HivexCommit,
+        Self::HivexNodeAddChild,
+        Self::HivexNodeDeleteChild,
+        Self::HivexNodeSetValue,
         Self::XfsRepair,
         Self::RmF,
         Self::Mke2fs,
@@ -1343,13 +1461,45 @@ impl Procedure {
         Self::PartSetDiskGuidRandom,
         Self::PartExpandGpt,
         Self::NtfscatI,
+        Self::DownloadInode,
         Self::BtrfsFilesystemShow,
+        Self::InternalFilesystemWalk,
         Self::SelinuxRelabel,
+        Self::DownloadBlocks,
         Self::AugTransform,
+        Self::InternalFindInode,
         Self::Mksquashfs,
+        Self::YaraLoad,
+        Self::YaraDestroy,
+        Self::InternalYaraScan,
         Self::FileArchitecture,
         Self::ListFilesystems,
         Self::PartResize,
+        Self::HivexValueUtf8,
+        Self::HivexValueString,
+        Self::InspectOs,
+        Self::InspectGetRoots,
+        Self::InspectGetFormat,
+        Self::InspectGetType,
+        Self::InspectGetDistro,
+        Self::InspectGetPackageFormat,
+        Self::InspectGetPackageManagement,
+        Self::InspectGetProductName,
+        Self::InspectGetProductVariant,
+        Self::InspectGetMajorVersion,
+        Self::InspectGetMinorVersion,
+        Self::InspectGetArch,
+        Self::InspectGetHostname,
+        Self::InspectGetWindowsSystemroot,
+        Self::InspectGetWindowsSoftwareHive,
+        Self::InspectGetWindowsSystemHive,
+        Self::InspectGetWindowsCurrentControlSet,
+        Self::InspectIsLive,
+        Self::InspectIsNetinst,
+        Self::InspectIsMultipart,
+        Self::InspectGetMountpoints,
+        Self::InspectGetFilesystems,
+        Self::InspectGetDriveMappings,
         Self::PartSetGptAttributes,
         Self::PartGetGptAttributes,
         Self::F2fsExpand,
@@ -1357,8 +1507,10 @@ impl Procedure {
         Self::LuksUuid,
         Self::CryptsetupOpen,
         Self::CryptsetupClose,
+        Self::InternalListRpmApplications,
         Self::InternalReaddir,
         Self::ClevisLuksUnlock,
+        Self::InspectGetBuildId,
         Self::FindfsPartuuid,
         Self::FindfsPartlabel,
         Self::CommandOut,
@@ -1366,6 +1518,7 @@ impl Procedure {
         Self::BtrfsScrubFull,
         Self::Setfiles,
         Self::NtfsChmod,
+        Self::InspectGetWindowsGroupPolicy,
         Self::XfsInfo2,
         Self::InternalResume,
     ];
@@ -1709,6 +1862,22 @@ impl Procedure {
             Self::Ls0 => "ls0",
             Self::FillDir => "fill_dir",
             Self::XfsAdmin => "xfs_admin",
+            Self::HivexOpen => "hivex_open",
+            Self::HivexClose => "hivex_close",
+            Self::HivexRoot => "hivex_root",
+            Self::HivexNodeName => "hivex_node_name",
+            Self::HivexNodeChildren => "hivex_node_children",
+            Self::HivexNodeGetChild => "hivex_node_get_child",
+            Self::HivexNodeParent => "hivex_node_parent",
+            Self::HivexNodeValues => "hivex_node_values",
+            Self::HivexNodeGetValue => "hivex_node_get_value",
+            Self::HivexValueKey => "hivex_value_key",
+            Self::HivexValueType => "hivex_value_type",
+            Self::HivexValueValue => "hivex_value_value",
+            Self::HivexCommit => "hivex_commit",
+            Self::HivexNodeAddChild => "hivex_node_add_child",
+            Self::HivexNodeDeleteChild => "hivex_node_delete_child",
+            Self::HivexNodeSetValue => "hivex_node_set_value",
             Self::XfsRepair => "xfs_repair",
             Self::RmF => "rm_f",
             Self::Mke2fs => "mke2fs",
@@ -1803,13 +1972,45 @@ impl Procedure {
             Self::PartSetDiskGuidRandom => "part_set_disk_guid_random",
             Self::PartExpandGpt => "part_expand_gpt",
             Self::NtfscatI => "ntfscat_i",
+            Self::DownloadInode => "download_inode",
             Self::BtrfsFilesystemShow => "btrfs_filesystem_show",
+            Self::InternalFilesystemWalk => "internal_filesystem_walk",
             Self::SelinuxRelabel => "selinux_relabel",
+            Self::DownloadBlocks => "download_blocks",
             Self::AugTransform => "aug_transform",
+            Self::InternalFindInode => "internal_find_inode",
             Self::Mksquashfs => "mksquashfs",
+            Self::YaraLoad => "yara_load",
+            Self::YaraDestroy => "yara_destroy",
+            Self::InternalYaraScan => "internal_yara_scan",
             Self::FileArchitecture => "file_architecture",
             Self::ListFilesystems => "list_filesystems",
             Self::PartResize => "part_resize",
+            Self::HivexValueUtf8 => "hivex_value_utf8",
+            Self::HivexValueString => "hivex_value_string",
+            Self::InspectOs => "inspect_os",
+            Self::InspectGetRoots => "inspect_get_roots",
+            Self::InspectGetFormat => "inspect_get_format",
+            Self::InspectGetType => "inspect_get_type",
+            Self::InspectGetDistro => "inspect_get_distro",
+            Self::InspectGetPackageFormat => "inspect_get_package_format",
+            Self::InspectGetPackageManagement => "inspect_get_package_management",
+            Self::InspectGetProductName => "inspect_get_product_name",
+            Self::InspectGetProductVariant => "inspect_get_product_variant",
+            Self::InspectGetMajorVersion => "inspect_get_major_version",
+            Self::InspectGetMinorVersion => "inspect_get_minor_version",
+            Self::InspectGetArch => "inspect_get_arch",
+            Self::InspectGetHostname => "inspect_get_hostname",
+            Self::InspectGetWindowsSystemroot => "inspect_get_windows_systemroot",
+            Self::InspectGetWindowsSoftwareHive => "inspect_get_windows_software_hive",
+            Self::InspectGetWindowsSystemHive => "inspect_get_windows_system_hive",
+            Self::InspectGetWindowsCurrentControlSet => "inspect_get_windows_current_control_set",
+            Self::InspectIsLive => "inspect_is_live",
+            Self::InspectIsNetinst => "inspect_is_netinst",
+            Self::InspectIsMultipart => "inspect_is_multipart",
+            Self::InspectGetMountpoints => "inspect_get_mountpoints",
+            Self::InspectGetFilesystems => "inspect_get_filesystems",
+            Self::InspectGetDriveMappings => "inspect_get_drive_mappings",
             Self::PartSetGptAttributes => "part_set_gpt_attributes",
             Self::PartGetGptAttributes => "part_get_gpt_attributes",
             Self::F2fsExpand => "f2fs_expand",
@@ -1817,8 +2018,10 @@ impl Procedure {
             Self::LuksUuid => "luks_uuid",
             Self::CryptsetupOpen => "cryptsetup_open",
             Self::CryptsetupClose => "cryptsetup_close",
+            Self::InternalListRpmApplications => "internal_list_rpm_applications",
             Self::InternalReaddir => "internal_readdir",
             Self::ClevisLuksUnlock => "clevis_luks_unlock",
+            Self::InspectGetBuildId => "inspect_get_build_id",
             Self::FindfsPartuuid => "findfs_partuuid",
             Self::FindfsPartlabel => "findfs_partlabel",
             Self::CommandOut => "command_out",
@@ -1826,6 +2029,7 @@ impl Procedure {
             Self::BtrfsScrubFull => "btrfs_scrub_full",
             Self::Setfiles => "setfiles",
             Self::NtfsChmod => "ntfs_chmod",
+            Self::InspectGetWindowsGroupPolicy => "inspect_get_windows_group_policy",
             Self::XfsInfo2 => "xfs_info2",
             Self::InternalResume => "internal_resume",
         }

@@ -313,8 +313,8 @@ impl GuestFS {
 
     /// make a quota group
     ///
-    /// A quota group counts and limits the space that its members take.  It is written as
-    /// `level/number`, and `0/number` is the group that a subvolume of that number has by itself.
+    /// A quota group counts and limits the space that its members take.  A group is named
+    /// `level/number`, and `0/number` is the one that a subvolume of that number has by itself.
     /// Groups of higher levels are made by this function, and get members by `btrfs_qgroup_assign`.
     ///
     /// `subvolume` only says which filesystem is meant.
@@ -409,7 +409,7 @@ impl GuestFS {
 
     /// list the quota groups
     ///
-    /// It is written as `level/number`, and `0/number` is the group that a subvolume of that number
+    /// A group is named `level/number`, and `0/number` is the one that a subvolume of that number
     /// has by itself.
     ///
     /// The numbers are up to date after `btrfs_filesystem_sync`, if no `btrfs_quota_rescan` is
@@ -868,7 +868,7 @@ impl GuestFS {
     /// :param label: volume label, at most 255 bytes
     /// :param metadata: how to store metadata on several devices: `single`, `dup`, `raid0`, `raid1`, `raid1c3`, `raid1c4`, `raid5`, `raid6` or `raid10`; if not given, `dup` on one device and `raid1` on several
     /// :param nodesize: size of a node of the trees, a power of 2 from the size of a sector to 65536
-    /// :param sectorsize: size of a sector, which a page of the kernel must fit
+    /// :param sectorsize: size of a sector; 4096 suits every kernel
     /// :raises Error: EBUSY: one of `devices` is mounted or otherwise in use.
     /// :raises Error: EINVAL: `devices` is empty, there are too few for `datatype` or `metadata`, or an option has a value which the filesystem cannot have.
     ///

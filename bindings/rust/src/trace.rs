@@ -43,7 +43,6 @@ impl Trace {
     }
 
     /// A secret is never shown, nor how long it is.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no function takes a key yet"))]
     pub(crate) fn key(&mut self) {
         self.text.push_str(" \"***\"");
     }
@@ -69,6 +68,10 @@ impl Trace {
 
     pub(crate) fn int64(&mut self, value: i64) {
         self.display(value);
+    }
+
+    pub(crate) fn pointer(&mut self, value: usize) {
+        let _ = write!(self.text, " {value:#x}");
     }
 
     pub(crate) fn option_bool(&mut self, name: &str, value: Option<bool>) {
@@ -290,6 +293,7 @@ mod tests {
         check_call(|t| t.bool(true), "f true");
         check_call(|t| t.int(-1), "f -1");
         check_call(|t| t.int64(1 << 40), "f 1099511627776");
+        check_call(|t| t.pointer(4096), "f 0x1000");
         let long = format!(r#"f "{}"<truncated, original size 300 bytes>"#, "a".repeat(256));
         check_call(|t| t.bytes(&[b'a'; 300]), &long);
     }

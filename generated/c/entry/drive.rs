@@ -3,7 +3,7 @@
 use crate::arguments::{Argv, Field, Given, Options, Text, TextList};
 use crate::error::Failed;
 use crate::handle::HandlePtr;
-use std::ffi::c_int;
+use std::ffi::{c_char, c_int};
 
 /// `struct guestfs_add_drive_opts_argv`
 #[repr(C)]
@@ -129,4 +129,42 @@ extern "C" fn guestfs_add_drive_scratch_argv(
     optargs: Options<AddDriveScratchArgv>,
 ) -> c_int {
     g.call("add_drive_scratch", |g| Ok(g.add_drive_scratch(size, &optargs.read()?)?))
+}
+
+#[expect(deprecated, reason = "C programs may use it")]
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_add_cdrom(g: HandlePtr, filename: Text) -> c_int {
+    g.call("add_cdrom", |g| Ok(g.add_cdrom(filename.bytes("filename")?)?))
+}
+
+#[expect(deprecated, reason = "C programs may use it")]
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_add_drive_with_if(g: HandlePtr, filename: Text, iface: Text) -> c_int {
+    g.call("add_drive_with_if", |g| {
+        Ok(g.add_drive_with_if(filename.bytes("filename")?, iface.bytes("iface")?)?)
+    })
+}
+
+#[expect(deprecated, reason = "C programs may use it")]
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_add_drive_ro_with_if(g: HandlePtr, filename: Text, iface: Text) -> c_int {
+    g.call("add_drive_ro_with_if", |g| {
+        Ok(g.add_drive_ro_with_if(filename.bytes("filename")?, iface.bytes("iface")?)?)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_debug_drives(g: HandlePtr) -> *mut *mut c_char {
+    g.call("debug_drives", |g| Ok(g.debug_drives()?))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_max_disks(g: HandlePtr) -> c_int {
+    g.call("max_disks", |g| Ok(g.max_disks()?))
+}
+
+#[expect(deprecated, reason = "C programs may use it")]
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_remove_drive(g: HandlePtr, label: Text) -> c_int {
+    g.call("remove_drive", |g| Ok(g.remove_drive(label.bytes("label")?)?))
 }

@@ -71,3 +71,20 @@ extern "C" fn guestfs_parse_environment_list(g: HandlePtr, environment: TextList
 extern "C" fn guestfs_c_pointer(g: HandlePtr) -> i64 {
     g.call("c_pointer", |g| Ok(g.c_pointer()?))
 }
+
+#[expect(deprecated, reason = "C programs may use it")]
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_kill_subprocess(g: HandlePtr) -> c_int {
+    g.call("kill_subprocess", |g| Ok(g.kill_subprocess()?))
+}
+
+#[expect(deprecated, reason = "C programs may use it")]
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_wait_ready(g: HandlePtr) -> c_int {
+    g.call("wait_ready", |g| Ok(g.wait_ready()?))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guestfs_internal_get_console_socket(g: HandlePtr) -> c_int {
+    g.call("internal_get_console_socket", |g| Ok(g.internal_get_console_socket()?))
+}
