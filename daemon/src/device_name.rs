@@ -150,20 +150,23 @@ impl DeviceNames {
 
     /// The kernel's name for a label, or a label with the number of a partition.
     fn by_label(&self, wanted: &[u8]) -> Result<Option<BString>> {
-        let mut labels = Vec::new();
-        for drive in self.drives()? {
-            match self.label(drive.kernel.as_bstr()) {
-                // A label may end with a digit itself, so the label as it is comes first.
-                Some(label) if label == wanted => return Ok(Some(drive.kernel)),
-                Some(label) => labels.push((label, drive.kernel)),
-                None => {}
-            }
+        let labels = self.labels()?;
+        // A label may end with a digit itself, so the label as it is comes first.
+        if let Some((_, drive)) = labels.iter().find(|(label, _)| label == wanted) {
+            return Ok(Some(drive.kernel.clone()));
         }
-        Ok(labels.iter().find_map(|(label, kernel)| {
+        Ok(labels.iter().find_map(|(label, drive)| {
             let partition = wanted.strip_prefix(label.as_bytes())?;
             let number = !partition.is_empty() && partition.iter().all(u8::is_ascii_digit);
-            number.then(|| [kernel.as_bytes(), partition].concat().into())
+            number.then(|| [drive.kernel.as_bytes(), partition].concat().into())
         }))
+    }
+
+    /// The drives that were added with a label.
+    pub(crate) fn labels(&self) -> Result<Vec<(BString, Drive)>> {
+        let labelled = |drive: Drive| Some((self.label(drive.kernel.as_bstr())?, drive));
+        let labels = self.drives()?.into_iter().filter_map(labelled);
+        Ok(labels.filter(|(label, _)| !label.is_empty()).collect())
     }
 
     /// The serial number which the drive was added with.

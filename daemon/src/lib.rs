@@ -23,6 +23,7 @@ mod file;
 mod filesystem;
 mod init;
 mod lvm;
+mod md;
 mod metadata;
 mod mount;
 mod partition;

@@ -286,8 +286,6 @@ ERRORS
     EINVAL mode is not from 0 to 07777.
     ENOENT the directory of tmpname does not exist.
 
-    Not implemented yet: it only says so.
-
     See also debug, upload.
 ",
         params: &[
@@ -318,8 +316,6 @@ DESCRIPTION
 OUTPUT
     the messages, a line each
 
-    Not implemented yet: it only says so.
-
     See also debug.
 ",
         params: &[],
@@ -349,8 +345,6 @@ DESCRIPTION
 ERRORS
     EINVAL whattodrop is not from 0 to 3.
 
-    Not implemented yet: it only says so.
-
     See also sync, blockdev-flushbufs.
 ",
         params: &[Param { name: "whattodrop", kind: Kind::Number, unit: Unit::Plain, values: &[] }],
@@ -378,8 +372,6 @@ DESCRIPTION
 OUTPUT
     the words, with a blank between them
 
-    Not implemented yet: it only says so.
-
     See also ping-daemon.
 ",
         params: &[Param { name: "words", kind: Kind::List, unit: Unit::Plain, values: &[] }],
@@ -406,8 +398,6 @@ DESCRIPTION
 
 ERRORS
     ENOENT the appliance has no module of this name.
-
-    Not implemented yet: it only says so.
 
     It needs the feature linuxmodules of the appliance: see supported.
 
@@ -437,8 +427,6 @@ DESCRIPTION
 ERRORS
     EINVAL secs is negative.
 
-    Not implemented yet: it only says so.
-
     See also ping-daemon.
 ",
         params: &[Param { name: "secs", kind: Kind::Number, unit: Unit::Plain, values: &[] }],
@@ -463,8 +451,6 @@ DESCRIPTION
 
 OUTPUT
     name, release, version and architecture
-
-    Not implemented yet: it only says so.
 
     See also version.
 ",

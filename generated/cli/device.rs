@@ -415,8 +415,6 @@ DESCRIPTION
 OUTPUT
     devices such as /dev/mapper/NAME, in order of name
 
-    Not implemented yet: it only says so.
-
     See also cryptsetup-open, lvs.
 ",
         params: &[],
@@ -518,8 +516,6 @@ ERRORS
 
     Deprecated.
 
-    Not implemented yet: it only says so.
-
     See also blockdev-getbsz.
 ",
         params: &[
@@ -555,8 +551,6 @@ DESCRIPTION
 ERRORS
     EINVAL sectors is negative.
 
-    Not implemented yet: it only says so.
-
     See also blockdev-getbsz.
 ",
         params: &[
@@ -590,8 +584,6 @@ OUTPUT
 ERRORS
     EINVAL index is negative.
 
-    Not implemented yet: it only says so.
-
     See also device-index, list-devices.
 ",
         params: &[Param { name: "index", kind: Kind::Number, unit: Unit::Plain, values: &[] }],
@@ -623,8 +615,6 @@ OUTPUT
 ERRORS
     ENOENT no filesystem has this label.
 
-    Not implemented yet: it only says so.
-
     See also findfs-uuid, findfs-partlabel, vfs-label.
 ",
         params: &[Param { name: "label", kind: Kind::Text, unit: Unit::Plain, values: &[] }],
@@ -654,8 +644,6 @@ OUTPUT
 
 ERRORS
     ENOENT no partition has this name.
-
-    Not implemented yet: it only says so.
 
     See also findfs-partuuid, part-get-name.
 ",
@@ -688,8 +676,6 @@ OUTPUT
 ERRORS
     ENOENT no partition has this UUID.
 
-    Not implemented yet: it only says so.
-
     See also findfs-partlabel, part-get-gpt-guid.
 ",
         params: &[Param { name: "uuid", kind: Kind::Text, unit: Unit::Plain, values: &[] }],
@@ -710,7 +696,8 @@ SYNOPSIS
 
 DESCRIPTION
     Looks through all disks, partitions and volumes for a filesystem, or
-    anything else that has a UUID, such as swap space.
+    anything else that has a UUID, such as swap space and LUKS devices; but
+    not for members of arrays and physical volumes.
 
     uuid the UUID
 
@@ -719,8 +706,6 @@ OUTPUT
 
 ERRORS
     ENOENT no filesystem has this UUID.
-
-    Not implemented yet: it only says so.
 
     See also findfs-label, findfs-partuuid, vfs-uuid.
 ",
@@ -752,8 +737,6 @@ OUTPUT
 ERRORS
     ENOENT there is no such device.
 
-    Not implemented yet: it only says so.
-
     See also list-devices, part-to-dev, is-lv.
 ",
         params: &[Param { name: "device", kind: Kind::Device, unit: Unit::Plain, values: &[] }],
@@ -783,8 +766,6 @@ OUTPUT
 ERRORS
     ENOENT there is no such device.
 
-    Not implemented yet: it only says so.
-
     See also zero-device.
 ",
         params: &[Param { name: "device", kind: Kind::Device, unit: Unit::Plain, values: &[] }],
@@ -810,8 +791,6 @@ DESCRIPTION
 
 OUTPUT
     labels, each with the name of its disk
-
-    Not implemented yet: it only says so.
 
     See also add-drive, list-devices.
 ",
@@ -879,8 +858,6 @@ ERRORS
     ENOENT there is no such device.
     ENOTSUP csumtype is gost or gost12, which are not supported.
 
-    Not implemented yet: it only says so.
-
     See also checksum.
 ",
         params: &[
@@ -918,8 +895,6 @@ ERRORS
     EINVAL count or offset is negative.
     EMSGSIZE count is more than fits into one message.
     ENOENT there is no such device.
-
-    Not implemented yet: it only says so.
 
     See also pwrite-device, pread.
 ",
@@ -960,8 +935,6 @@ ERRORS
     EINVAL offset is negative.
     ENOENT there is no such device.
     ENOSPC the device ends before content does.
-
-    Not implemented yet: it only says so.
 
     See also pread-device, pwrite, zero-device.
 ",

@@ -478,8 +478,6 @@ OUTPUT
 ERRORS
     ENOENT there is no such device.
 
-    Not implemented yet: it only says so.
-
     See also lvs, lvm-canonical-lv-name.
 ",
         params: &[Param {
@@ -558,8 +556,6 @@ OUTPUT
 ERRORS
     EINVAL lvname is a device, but not a logical volume.
     ENOENT there is no such device.
-
-    Not implemented yet: it only says so.
 
     See also is-lv, lvs, canonical-device-name.
 ",
@@ -645,12 +641,6 @@ DESCRIPTION
     returns; without, they need vg-activate.
 
     activate true to activate the volume groups that are found
-
-ERRORS
-    EBUSY a volume group cannot be activated, as a device it needs is in
-        use.
-
-    Not implemented yet: it only says so.
 
     See also vg-activate-all, lvs, cryptsetup-open.
 ",
@@ -841,8 +831,6 @@ OUTPUT
 ERRORS
     EINVAL device is not a logical volume.
 
-    Not implemented yet: it only says so.
-
     See also vglvuuids, lvs-full, vfs-uuid.
 ",
         params: &[Param { name: "device", kind: Kind::Device, unit: Unit::Plain, values: &[] }],
@@ -1002,8 +990,6 @@ OUTPUT
 ERRORS
     EINVAL device is not a physical volume.
 
-    Not implemented yet: it only says so.
-
     See also vgpvuuids, pvs-full.
 ",
         params: &[Param { name: "device", kind: Kind::Device, unit: Unit::Plain, values: &[] }],
@@ -1097,8 +1083,6 @@ ERRORS
     EINVAL vgname is not a name LVM accepts.
     ENOENT there is no volume group vgname.
 
-    Not implemented yet: it only says so.
-
     See also lvuuid, vgpvuuids, lvs-full.
 ",
         params: &[Param { name: "vgname", kind: Kind::Text, unit: Unit::Plain, values: &[] }],
@@ -1166,8 +1150,6 @@ ERRORS
     EINVAL vgname is not a name LVM accepts.
     ENOENT there is no volume group vgname.
 
-    Not implemented yet: it only says so.
-
     See also pvuuid, vglvuuids, pvs-full.
 ",
         params: &[Param { name: "vgname", kind: Kind::Text, unit: Unit::Plain, values: &[] }],
@@ -1227,8 +1209,6 @@ DESCRIPTION
 
     Deprecated: use lvm-scan.
 
-    Not implemented yet: it only says so.
-
     See also lvm-scan.
 ",
         params: &[],
@@ -1259,8 +1239,6 @@ OUTPUT
 ERRORS
     EINVAL vgname is not a name LVM accepts.
     ENOENT there is no volume group vgname.
-
-    Not implemented yet: it only says so.
 
     See also vgs-full, vgchange-uuid.
 ",

@@ -28,8 +28,6 @@ DESCRIPTION
 OUTPUT
     the arrays that run, such as /dev/md127, in order of name
 
-    Not implemented yet: it only says so.
-
     See also md-detail, md-stat, list-filesystems.
 ",
         params: &[],
@@ -118,7 +116,7 @@ DESCRIPTION
     Among the names are level, such as raid1; devices, how many devices hold
     data; metadata, the version of the format; uuid; and name, if the array
     has one. They are those of mdadm --detail --export in small letters,
-    without MD_.
+    without MD_. What that tells of single devices is left out: see md-stat.
 
     md array, such as /dev/md127
 
@@ -127,8 +125,6 @@ OUTPUT
 
 ERRORS
     EINVAL md is not an array.
-
-    Not implemented yet: it only says so.
 
     It needs the feature mdadm of the appliance: see supported.
 
@@ -158,12 +154,10 @@ DESCRIPTION
     md array, such as /dev/md127
 
 OUTPUT
-    the devices that the array is made of, in the kernel's order
+    the devices that the array is made of, in order of position
 
 ERRORS
     EINVAL md is not an array.
-
-    Not implemented yet: it only says so.
 
     It needs the feature mdadm of the appliance: see supported.
 

@@ -368,8 +368,6 @@ OUTPUT
 
     Deprecated.
 
-    Not implemented yet: it only says so.
-
     See also mount-9p.
 ",
         params: &[],
@@ -437,8 +435,6 @@ ERRORS
     ENOENT file or mountpoint does not exist.
     ENOTDIR mountpoint is not a directory.
 
-    Not implemented yet: it only says so.
-
     See also mount, umount.
 ",
         params: &[
@@ -471,8 +467,6 @@ OUTPUT
 
 ERRORS
     ENOENT there is no such device.
-
-    Not implemented yet: it only says so.
 
     See also mountable-subvolume, list-filesystems, mount.
 ",
@@ -510,8 +504,6 @@ ERRORS
     EINVAL mountable is not a subvolume.
     ENOENT there is no such device.
 
-    Not implemented yet: it only says so.
-
     See also mountable-device, list-filesystems, mount.
 ",
         params: &[Param {
@@ -545,8 +537,6 @@ ERRORS
     EBUSY a file that is open for writing keeps it from becoming read-only.
     EINVAL nothing is mounted on mountpoint.
     EROFS it is to be writable, but the device is not.
-
-    Not implemented yet: it only says so.
 
     See also mount, mount-ro, blockdev-setro.
 ",

@@ -620,8 +620,6 @@ ERRORS
     ENODATA device has no partition table.
     ENOTSUP device has no GUID, as it has an MBR.
 
-    Not implemented yet: it only says so.
-
     See also part-set-disk-guid, part-get-gpt-guid.
 ",
         params: &[Param { name: "device", kind: Kind::Device, unit: Unit::Plain, values: &[] }],
@@ -660,8 +658,6 @@ ERRORS
     ENODATA device has no partition table.
     ENOTSUP the partitions of device have no attributes, as it has an MBR.
 
-    Not implemented yet: it only says so.
-
     See also part-set-gpt-attributes, part-get-gpt-type.
 ",
         params: &[
@@ -699,8 +695,6 @@ ERRORS
     ENOENT there is no partition partnum.
     ENODATA device has no partition table.
     ENOTSUP the partitions of device have no GUIDs, as it has an MBR.
-
-    Not implemented yet: it only says so.
 
     See also part-set-gpt-guid, part-get-gpt-type, findfs-partuuid.
 ",
@@ -741,8 +735,6 @@ ERRORS
     ENODATA device has no partition table.
     ENOTSUP the partitions of device have no GUIDs, as it has an MBR.
 
-    Not implemented yet: it only says so.
-
     See also part-set-gpt-type, part-get-mbr-id, vfs-type.
 ",
         params: &[
@@ -779,8 +771,6 @@ ERRORS
     EINVAL partnum is not a number which a partition can have.
     ENOENT there is no partition partnum.
     ENODATA device has no partition table.
-
-    Not implemented yet: it only says so.
 
     See also part-add, part-get-parttype.
 ",

@@ -331,8 +331,6 @@ impl Handle {
     /// For people who develop this library: to put a program into the appliance and run it there
     /// with `debug`.  This is not the guest, for which there is `upload`.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `filename`: file to copy
@@ -375,8 +373,6 @@ impl Handle {
     /// The oldest are missing when there are too many.  If something failed on a disk, the reason
     /// is often among them.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Result
     ///
     /// the messages, a line each
@@ -398,8 +394,6 @@ impl Handle {
     /// Frees the memory in which the appliance's kernel keeps what it has read, so that the next
     /// read comes from the disks.  `sync` is done before, so that nothing is left which could not
     /// be dropped.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -427,8 +421,6 @@ impl Handle {
     /// Send words to the appliance and back.
     ///
     /// Only tests whether the appliance answers, and whether text comes through as it is.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -459,8 +451,6 @@ impl Handle {
     /// Loads a module, and those it needs, into the appliance's kernel.  This is rarely needed:
     /// filesystems and the like are loaded when they are used.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `modulename`: name of the module
@@ -489,8 +479,6 @@ impl Handle {
     ///
     /// The appliance does nothing for so long.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `secs`: how many seconds
@@ -517,8 +505,6 @@ impl Handle {
     /// Tell the version of the appliance's kernel.
     ///
     /// Tells what `uname(2)` does in the appliance.  The guest's kernel is not running.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Result
     ///

@@ -418,8 +418,6 @@ impl Handle {
     /// logical volume in this sense, and neither is a subvolume of btrfs, even if the filesystem is
     /// on one.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `mountable`: device to ask about
@@ -500,8 +498,6 @@ impl Handle {
     ///
     /// Tells the name that `lvs` has for the volume.  Unlike `canonical_device_name`, which
     /// only takes the name apart, this looks at the device.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -586,15 +582,9 @@ impl Handle {
     /// With `activate`, the devices `/dev/VG/LV` of all volumes exist when it returns; without,
     /// they need `vg_activate`.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `activate`: true to activate the volume groups that are found
-    ///
-    /// # Errors
-    ///
-    /// * `EBUSY`: a volume group cannot be activated, as a device it needs is in use.
     ///
     /// See also [`vg_activate_all`](Self::vg_activate_all), [`lvs`](Self::lvs), [`cryptsetup_open`](Self::cryptsetup_open).
     pub fn lvm_scan(&self, activate: bool) -> Result<()> {
@@ -765,8 +755,6 @@ impl Handle {
     ///
     /// UUIDs of LVM have 32 letters and digits in seven groups, and are no UUIDs to anybody else.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `device`: logical volume, such as `/dev/VG/LV`
@@ -918,8 +906,6 @@ impl Handle {
     ///
     /// Tells by which UUID LVM knows the physical volume.  See `lvuuid` for what these look like.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `device`: physical volume
@@ -1007,8 +993,6 @@ impl Handle {
     /// Together with `lvuuid` this tells to which volume group a logical volume belongs.  What
     /// LVM keeps for itself, such as the halves of mirrors, is not listed.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `vgname`: name of the volume group
@@ -1077,8 +1061,6 @@ impl Handle {
     /// List the UUIDs of the physical volumes in a volume group.
     ///
     /// Together with `pvuuid` this tells to which volume group a physical volume belongs.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -1157,8 +1139,6 @@ impl Handle {
     ///
     /// The same as `lvm_scan` without activating anything.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// See also [`lvm_scan`](Self::lvm_scan).
     #[deprecated = "use `lvm_scan`"]
     pub fn vgscan(&self) -> Result<()> {
@@ -1175,8 +1155,6 @@ impl Handle {
     /// Tell the UUID of a volume group.
     ///
     /// Tells by which UUID LVM knows the volume group.  See `lvuuid` for what these look like.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///

@@ -27,8 +27,6 @@ impl Handle {
     /// Lists the arrays of Linux software RAID.  Those which are on the disks when the appliance
     /// starts are assembled then, also if some of their devices are missing.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Result
     ///
     /// the arrays that run, such as `/dev/md127`, in order of name
@@ -113,9 +111,8 @@ impl Handle {
     ///
     /// Among the names are `level`, such as `raid1`; `devices`, how many devices hold data;
     /// `metadata`, the version of the format; `uuid`; and `name`, if the array has one.  They
-    /// are those of `mdadm --detail --export` in small letters, without `MD_`.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    /// are those of `mdadm --detail --export` in small letters, without `MD_`.  What that tells
+    /// of single devices is left out: see `md_stat`.
     ///
     /// # Arguments
     ///
@@ -150,15 +147,13 @@ impl Handle {
     /// Tells for each device its position in the array, and whether it is spare or has failed.
     /// Devices that are missing are not listed: compare with `devices` of `md_detail`.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `md`: array, such as `/dev/md127`
     ///
     /// # Result
     ///
-    /// the devices that the array is made of, in the kernel's order
+    /// the devices that the array is made of, in order of position
     ///
     /// # Errors
     ///

@@ -631,8 +631,6 @@ impl Handle {
     ///
     /// Tells the GUID that the partition table has for the disk as a whole.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `device`: disk with a GPT
@@ -669,8 +667,6 @@ impl Handle {
     /// for those of Windows, 60 is read-only, 62 hidden and 63 without a drive letter.
     ///
     /// If bit 63 is set, the number is negative.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -711,8 +707,6 @@ impl Handle {
     /// Tells the GUID by which this one partition is known, for example as `PARTUUID=` in
     /// `/etc/fstab`.  What kind of partition it is tells `part_get_gpt_type`.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `device`: disk with a GPT
@@ -752,8 +746,6 @@ impl Handle {
     /// `0FC63DAF-8483-4772-8E79-3D69D8477DE4` is a Linux filesystem.  It is what somebody wrote
     /// there once; to know what the partition really holds, use `vfs_type`.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `device`: disk with a GPT
@@ -791,8 +783,6 @@ impl Handle {
     ///
     /// The four partitions that an MBR describes itself are `primary`, but for the `extended`
     /// one, which holds the `logical` ones.  Every partition of a GPT is `primary`.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///

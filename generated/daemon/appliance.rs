@@ -2,7 +2,6 @@
 
 use crate::call::{Call, Reply};
 use crate::ctx::Ctx;
-use crate::error::Error;
 use crate::error::Result;
 use bstr::ByteSlice;
 use guestfs_protocol::*;
@@ -61,31 +60,44 @@ pub(super) fn internal_resume(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
     Ok(Reply::empty())
 }
 
-pub(super) fn debug_upload(_: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
-    let _unread = call.file_in();
-    Err(Error::NotImplemented)
+pub(super) fn debug_upload(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let mut filename = call.file_in();
+    let a: DebugUploadArgs = call.decode()?;
+    crate::appliance::debug_upload(cx, &mut filename, a.tmpname.as_bstr(), a.mode)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn dmesg(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn dmesg(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    let kmsgs = crate::appliance::dmesg(cx)?;
+    Ok(Reply::of(&DmesgRet { kmsgs }))
 }
 
-pub(super) fn drop_caches(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn drop_caches(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: DropCachesArgs = call.decode()?;
+    crate::appliance::drop_caches(cx, a.whattodrop)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn echo_daemon(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn echo_daemon(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: EchoDaemonArgs = call.decode()?;
+    let output = crate::appliance::echo_daemon(cx, &a.words)?;
+    Ok(Reply::of(&EchoDaemonRet { output }))
 }
 
-pub(super) fn modprobe(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn modprobe(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: ModprobeArgs = call.decode()?;
+    cx.needs_feature("linuxmodules")?;
+    crate::appliance::modprobe(cx, a.modulename.as_bstr())?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn sleep(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn sleep(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: SleepArgs = call.decode()?;
+    crate::appliance::sleep(cx, a.secs)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn utsname(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn utsname(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    let uts = crate::appliance::utsname(cx)?;
+    Ok(Reply::of(&UtsnameRet { uts }))
 }

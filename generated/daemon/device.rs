@@ -4,6 +4,7 @@ use crate::call::{Call, Reply};
 use crate::ctx::Ctx;
 use crate::error::Error;
 use crate::error::Result;
+use bstr::ByteSlice;
 use guestfs_protocol::*;
 
 pub(super) fn list_devices(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
@@ -86,8 +87,9 @@ pub(super) fn zero_device(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
     Ok(Reply::empty())
 }
 
-pub(super) fn list_dm_devices(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn list_dm_devices(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    let devices = crate::device::list_dm_devices(cx)?;
+    Ok(Reply::of(&ListDmDevicesRet { devices }))
 }
 
 pub(super) fn blkdiscard(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
@@ -98,54 +100,87 @@ pub(super) fn blkdiscardzeroes(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     Err(Error::NotImplemented)
 }
 
-pub(super) fn blockdev_setbsz(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn blockdev_setbsz(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: BlockdevSetbszArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    crate::device::blockdev_setbsz(cx, &device, a.blocksize)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn blockdev_setra(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn blockdev_setra(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: BlockdevSetraArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    crate::device::blockdev_setra(cx, &device, a.sectors)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn findfs_label(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn findfs_label(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: FindfsLabelArgs = call.decode()?;
+    let device = crate::device::findfs_label(cx, a.label.as_bstr())?;
+    Ok(Reply::of(&FindfsLabelRet { device }))
 }
 
-pub(super) fn findfs_partlabel(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn findfs_partlabel(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: FindfsPartlabelArgs = call.decode()?;
+    let device = crate::device::findfs_partlabel(cx, a.label.as_bstr())?;
+    Ok(Reply::of(&FindfsPartlabelRet { device }))
 }
 
-pub(super) fn findfs_partuuid(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn findfs_partuuid(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: FindfsPartuuidArgs = call.decode()?;
+    let device = crate::device::findfs_partuuid(cx, a.uuid.as_bstr())?;
+    Ok(Reply::of(&FindfsPartuuidRet { device }))
 }
 
-pub(super) fn findfs_uuid(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn findfs_uuid(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: FindfsUuidArgs = call.decode()?;
+    let device = crate::device::findfs_uuid(cx, a.uuid.as_bstr())?;
+    Ok(Reply::of(&FindfsUuidRet { device }))
 }
 
-pub(super) fn is_whole_device(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn is_whole_device(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: IsWholeDeviceArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    let flag = crate::device::is_whole_device(cx, &device)?;
+    Ok(Reply::of(&IsWholeDeviceRet { flag }))
 }
 
-pub(super) fn is_zero_device(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn is_zero_device(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: IsZeroDeviceArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    let zeroflag = crate::device::is_zero_device(cx, &device)?;
+    Ok(Reply::of(&IsZeroDeviceRet { zeroflag }))
 }
 
-pub(super) fn list_disk_labels(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn list_disk_labels(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    let labels = crate::device::list_disk_labels(cx)?
+        .into_iter()
+        .flat_map(|(key, value)| [key, value])
+        .collect();
+    Ok(Reply::of(&ListDiskLabelsRet { labels }))
 }
 
 pub(super) fn scrub_device(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     Err(Error::NotImplemented)
 }
 
-pub(super) fn checksum_device(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn checksum_device(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: ChecksumDeviceArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    let checksum = crate::device::checksum_device(cx, a.csumtype.as_bstr(), &device)?;
+    Ok(Reply::of(&ChecksumDeviceRet { checksum }))
 }
 
-pub(super) fn pread_device(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn pread_device(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: PreadDeviceArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    let content = crate::device::pread_device(cx, &device, a.count, a.offset)?;
+    Ok(Reply::of(&PreadDeviceRet { content }))
 }
 
-pub(super) fn pwrite_device(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn pwrite_device(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: PwriteDeviceArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    let nbytes = crate::device::pwrite_device(cx, &device, &a.content, a.offset)?;
+    Ok(Reply::of(&PwriteDeviceRet { nbytes }))
 }

@@ -103,16 +103,21 @@ pub(super) fn pvremove(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
     Ok(Reply::empty())
 }
 
-pub(super) fn is_lv(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn is_lv(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: IsLvArgs = call.decode()?;
+    let mountable = cx.mountable("mountable", &a.mountable)?;
+    let lvflag = crate::lvm::is_lv(cx, &mountable)?;
+    Ok(Reply::of(&IsLvRet { lvflag }))
 }
 
 pub(super) fn lvcreate_free(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     Err(Error::NotImplemented)
 }
 
-pub(super) fn lvm_canonical_lv_name(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn lvm_canonical_lv_name(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: LvmCanonicalLvNameArgs = call.decode()?;
+    let lv = crate::lvm::lvm_canonical_lv_name(cx, a.lvname.as_bstr())?;
+    Ok(Reply::of(&LvmCanonicalLvNameRet { lv }))
 }
 
 pub(super) fn lvm_clear_filter(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
@@ -123,8 +128,10 @@ pub(super) fn lvm_remove_all(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     Err(Error::NotImplemented)
 }
 
-pub(super) fn lvm_scan(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn lvm_scan(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: LvmScanArgs = call.decode()?;
+    crate::lvm::lvm_scan(cx, a.activate)?;
+    Ok(Reply::empty())
 }
 
 pub(super) fn lvm_set_filter(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
@@ -143,8 +150,11 @@ pub(super) fn lvresize_free(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     Err(Error::NotImplemented)
 }
 
-pub(super) fn lvuuid(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn lvuuid(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: LvuuidArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    let uuid = crate::lvm::lvuuid(cx, &device)?;
+    Ok(Reply::of(&LvuuidRet { uuid }))
 }
 
 pub(super) fn pvchange_uuid(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
@@ -163,8 +173,11 @@ pub(super) fn pvresize_size(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     Err(Error::NotImplemented)
 }
 
-pub(super) fn pvuuid(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn pvuuid(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: PvuuidArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    let uuid = crate::lvm::pvuuid(cx, &device)?;
+    Ok(Reply::of(&PvuuidRet { uuid }))
 }
 
 pub(super) fn vgchange_uuid(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
@@ -175,26 +188,33 @@ pub(super) fn vgchange_uuid_all(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     Err(Error::NotImplemented)
 }
 
-pub(super) fn vglvuuids(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn vglvuuids(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: VglvuuidsArgs = call.decode()?;
+    let uuids = crate::lvm::vglvuuids(cx, a.vgname.as_bstr())?;
+    Ok(Reply::of(&VglvuuidsRet { uuids }))
 }
 
 pub(super) fn vgmeta(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     Err(Error::NotImplemented)
 }
 
-pub(super) fn vgpvuuids(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn vgpvuuids(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: VgpvuuidsArgs = call.decode()?;
+    let uuids = crate::lvm::vgpvuuids(cx, a.vgname.as_bstr())?;
+    Ok(Reply::of(&VgpvuuidsRet { uuids }))
 }
 
 pub(super) fn vgrename(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     Err(Error::NotImplemented)
 }
 
-pub(super) fn vgscan(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn vgscan(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    crate::lvm::vgscan(cx)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn vguuid(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn vguuid(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: VguuidArgs = call.decode()?;
+    let uuid = crate::lvm::vguuid(cx, a.vgname.as_bstr())?;
+    Ok(Reply::of(&VguuidRet { uuid }))
 }

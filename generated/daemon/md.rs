@@ -4,21 +4,32 @@ use crate::call::{Call, Reply};
 use crate::ctx::Ctx;
 use crate::error::Error;
 use crate::error::Result;
+use guestfs_protocol::*;
 
-pub(super) fn list_md_devices(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn list_md_devices(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    let devices = crate::md::list_md_devices(cx)?;
+    Ok(Reply::of(&ListMdDevicesRet { devices }))
 }
 
 pub(super) fn md_create(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     Err(Error::NotImplemented)
 }
 
-pub(super) fn md_detail(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn md_detail(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: MdDetailArgs = call.decode()?;
+    cx.needs_feature("mdadm")?;
+    let md = cx.device("md", &a.md)?;
+    let info =
+        crate::md::md_detail(cx, &md)?.into_iter().flat_map(|(key, value)| [key, value]).collect();
+    Ok(Reply::of(&MdDetailRet { info }))
 }
 
-pub(super) fn md_stat(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn md_stat(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: MdStatArgs = call.decode()?;
+    cx.needs_feature("mdadm")?;
+    let md = cx.device("md", &a.md)?;
+    let devices = crate::md::md_stat(cx, &md)?;
+    Ok(Reply::of(&MdStatRet { devices }))
 }
 
 pub(super) fn md_stop(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {

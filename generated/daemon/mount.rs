@@ -95,18 +95,35 @@ pub(super) fn internal_parse_mountable(cx: &mut Ctx, call: &Call<'_>) -> Result<
     Ok(Reply::of(&InternalParseMountableRet { mountable }))
 }
 
-pub(super) fn list_9p(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn list_9p(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    let mounttags = crate::mount::list_9p(cx)?;
+    Ok(Reply::of(&List9pRet { mounttags }))
 }
 
 pub(super) fn mount_9p(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     Err(Error::NotImplemented)
 }
 
-pub(super) fn mount_loop(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn mount_loop(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: MountLoopArgs = call.decode()?;
+    cx.needs_root()?;
+    let file = cx.guest_path("file", &a.file)?;
+    let mountpoint = cx.guest_path("mountpoint", &a.mountpoint)?;
+    crate::mount::mount_loop(cx, &file, &mountpoint)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn remount(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(crate) struct RemountOptions {
+    /// true for writable; without it, false, which is read-only
+    pub(crate) rw: Option<bool>,
+}
+
+pub(super) fn remount(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: RemountArgs = call.decode()?;
+    cx.needs_root()?;
+    let mountpoint = cx.guest_path("mountpoint", &a.mountpoint)?;
+    call.knows_options(1)?;
+    let options = RemountOptions { rw: call.option(0, a.rw) };
+    crate::mount::remount(cx, &mountpoint, options)?;
+    Ok(Reply::empty())
 }

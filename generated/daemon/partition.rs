@@ -114,24 +114,39 @@ pub(super) fn part_expand_gpt(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     Err(Error::NotImplemented)
 }
 
-pub(super) fn part_get_disk_guid(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn part_get_disk_guid(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: PartGetDiskGuidArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    let guid = crate::partition::part_get_disk_guid(cx, &device)?;
+    Ok(Reply::of(&PartGetDiskGuidRet { guid }))
 }
 
-pub(super) fn part_get_gpt_attributes(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn part_get_gpt_attributes(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: PartGetGptAttributesArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    let attributes = crate::partition::part_get_gpt_attributes(cx, &device, a.partnum)?;
+    Ok(Reply::of(&PartGetGptAttributesRet { attributes }))
 }
 
-pub(super) fn part_get_gpt_guid(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn part_get_gpt_guid(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: PartGetGptGuidArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    let guid = crate::partition::part_get_gpt_guid(cx, &device, a.partnum)?;
+    Ok(Reply::of(&PartGetGptGuidRet { guid }))
 }
 
-pub(super) fn part_get_gpt_type(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn part_get_gpt_type(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: PartGetGptTypeArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    let guid = crate::partition::part_get_gpt_type(cx, &device, a.partnum)?;
+    Ok(Reply::of(&PartGetGptTypeRet { guid }))
 }
 
-pub(super) fn part_get_mbr_part_type(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn part_get_mbr_part_type(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: PartGetMbrPartTypeArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    let partitiontype = crate::partition::part_get_mbr_part_type(cx, &device, a.partnum)?;
+    Ok(Reply::of(&PartGetMbrPartTypeRet { partitiontype }))
 }
 
 pub(super) fn part_resize(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {

@@ -140,7 +140,7 @@ impl Unpack<Strict<'_>> for MdStatArgs {
 /// Result of `md_stat`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MdStatRet {
-    /// the devices that the array is made of, in the kernel's order
+    /// the devices that the array is made of, in order of position
     pub devices: Vec<Mdstat>,
 }
 

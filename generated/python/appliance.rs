@@ -165,8 +165,6 @@ impl GuestFS {
     /// :param mode: permissions
     /// :raises Error: EINVAL: `mode` is not from 0 to 07777.
     /// :raises Error: ENOENT: the directory of `tmpname` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (filename, tmpname, mode))]
     fn debug_upload(
         &self,
@@ -185,8 +183,6 @@ impl GuestFS {
     /// is often among them.
     ///
     /// :returns: the messages, a line each
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     fn dmesg(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.dmesg())
     }
@@ -199,8 +195,6 @@ impl GuestFS {
     ///
     /// :param whattodrop: 1 for the content of files and devices, 2 for directories and inodes, 3 for both, 0 for nothing
     /// :raises Error: EINVAL: `whattodrop` is not from 0 to 3.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (whattodrop))]
     fn drop_caches(&self, py: Python<'_>, whattodrop: i32) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.drop_caches(whattodrop))
@@ -212,8 +206,6 @@ impl GuestFS {
     ///
     /// :param words: any words
     /// :returns: the words, with a blank between them
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (words))]
     fn echo_daemon(&self, py: Python<'_>, words: Vec<Text>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.echo_daemon(&words))
@@ -226,8 +218,6 @@ impl GuestFS {
     ///
     /// :param modulename: name of the module
     /// :raises Error: ENOENT: the appliance has no module of this name.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (modulename))]
     fn modprobe(&self, py: Python<'_>, modulename: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.modprobe(&modulename))
@@ -239,8 +229,6 @@ impl GuestFS {
     ///
     /// :param secs: how many seconds
     /// :raises Error: EINVAL: `secs` is negative.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (secs))]
     fn sleep(&self, py: Python<'_>, secs: i32) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.sleep(secs))
@@ -251,8 +239,6 @@ impl GuestFS {
     /// Tells what `uname(2)` does in the appliance.  The guest's kernel is not running.
     ///
     /// :returns: name, release, version and architecture
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     fn utsname(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.utsname())
     }

@@ -188,8 +188,6 @@ impl GuestFS {
     /// volumes are made in the same way, but listed by `lvs` only.
     ///
     /// :returns: devices such as `/dev/mapper/NAME`, in order of name
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     fn list_dm_devices(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.list_dm_devices())
     }
@@ -236,8 +234,6 @@ impl GuestFS {
     /// :param blocksize: size of a block, a power of two from the sector size to 4096
     /// :raises Error: EINVAL: `blocksize` is not possible.
     ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
-    ///
     /// Deprecated.
     #[pyo3(signature = (device, blocksize))]
     fn blockdev_setbsz(&self, py: Python<'_>, device: Text, blocksize: i32) -> PyResult<Py<PyAny>> {
@@ -254,8 +250,6 @@ impl GuestFS {
     /// :param device: disk, partition or volume
     /// :param sectors: how much to read ahead, in units of 512 bytes
     /// :raises Error: EINVAL: `sectors` is negative.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device, sectors))]
     fn blockdev_setra(&self, py: Python<'_>, device: Text, sectors: i32) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.blockdev_setra(&device, sectors))
@@ -269,8 +263,6 @@ impl GuestFS {
     /// :param index: 0 for the first disk that was added, 1 for the second and so on
     /// :returns: the name, such as `/dev/sda`
     /// :raises Error: EINVAL: `index` is negative.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (index))]
     fn device_name(&self, py: Python<'_>, index: i32) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.device_name(index))
@@ -284,8 +276,6 @@ impl GuestFS {
     /// :param label: the label
     /// :returns: the device that it is on
     /// :raises Error: ENOENT: no filesystem has this label.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (label))]
     fn findfs_label(&self, py: Python<'_>, label: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.findfs_label(&label))
@@ -299,8 +289,6 @@ impl GuestFS {
     /// :param label: the name of the partition
     /// :returns: the partition
     /// :raises Error: ENOENT: no partition has this name.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (label))]
     fn findfs_partlabel(&self, py: Python<'_>, label: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.findfs_partlabel(&label))
@@ -315,8 +303,6 @@ impl GuestFS {
     /// :param uuid: the UUID of the partition
     /// :returns: the partition
     /// :raises Error: ENOENT: no partition has this UUID.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (uuid))]
     fn findfs_partuuid(&self, py: Python<'_>, uuid: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.findfs_partuuid(&uuid))
@@ -325,13 +311,12 @@ impl GuestFS {
     /// find a filesystem by its UUID
     ///
     /// Looks through all disks, partitions and volumes for a filesystem, or anything else that has
-    /// a UUID, such as swap space.
+    /// a UUID, such as swap space and LUKS devices; but not for members of arrays and physical
+    /// volumes.
     ///
     /// :param uuid: the UUID
     /// :returns: the device that it is on
     /// :raises Error: ENOENT: no filesystem has this UUID.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (uuid))]
     fn findfs_uuid(&self, py: Python<'_>, uuid: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.findfs_uuid(&uuid))
@@ -345,8 +330,6 @@ impl GuestFS {
     /// :param device: disk, partition or volume
     /// :returns: true if it is a whole disk
     /// :raises Error: ENOENT: there is no such device.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device))]
     fn is_whole_device(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.is_whole_device(&device))
@@ -359,8 +342,6 @@ impl GuestFS {
     /// :param device: disk, partition or volume
     /// :returns: true if every byte is zero
     /// :raises Error: ENOENT: there is no such device.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device))]
     fn is_zero_device(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.is_zero_device(&device))
@@ -373,8 +354,6 @@ impl GuestFS {
     /// it, and the partition.
     ///
     /// :returns: labels, each with the name of its disk
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     fn list_disk_labels(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.list_disk_labels())
     }
@@ -405,8 +384,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `csumtype` is unknown.
     /// :raises Error: ENOENT: there is no such device.
     /// :raises Error: ENOTSUP: `csumtype` is `gost` or `gost12`, which are not supported.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (csumtype, device))]
     fn checksum_device(&self, py: Python<'_>, csumtype: Text, device: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.checksum_device(&csumtype, &device))
@@ -424,8 +401,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `count` or `offset` is negative.
     /// :raises Error: EMSGSIZE: `count` is more than fits into one message.
     /// :raises Error: ENOENT: there is no such device.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device, count, offset))]
     fn pread_device(
         &self,
@@ -451,8 +426,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `offset` is negative.
     /// :raises Error: ENOENT: there is no such device.
     /// :raises Error: ENOSPC: the device ends before `content` does.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device, content, offset))]
     fn pwrite_device(
         &self,

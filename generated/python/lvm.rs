@@ -211,8 +211,6 @@ impl GuestFS {
     /// :param mountable: device to ask about
     /// :returns: true if it is a logical volume
     /// :raises Error: ENOENT: there is no such device.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (mountable))]
     fn is_lv(&self, py: Python<'_>, mountable: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.is_lv(&mountable))
@@ -252,8 +250,6 @@ impl GuestFS {
     /// :returns: the name, such as `/dev/VG/LV`
     /// :raises Error: EINVAL: `lvname` is a device, but not a logical volume.
     /// :raises Error: ENOENT: there is no such device.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (lvname))]
     fn lvm_canonical_lv_name(&self, py: Python<'_>, lvname: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.lvm_canonical_lv_name(&lvname))
@@ -294,9 +290,6 @@ impl GuestFS {
     /// they need `vg_activate`.
     ///
     /// :param activate: true to activate the volume groups that are found
-    /// :raises Error: EBUSY: a volume group cannot be activated, as a device it needs is in use.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (activate))]
     fn lvm_scan(&self, py: Python<'_>, activate: Flag) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.lvm_scan(activate.0))
@@ -384,8 +377,6 @@ impl GuestFS {
     /// :param device: logical volume, such as `/dev/VG/LV`
     /// :returns: the UUID, with hyphens
     /// :raises Error: EINVAL: `device` is not a logical volume.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device))]
     fn lvuuid(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.lvuuid(&device))
@@ -454,8 +445,6 @@ impl GuestFS {
     /// :param device: physical volume
     /// :returns: the UUID, with hyphens
     /// :raises Error: EINVAL: `device` is not a physical volume.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device))]
     fn pvuuid(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.pvuuid(&device))
@@ -496,8 +485,6 @@ impl GuestFS {
     /// :returns: the UUIDs, with hyphens
     /// :raises Error: EINVAL: `vgname` is not a name LVM accepts.
     /// :raises Error: ENOENT: there is no volume group `vgname`.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (vgname))]
     fn vglvuuids(&self, py: Python<'_>, vgname: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.vglvuuids(&vgname))
@@ -527,8 +514,6 @@ impl GuestFS {
     /// :returns: the UUIDs, with hyphens
     /// :raises Error: EINVAL: `vgname` is not a name LVM accepts.
     /// :raises Error: ENOENT: there is no volume group `vgname`.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (vgname))]
     fn vgpvuuids(&self, py: Python<'_>, vgname: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.vgpvuuids(&vgname))
@@ -557,8 +542,6 @@ impl GuestFS {
     /// The same as `lvm_scan` without activating anything.
     ///
     ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
-    ///
     /// Deprecated: use `lvm_scan`.
     fn vgscan(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.vgscan())
@@ -572,8 +555,6 @@ impl GuestFS {
     /// :returns: the UUID, with hyphens
     /// :raises Error: EINVAL: `vgname` is not a name LVM accepts.
     /// :raises Error: ENOENT: there is no volume group `vgname`.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (vgname))]
     fn vguuid(&self, py: Python<'_>, vgname: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.vguuid(&vgname))

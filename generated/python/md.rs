@@ -13,8 +13,6 @@ impl GuestFS {
     /// starts are assembled then, also if some of their devices are missing.
     ///
     /// :returns: the arrays that run, such as `/dev/md127`, in order of name
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     fn list_md_devices(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.list_md_devices())
     }
@@ -66,13 +64,12 @@ impl GuestFS {
     ///
     /// Among the names are `level`, such as `raid1`; `devices`, how many devices hold data;
     /// `metadata`, the version of the format; `uuid`; and `name`, if the array has one.  They
-    /// are those of `mdadm --detail --export` in small letters, without `MD_`.
+    /// are those of `mdadm --detail --export` in small letters, without `MD_`.  What that tells
+    /// of single devices is left out: see `md_stat`.
     ///
     /// :param md: array, such as `/dev/md127`
     /// :returns: names and values
     /// :raises Error: EINVAL: `md` is not an array.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (md))]
     fn md_detail(&self, py: Python<'_>, md: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.md_detail(&md))
@@ -84,10 +81,8 @@ impl GuestFS {
     /// Devices that are missing are not listed: compare with `devices` of `md_detail`.
     ///
     /// :param md: array, such as `/dev/md127`
-    /// :returns: the devices that the array is made of, in the kernel's order
+    /// :returns: the devices that the array is made of, in order of position
     /// :raises Error: EINVAL: `md` is not an array.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (md))]
     fn md_stat(&self, py: Python<'_>, md: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.md_stat(&md))

@@ -194,8 +194,6 @@ impl GuestFS {
     ///
     /// :returns: nothing
     ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
-    ///
     /// Deprecated.
     fn list_9p(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.list_9p())
@@ -236,8 +234,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `file` is not a regular file, or contains no filesystem.
     /// :raises Error: ENOENT: `file` or `mountpoint` does not exist.
     /// :raises Error: ENOTDIR: `mountpoint` is not a directory.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (file, mountpoint))]
     fn mount_loop(&self, py: Python<'_>, file: Text, mountpoint: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.mount_loop(&file, &mountpoint))
@@ -251,8 +247,6 @@ impl GuestFS {
     /// :param mountable: filesystem, such as `list_filesystems` lists
     /// :returns: the device
     /// :raises Error: ENOENT: there is no such device.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (mountable))]
     fn mountable_device(&self, py: Python<'_>, mountable: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.mountable_device(&mountable))
@@ -267,8 +261,6 @@ impl GuestFS {
     /// :returns: the path of the subvolume
     /// :raises Error: EINVAL: `mountable` is not a subvolume.
     /// :raises Error: ENOENT: there is no such device.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (mountable))]
     fn mountable_subvolume(&self, py: Python<'_>, mountable: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.mountable_subvolume(&mountable))
@@ -283,8 +275,6 @@ impl GuestFS {
     /// :raises Error: EBUSY: a file that is open for writing keeps it from becoming read-only.
     /// :raises Error: EINVAL: nothing is mounted on `mountpoint`.
     /// :raises Error: EROFS: it is to be writable, but the device is not.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (mountpoint, rw=None))]
     fn remount(&self, py: Python<'_>, mountpoint: Text, rw: Option<Flag>) -> PyResult<Py<PyAny>> {
         let options = guestfs::RemountOptions { rw: rw.map(|it| it.0) };

@@ -318,8 +318,6 @@ impl GuestFS {
     /// :returns: the GUID, in capital letters
     /// :raises Error: ENODATA: `device` has no partition table.
     /// :raises Error: ENOTSUP: `device` has no GUID, as it has an MBR.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device))]
     fn part_get_disk_guid(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.part_get_disk_guid(&device))
@@ -340,8 +338,6 @@ impl GuestFS {
     /// :raises Error: ENOENT: there is no partition `partnum`.
     /// :raises Error: ENODATA: `device` has no partition table.
     /// :raises Error: ENOTSUP: the partitions of `device` have no attributes, as it has an MBR.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device, partnum))]
     fn part_get_gpt_attributes(
         &self,
@@ -364,8 +360,6 @@ impl GuestFS {
     /// :raises Error: ENOENT: there is no partition `partnum`.
     /// :raises Error: ENODATA: `device` has no partition table.
     /// :raises Error: ENOTSUP: the partitions of `device` have no GUIDs, as it has an MBR.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device, partnum))]
     fn part_get_gpt_guid(&self, py: Python<'_>, device: Text, partnum: i32) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.part_get_gpt_guid(&device, partnum))
@@ -384,8 +378,6 @@ impl GuestFS {
     /// :raises Error: ENOENT: there is no partition `partnum`.
     /// :raises Error: ENODATA: `device` has no partition table.
     /// :raises Error: ENOTSUP: the partitions of `device` have no GUIDs, as it has an MBR.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device, partnum))]
     fn part_get_gpt_type(&self, py: Python<'_>, device: Text, partnum: i32) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.part_get_gpt_type(&device, partnum))
@@ -402,8 +394,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `partnum` is not a number which a partition can have.
     /// :raises Error: ENOENT: there is no partition `partnum`.
     /// :raises Error: ENODATA: `device` has no partition table.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device, partnum))]
     fn part_get_mbr_part_type(
         &self,

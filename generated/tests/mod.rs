@@ -3,6 +3,7 @@
 /// Cases that need no appliance.
 mod host {
     mod bind_test;
+    mod device;
     mod drive;
     mod handle;
     mod image;
@@ -23,10 +24,12 @@ mod in_appliance {
     mod filesystem;
     mod handle;
     mod lvm;
+    mod md;
     mod metadata;
     mod metadata_2;
     mod mount;
     mod partition;
+    mod partition_2;
     mod properties;
     mod xattr;
 }

@@ -36,6 +36,23 @@ pub(crate) fn canonical_device_name(g: &Handle, device: &[u8]) -> Result<BString
     Ok(if ret.logvols.contains(&name) { name } else { device })
 }
 
+pub(crate) fn device_name(_: &Handle, index: i32) -> Result<BString> {
+    let mut rest = usize::try_from(index)
+        .map_err(|_| Error::invalid("index", format!("{index} is negative")))?;
+    // From the last letter to the first: a, b ... z, aa, ab ...
+    let mut letters = Vec::new();
+    loop {
+        letters.push(b'a' + (rest % 26) as u8);
+        if rest < 26 {
+            break;
+        }
+        rest = rest / 26 - 1;
+    }
+    letters.extend_from_slice(b"ds/ved/");
+    letters.reverse();
+    Ok(letters.into())
+}
+
 /// The name of the logical volume that the device mapper would call so: a hyphen separates group
 /// and volume, and two of them stand for one in a name.
 fn logical_volume(mapped: &[u8]) -> Option<BString> {
@@ -91,6 +108,21 @@ mod tests {
         check("/dev/mapper/vg-lv", "call launch before using this function");
         check("/dev/mapper/luks", "/dev/mapper/luks");
         check("/dev/a\0", "device: contains a NUL byte");
+    }
+
+    #[test]
+    fn names_by_index() {
+        #[track_caller]
+        fn check(index: i32, expected: &str) {
+            let got = device_name(&Handle::detached(), index);
+            assert_eq!(got.map_or_else(|err| err.to_string(), |it| it.to_string()), expected);
+        }
+        check(0, "/dev/sda");
+        check(25, "/dev/sdz");
+        check(26, "/dev/sdaa");
+        check(701, "/dev/sdzz");
+        check(702, "/dev/sdaaa");
+        check(-1, "index: -1 is negative");
     }
 
     #[track_caller]

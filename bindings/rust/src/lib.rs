@@ -35,6 +35,7 @@ mod handle;
 mod image;
 mod launch;
 mod metadata;
+mod mount;
 mod private;
 mod properties;
 mod templates;

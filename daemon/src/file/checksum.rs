@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Checksums of files.
+//! Checksums of files and devices.
 
 use std::fmt::Write;
 use std::io::{self, Read};
@@ -22,9 +22,10 @@ pub(crate) fn checksum(cx: &mut Ctx, csumtype: &BStr, path: &GuestPath) -> Resul
 }
 
 /// Reads everything and answers with the sum as text.
-type Sum = fn(&mut dyn Read) -> io::Result<BString>;
+pub(crate) type Sum = fn(&mut dyn Read) -> io::Result<BString>;
 
-fn sum_of(csumtype: &BStr) -> Result<Sum> {
+/// How to make a checksum of this type.
+pub(crate) fn sum_of(csumtype: &BStr) -> Result<Sum> {
     Ok(match csumtype.as_bytes() {
         b"crc" => cksum,
         b"md5" => digest::<Md5>,

@@ -6,6 +6,7 @@ mod checksum;
 mod copy;
 mod remove;
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
@@ -18,12 +19,13 @@ use rustix::fs::{FileType, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, fchmod
 use crate::block::DeviceOrPath;
 use crate::ctx::Ctx;
 use crate::error::{About, Errno, Error, Result};
+use crate::filesystem::bytes::ReadAt;
 use crate::path::GuestPath;
 use crate::tool::Tool;
 use crate::transfer::{FileIn, FileOut};
 
 pub(crate) use architecture::file_architecture;
-pub(crate) use checksum::checksum;
+pub(crate) use checksum::{checksum, sum_of};
 pub(crate) use copy::{cp, cp_a, cp_r, mv};
 pub(crate) use remove::{rm, rm_f, rm_rf};
 
@@ -73,33 +75,52 @@ pub(crate) fn internal_write_append(cx: &mut Ctx, path: &GuestPath, content: &[u
 }
 
 pub(crate) fn pread(cx: &mut Ctx, path: &GuestPath, count: i32, offset: i64) -> Result<Vec<u8>> {
-    let count = not_negative("count", count.into())?;
-    let mut offset = not_negative("offset", offset)?;
-    if count > CONTENT_MAX as u64 {
-        let why = format!("{count} is more than {CONTENT_MAX}, which is what fits into a reply");
-        return Err(Error::refused(Errno::MSGSIZE, "count", why));
-    }
+    let part = Part::new(count, offset)?;
     let file = cx.open_regular(path, OFlags::RDONLY, Mode::empty())?;
-    // Memory for what is there, not for what the caller hopes for.
-    let rest = file.metadata().about(path)?.len().saturating_sub(offset);
-    let mut content = vec![0; count.min(rest) as usize];
-    let mut filled = 0;
-    while filled < content.len() {
-        match file.read_at(&mut content[filled..], offset) {
-            Ok(0) => break,
-            Ok(n) => (filled, offset) = (filled + n, offset + n as u64),
-            Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
-            Err(err) => return Err(err).about(path),
+    let length = file.metadata().about(path)?.len();
+    part.read(&file, length).about(path)
+}
+
+/// A part that fits into a reply.
+pub(crate) struct Part {
+    count: u64,
+    offset: u64,
+}
+
+impl Part {
+    pub(crate) fn new(count: i32, offset: i64) -> Result<Self> {
+        let count = not_negative("count", count.into())?;
+        let offset = not_negative("offset", offset)?;
+        if count > CONTENT_MAX as u64 {
+            let why = format!("{count} is more than {CONTENT_MAX}, which is what fits into a reply");
+            return Err(Error::refused(Errno::MSGSIZE, "count", why));
         }
+        Ok(Self { count, offset })
     }
-    content.truncate(filled);
-    Ok(content)
+
+    /// What there is of the part, in a file or device of this length.
+    pub(crate) fn read(&self, file: &File, length: u64) -> io::Result<Vec<u8>> {
+        // Memory for what is there, not for what the caller hopes for.
+        let rest = length.saturating_sub(self.offset);
+        let mut content = vec![0; self.count.min(rest) as usize];
+        let n = file.read_up_to(&mut content, self.offset)?;
+        content.truncate(n);
+        Ok(content)
+    }
 }
 
 pub(crate) fn pwrite(cx: &mut Ctx, path: &GuestPath, content: &[u8], offset: i64) -> Result<i32> {
-    let offset = not_negative("offset", offset)?;
-    let file = cx.open_regular(path, OFlags::WRONLY, Mode::empty())?;
-    file.write_all_at(content, offset).about(path)?;
+    write_part(&cx.open_regular(path, OFlags::WRONLY, Mode::empty())?, content, offset, path)
+}
+
+/// Writes all of `content`, and tells how much that is.
+pub(crate) fn write_part(
+    file: &File,
+    content: &[u8],
+    offset: i64,
+    about: impl Display,
+) -> Result<i32> {
+    file.write_all_at(content, not_negative("offset", offset)?).about(about)?;
     // A message is shorter than that by far.
     Ok(i32::try_from(content.len()).unwrap_or(i32::MAX))
 }
@@ -239,7 +260,6 @@ fn send(
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a file of the appliance, with a mode")]
 pub(crate) fn internal_upload(
     _: &mut Ctx,
     input: &mut FileIn<'_>,
@@ -249,16 +269,21 @@ pub(crate) fn internal_upload(
     if matches!(tmpname.as_bytes(), b"" | b"." | b"..") || tmpname.contains(&b'/') {
         return Err(Error::invalid("tmpname", "not the name of a file"));
     }
+    receive_here(input, &Path::new("/tmp").join(tmpname.to_path_lossy()), mode)
+}
+
+/// Writes a file of the appliance itself.
+#[expect(clippy::disallowed_methods, reason = "a file of the appliance, with a mode")]
+pub(crate) fn receive_here(input: &mut impl Read, path: &Path, mode: i32) -> Result<()> {
     let mode = match u32::try_from(mode) {
         Ok(mode @ 0..=0o7777) => Mode::from_raw_mode(mode),
         _ => return Err(Error::invalid("mode", format!("{mode} is not a mode of files"))),
     };
-    let path = Path::new("/tmp").join(tmpname.to_path_lossy());
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
-    let mut file = File::from(rustix::fs::open(&path, flags, mode).about(tmpname)?);
-    io::copy(input, &mut file).about(tmpname)?;
+    let mut file = File::from(rustix::fs::open(path, flags, mode).about(path.display())?);
+    io::copy(input, &mut file).about(path.display())?;
     // Not less the mask: the caller said what it is to be.
-    fchmod(&file, mode).about(tmpname)
+    fchmod(&file, mode).about(path.display())
 }
 
 fn not_negative(arg: &'static str, value: i64) -> Result<u64> {

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Volume groups and what belongs to them, by the program `lvm`.
 
+pub(crate) mod mapped;
 mod report;
 
 use bstr::{BStr, BString, ByteSlice};
 use guestfs_protocol::{LvmLv, LvmPv, LvmVg};
 use rustix::fs::OFlags;
 
+use self::mapped::Mapped;
 use self::report::{Row, columns};
-use crate::block::Device;
+use crate::block::{Device, Mountable};
 use crate::ctx::Ctx;
 use crate::error::{About, Errno, Error, Result};
-use crate::filesystem::probe::probe;
-use crate::system;
+use crate::filesystem::probe::{Superblock, probe};
 use crate::tool::Tool;
 
 /// The longest name LVM accepts.
@@ -154,11 +155,10 @@ fn activate_tool(activate: bool) -> Tool {
 }
 
 pub(crate) fn lvremove(cx: &mut Ctx, device: &Device) -> Result<()> {
-    let mapped = |file: &str| system::read_line(device.sys_dir().join("dm").join(file)).ok();
-    match (mapped("uuid"), mapped("name")) {
-        (Some(uuid), Some(name)) if uuid.starts_with("LVM-") => {
+    match Mapped::of(&device.sys_dir()) {
+        Some(mapped) if mapped.is_of_lvm() => {
             let tool = lvm("lvremove").args(["--yes", "--force"]);
-            run(cx, tool.arg(format!("/dev/mapper/{name}")))
+            run(cx, tool.arg(format!("/dev/mapper/{}", mapped.name)))
         }
         _ => Err(Error::invalid(device, "not a logical volume")),
     }
@@ -170,11 +170,65 @@ pub(crate) fn vgremove(cx: &mut Ctx, vgname: &BStr) -> Result<()> {
 }
 
 pub(crate) fn pvremove(cx: &mut Ctx, device: &Device) -> Result<()> {
-    let found = probe(&device.open(OFlags::RDONLY)?).about(device)?;
-    if found.is_none_or(|it| it.fstype != "LVM2_member") {
-        return Err(Error::invalid(device, "not a physical volume"));
-    }
+    physical_volume(device)?;
     run(cx, lvm("pvremove").arg("--yes").arg(device.path()))
+}
+
+/// What the label of a physical volume says.
+fn physical_volume(device: &Device) -> Result<Superblock> {
+    let found = probe(&device.open(OFlags::RDONLY)?).about(device)?;
+    found
+        .filter(|it| it.fstype == "LVM2_member")
+        .ok_or_else(|| Error::invalid(device, "not a physical volume"))
+}
+
+pub(crate) fn is_lv(_: &mut Ctx, mountable: &Mountable) -> Result<bool> {
+    Ok(mountable.subvolume.is_none() && mapped::is_volume(&mountable.device))
+}
+
+pub(crate) fn lvm_canonical_lv_name(cx: &mut Ctx, lvname: &BStr) -> Result<BString> {
+    Ok(mapped::find(cx, lvname)?.device)
+}
+
+pub(crate) fn lvm_scan(cx: &mut Ctx, activate: bool) -> Result<()> {
+    run(cx, lvm("vgscan"))?;
+    if activate { vg_activate_all(cx, true) } else { Ok(()) }
+}
+
+pub(crate) fn vgscan(cx: &mut Ctx) -> Result<()> {
+    lvm_scan(cx, false)
+}
+
+pub(crate) fn lvuuid(_: &mut Ctx, device: &Device) -> Result<BString> {
+    Ok(mapped::volume(device)?.uuid.into())
+}
+
+pub(crate) fn pvuuid(_: &mut Ctx, device: &Device) -> Result<BString> {
+    Ok(physical_volume(device)?.uuid.unwrap_or_default().into())
+}
+
+pub(crate) fn vguuid(_: &mut Ctx, vgname: &BStr) -> Result<BString> {
+    Ok(uuids("vgs", "vg_uuid", None, vgname)?.pop().unwrap_or_default())
+}
+
+pub(crate) fn vgpvuuids(_: &mut Ctx, vgname: &BStr) -> Result<Vec<BString>> {
+    uuids("vgs", "pv_uuid", None, vgname)
+}
+
+pub(crate) fn vglvuuids(_: &mut Ctx, vgname: &BStr) -> Result<Vec<BString>> {
+    uuids("lvs", "lv_uuid", Some("lv_role=public"), vgname)
+}
+
+/// One column of what belongs to a volume group.
+fn uuids(
+    command: &str,
+    column: &str,
+    select: Option<&str>,
+    vgname: &BStr,
+) -> Result<Vec<BString>> {
+    check_name("vgname", vgname)?;
+    let tool = report::tool(command, &[column], select).arg_bytes(vgname);
+    report(tool)?.iter().map(|row| row.text(column)).collect()
 }
 
 fn lvm(command: &str) -> Tool {

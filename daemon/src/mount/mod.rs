@@ -19,7 +19,7 @@ use crate::block::{DeviceOrPath, Mountable};
 use crate::ctx::Ctx;
 use crate::error::{About, Errno, Error, Result};
 use crate::filesystem::probe;
-use crate::generated::UmountOptions;
+use crate::generated::{RemountOptions, UmountOptions};
 use crate::path::GuestPath;
 use crate::tool::{self, Tool};
 use crate::{device_name, system};
@@ -148,6 +148,39 @@ fn attach_ntfs(mountable: &Mountable, target: &Path, options: &MountOptions) -> 
     tool.arg(mountable.device.path()).arg(target).run()
 }
 
+pub(crate) fn remount(cx: &mut Ctx, mountpoint: &GuestPath, options: RemountOptions) -> Result<()> {
+    let Some(mounted) = mounted_at(cx, mountpoint)? else {
+        return Err(Error::invalid(mountpoint, "not mounted"));
+    };
+    // What is not named would be taken back.
+    let mut flags = MountOptions::parse(&mounted.options)?.flags();
+    flags.set(MountFlags::RDONLY, options.rw != Some(true));
+    match rustix::mount::mount_remount(mounted.at.as_bytes(), flags, c"") {
+        Err(Errno::ACCESS | Errno::ROFS) => {
+            Err(Error::refused(Errno::ROFS, mountpoint, "the device is read-only"))
+        }
+        result => result.about(mountpoint),
+    }
+}
+
+pub(crate) fn mount_loop(cx: &mut Ctx, file: &GuestPath, mountpoint: &GuestPath) -> Result<()> {
+    let image = cx.open_regular(file, OFlags::RDONLY, Mode::empty())?;
+    let found = probe::probe(&image).about(file)?;
+    let Some(found) = found.filter(|it| it.usage == probe::Usage::Filesystem) else {
+        return Err(Error::invalid(file, "no filesystem found"));
+    };
+    let directory = cx.open(mountpoint, OFlags::PATH | OFlags::DIRECTORY)?;
+    if !Path::new("/dev/loop-control").exists() {
+        Tool::new("modprobe").arg("loop").run()?;
+    }
+    let tool = Tool::new("mount").args(["-o", "loop", "-t", found.fstype]);
+    tool.arg_fd(image).arg_fd(directory).run()
+}
+
+pub(crate) fn list_9p(_: &mut Ctx) -> Result<Vec<BString>> {
+    Ok(Vec::new())
+}
+
 pub(crate) fn umount(
     cx: &mut Ctx,
     pathordevice: &DeviceOrPath,
@@ -156,20 +189,16 @@ pub(crate) fn umount(
     let mut flags = UnmountFlags::NOFOLLOW;
     flags.set(UnmountFlags::FORCE, options.force == Some(true));
     flags.set(UnmountFlags::DETACH, options.lazyunmount == Some(true));
-    let mounted = below_sysroot(cx)?;
     let found = match pathordevice {
         DeviceOrPath::Device(device) => {
-            mounted.iter().rfind(|it| number_of(it) == Some(device.number()))
+            let mut mounted = below_sysroot(cx)?;
+            let found = mounted.iter().rposition(|it| number_of(it) == Some(device.number()));
+            found.map(|at| mounted.swap_remove(at))
         }
-        DeviceOrPath::Path(path) => {
-            let directory = cx.open(path, OFlags::PATH)?;
-            let at = rustix::fs::readlink(cx.proc_fd(&directory), Vec::new()).about(path)?;
-            // An open directory would make its filesystem busy, so it is closed before the end.
-            mounted.iter().rfind(|it| it.at.as_bytes() == at.as_bytes())
-        }
+        DeviceOrPath::Path(path) => mounted_at(cx, path)?,
     };
     match found {
-        Some(it) => detach(it, flags).about(pathordevice),
+        Some(it) => detach(&it, flags).about(pathordevice),
         None => Err(Error::invalid(pathordevice, "not mounted")),
     }
 }
@@ -218,6 +247,16 @@ pub(crate) fn internal_parse_mountable(
         im_device: mountable.device.name().into(),
         im_volume: mountable.subvolume.clone().unwrap_or_default(),
     })
+}
+
+/// What was mounted last on a directory.
+fn mounted_at(cx: &Ctx, path: &GuestPath) -> Result<Option<Mounted>> {
+    let directory = cx.open(path, OFlags::PATH)?;
+    // It is closed before the end: an open directory would make its filesystem busy.
+    let at = rustix::fs::readlink(cx.proc_fd(&directory), Vec::new()).about(path)?;
+    let mut mounted = below_sysroot(cx)?;
+    let found = mounted.iter().rposition(|it| it.at.as_bytes() == at.as_bytes());
+    Ok(found.map(|at| mounted.swap_remove(at)))
 }
 
 /// The guest's filesystems, in the order in which they were mounted.

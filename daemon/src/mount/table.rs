@@ -10,6 +10,8 @@ pub(super) struct Mounted {
     pub(super) id: u64,
     /// Path of the mount point in the appliance.
     pub(super) at: BString,
+    /// Words between commas, such as `rw,nodev`.
+    pub(super) options: BString,
     /// What was mounted, such as a device.
     pub(super) source: BString,
 }
@@ -24,8 +26,9 @@ fn parse_line(line: &[u8]) -> Option<Mounted> {
     let (left, right) = line.split_once_str(" - ")?;
     let id = left.split_str(" ").next()?.to_str().ok()?.parse().ok()?;
     let at = unescape(left.split_str(" ").nth(4)?);
+    let options = left.split_str(" ").nth(5)?.into();
     let source = unescape(right.split_str(" ").nth(1)?);
-    Some(Mounted { id, at, source })
+    Some(Mounted { id, at, options, source })
 }
 
 /// Blanks and backslashes are written as three octal digits.
@@ -53,7 +56,7 @@ mod tests {
     fn check(line: &str, expected: &str) {
         let got: Vec<String> = parse(line.as_bytes())
             .iter()
-            .map(|it| format!("{} {:?} {:?}", it.id, it.at, it.source))
+            .map(|it| format!("{} {:?} {} {:?}", it.id, it.at, it.options, it.source))
             .collect();
         assert_eq!(got.join("; "), expected);
     }
@@ -63,9 +66,9 @@ mod tests {
         check(
             "36 35 8:1 / /sysroot rw,relatime - ext4 /dev/sda1 rw\n\
              37 36 0:30 /@home /sysroot/a\\040b rw shared:1 master:2 - btrfs /dev/sda2 rw\n",
-            r#"36 "/sysroot" "/dev/sda1"; 37 "/sysroot/a b" "/dev/sda2""#,
+            r#"36 "/sysroot" rw,relatime "/dev/sda1"; 37 "/sysroot/a b" rw "/dev/sda2""#,
         );
-        check("38 1 0:5 / /x\\134y rw - tmpfs tm\\011pfs rw", r#"38 "/x\\y" "tm\tpfs""#);
+        check("38 1 0:5 / /x\\134y rw - tmpfs tm\\011pfs rw", r#"38 "/x\\y" rw "tm\tpfs""#);
         check("rubbish\n\n", "");
     }
 }

@@ -64,7 +64,7 @@ pub(super) fn partition_of(device: &Device) -> Option<(BString, u32)> {
 }
 
 /// The node of a partition.
-pub(super) fn node(disk: &[u8], number: u32) -> BString {
+pub(crate) fn node(disk: &[u8], number: u32) -> BString {
     let infix = if disk.last().is_some_and(u8::is_ascii_digit) { "p" } else { "" };
     let mut name = BString::from(disk);
     name.extend_from_slice(format!("{infix}{number}").as_bytes());

@@ -25,7 +25,8 @@ const ENTRIES: usize = 446;
 const ENTRY: usize = 16;
 /// The longest chain that is followed.
 const LINKS_MAX: usize = 256;
-const FIRST_LOGICAL: u32 = 5;
+/// Smaller numbers are the places of the disk's own table.
+pub(super) const FIRST_LOGICAL: u32 = 5;
 
 /// An entry; sectors are counted from the start of the disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 //! Partition tables, read and written without the help of a program.
 
 mod gpt;
+mod identity;
 mod kernel;
 mod mbr;
 
@@ -14,7 +15,11 @@ use guestfs_protocol::Partition;
 use rustix::fs::OFlags;
 
 use self::gpt::{EFI_SYSTEM, Gpt, Guid, LINUX, guid_text};
-pub(crate) use self::kernel::disks;
+pub(crate) use self::identity::{
+    part_get_disk_guid, part_get_gpt_attributes, part_get_gpt_guid, part_get_gpt_type,
+    part_get_mbr_part_type, part_get_name, part_set_name,
+};
+pub(crate) use self::kernel::{disks, node};
 use self::mbr::Mbr;
 use crate::block::Device;
 use crate::ctx::Ctx;
@@ -351,26 +356,6 @@ pub(crate) fn part_get_mbr_id(_: &mut Ctx, device: &Device, partnum: i32) -> Res
     match OpenDisk::new(device, OFlags::RDONLY)?.table_with(partnum)? {
         (Table::Mbr(mbr), number) => Ok(mbr.entry(number).map_or(0, |it| it.id.into())),
         (table @ Table::Gpt(_), _) => Err(lacks(device, &table, "type bytes")),
-    }
-}
-
-pub(crate) fn part_set_name(_: &mut Ctx, device: &Device, partnum: i32, name: &BStr) -> Result<()> {
-    let name = name.to_str().map_err(|_| Error::invalid("name", "not UTF-8"))?;
-    let disk = OpenDisk::new(device, OFlags::RDWR)?;
-    let (mut table, number) = disk.table_with(partnum)?;
-    match &mut table {
-        Table::Gpt(gpt) => gpt.set_name(number, name)?,
-        Table::Mbr(_) => return Err(lacks(device, &table, "names")),
-    }
-    disk.replace(&table)
-}
-
-pub(crate) fn part_get_name(_: &mut Ctx, device: &Device, partnum: i32) -> Result<BString> {
-    match OpenDisk::new(device, OFlags::RDONLY)?.table_with(partnum)? {
-        (Table::Gpt(gpt), number) => {
-            Ok(gpt.entry(number).map(|it| it.name.into()).unwrap_or_default())
-        }
-        (table @ Table::Mbr(_), _) => Err(lacks(device, &table, "names")),
     }
 }
 

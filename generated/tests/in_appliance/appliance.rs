@@ -184,3 +184,154 @@ fn get_umask_the_mask_that_was_set() {
     let got = g.get_umask();
     returns(got, number(63_i64));
 }
+
+// debug_upload: a program of one's own
+#[test]
+fn debug_upload_a_program_of_one_s_own() {
+    let Some(case) = Case::start(Disk::Blank, &[]) else { return };
+    let g = case.handle();
+    step(
+        "debug_upload",
+        g.debug_upload(
+            case.sends(b"#!/bin/sh\necho hello\n".as_slice()),
+            b"/tmp/prog".as_slice(),
+            493,
+        ),
+    );
+    let got = g.debug(b"sh".as_slice(), &[b"/tmp/prog".as_slice()]);
+    returns(got, bytes(b"hello\n".as_slice()));
+}
+
+// debug_upload: no mode of a file
+#[test]
+fn debug_upload_no_mode_of_a_file() {
+    let Some(case) = Case::start(Disk::Blank, &[]) else { return };
+    let g = case.handle();
+    let got = g.debug_upload(case.sends(b"".as_slice()), b"/tmp/prog".as_slice(), 4096);
+    fails(got, Some("EINVAL"), "4096 is not a mode");
+}
+
+// debug_upload: no such directory
+#[test]
+fn debug_upload_no_such_directory() {
+    let Some(case) = Case::start(Disk::Blank, &[]) else { return };
+    let g = case.handle();
+    let got = g.debug_upload(case.sends(b"".as_slice()), b"/tmp/missing/prog".as_slice(), 493);
+    fails(got, Some("ENOENT"), "/tmp/missing/prog");
+}
+
+// dmesg: the first message
+#[test]
+fn dmesg_the_first_message() {
+    let Some(case) = Case::start(Disk::Blank, &[]) else { return };
+    let g = case.handle();
+    let got = g.dmesg();
+    matches(got, "(?m)^\\[ +0\\.0{6}\\] Linux version");
+}
+
+// drop_caches: everything
+#[test]
+fn drop_caches_everything() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("drop_caches", g.drop_caches(3));
+    let got = g.cat(b"/known/abc".as_slice());
+    returns(got, bytes(b"abc\n".as_slice()));
+}
+
+// drop_caches: nothing
+#[test]
+fn drop_caches_nothing() {
+    let Some(case) = Case::start(Disk::Blank, &[]) else { return };
+    let g = case.handle();
+    let got = g.drop_caches(0);
+    returns(got, nothing());
+}
+
+// drop_caches: out of range
+#[test]
+fn drop_caches_out_of_range() {
+    let Some(case) = Case::start(Disk::Blank, &[]) else { return };
+    let g = case.handle();
+    let got = g.drop_caches(4);
+    fails(got, Some("EINVAL"), "4 is not from 0 to 3");
+}
+
+// echo_daemon: words as they are
+#[test]
+fn echo_daemon_words_as_they_are() {
+    let Some(case) = Case::start(Disk::Blank, &[]) else { return };
+    let g = case.handle();
+    let got = g.echo_daemon(&[
+        b"$HOME".as_slice(),
+        b"a  b".as_slice(),
+        b"".as_slice(),
+        b"\xc3\xa9".as_slice(),
+    ]);
+    returns(got, bytes(b"$HOME a  b  \xc3\xa9".as_slice()));
+}
+
+// echo_daemon: no words
+#[test]
+fn echo_daemon_no_words() {
+    let Some(case) = Case::start(Disk::Blank, &[]) else { return };
+    let g = case.handle();
+    let got = g.echo_daemon(&[] as &[&[u8]]);
+    returns(got, bytes(b"".as_slice()));
+}
+
+// modprobe: a module that is there
+#[test]
+fn modprobe_a_module_that_is_there() {
+    let Some(case) = Case::start(Disk::Blank, &["linuxmodules"]) else { return };
+    let g = case.handle();
+    step("modprobe", g.modprobe(b"loop".as_slice()));
+    let got = g.debug(
+        b"sh".as_slice(),
+        &[
+            b"test".as_slice(),
+            b"-d".as_slice(),
+            b"/sys/module/loop".as_slice(),
+            b"&&".as_slice(),
+            b"echo".as_slice(),
+            b"loaded".as_slice(),
+        ],
+    );
+    returns(got, bytes(b"loaded\n".as_slice()));
+}
+
+// modprobe: no such module
+#[test]
+fn modprobe_no_such_module() {
+    let Some(case) = Case::start(Disk::Blank, &["linuxmodules"]) else { return };
+    let g = case.handle();
+    let got = g.modprobe(b"missing".as_slice());
+    fails(got, Some("ENOENT"), "missing");
+}
+
+// sleep: no time at all
+#[test]
+fn sleep_no_time_at_all() {
+    let Some(case) = Case::start(Disk::Blank, &[]) else { return };
+    let g = case.handle();
+    let got = g.sleep(0);
+    returns(got, nothing());
+}
+
+// sleep: a negative number
+#[test]
+fn sleep_a_negative_number() {
+    let Some(case) = Case::start(Disk::Blank, &[]) else { return };
+    let g = case.handle();
+    let got = g.sleep(-1);
+    fails(got, Some("EINVAL"), "-1 is negative");
+}
+
+// utsname: Linux
+#[test]
+fn utsname_linux() {
+    let Some(case) = Case::start(Disk::Blank, &[]) else { return };
+    let g = case.handle();
+    let got = g.utsname();
+    returns(got, fields([("uts_sysname", bytes(b"Linux".as_slice()))]));
+}

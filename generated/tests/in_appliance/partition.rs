@@ -1006,3 +1006,160 @@ fn part_to_partnum_a_disk_is_not_a_partition() {
     let got = g.part_to_partnum(b"/dev/sda".as_slice());
     fails(got, Some("EINVAL"), "/dev/sda");
 }
+
+// part_get_disk_guid: in capital letters
+#[test]
+fn part_get_disk_guid_in_capital_letters() {
+    let Some(case) = Case::start(Disk::Blank, &[]) else { return };
+    let g = case.handle();
+    step("part_init", g.part_init(b"/dev/sda".as_slice(), b"gpt".as_slice()));
+    let got = g.part_get_disk_guid(b"/dev/sda".as_slice());
+    matches(got, "^[0-9A-F]{8}-[0-9A-F]{4}-4[0-9A-F]{3}-[89AB][0-9A-F]{3}-[0-9A-F]{12}$");
+}
+
+// part_get_disk_guid: no table
+#[test]
+fn part_get_disk_guid_no_table() {
+    let Some(case) = Case::start(Disk::Blank, &[]) else { return };
+    let g = case.handle();
+    let got = g.part_get_disk_guid(b"/dev/sda".as_slice());
+    fails(got, Some("ENODATA"), "has no partition table");
+}
+
+// part_get_disk_guid: an MBR has none
+#[test]
+fn part_get_disk_guid_an_mbr_has_none() {
+    let Some(case) = Case::start(Disk::Blank, &[]) else { return };
+    let g = case.handle();
+    step("part_init", g.part_init(b"/dev/sda".as_slice(), b"mbr".as_slice()));
+    let got = g.part_get_disk_guid(b"/dev/sda".as_slice());
+    fails(got, Some("ENOTSUP"), "has no GUIDs");
+}
+
+// part_get_gpt_attributes: none at first
+#[test]
+fn part_get_gpt_attributes_none_at_first() {
+    let Some(case) = Case::start(Disk::Blank, &[]) else { return };
+    let g = case.handle();
+    step("part_disk", g.part_disk(b"/dev/sda".as_slice(), b"gpt".as_slice()));
+    let got = g.part_get_gpt_attributes(b"/dev/sda".as_slice(), 1);
+    returns(got, number(0_i64));
+}
+
+// part_get_gpt_attributes: bootable by a BIOS
+#[test]
+fn part_get_gpt_attributes_bootable_by_a_bios() {
+    let Some(case) = Case::start(Disk::Blank, &["gdisk"]) else { return };
+    let g = case.handle();
+    step("part_disk", g.part_disk(b"/dev/sda".as_slice(), b"gpt".as_slice()));
+    step(
+        "debug",
+        g.debug(
+            b"sh".as_slice(),
+            &[
+                b"sgdisk".as_slice(),
+                b"--attributes=1:set:2".as_slice(),
+                b"/dev/sda".as_slice(),
+                b">/dev/null".as_slice(),
+            ],
+        ),
+    );
+    let got = g.part_get_gpt_attributes(b"/dev/sda".as_slice(), 1);
+    returns(got, number(4_i64));
+}
+
+// part_get_gpt_attributes: there is no partition 0
+#[test]
+fn part_get_gpt_attributes_there_is_no_partition_0() {
+    let Some(case) = Case::start(Disk::Blank, &[]) else { return };
+    let g = case.handle();
+    step("part_disk", g.part_disk(b"/dev/sda".as_slice(), b"gpt".as_slice()));
+    let got = g.part_get_gpt_attributes(b"/dev/sda".as_slice(), 0);
+    fails(got, Some("EINVAL"), "0 is not the number of a partition");
+}
+
+// part_get_gpt_attributes: no such partition
+#[test]
+fn part_get_gpt_attributes_no_such_partition() {
+    let Some(case) = Case::start(Disk::Blank, &[]) else { return };
+    let g = case.handle();
+    step("part_disk", g.part_disk(b"/dev/sda".as_slice(), b"gpt".as_slice()));
+    let got = g.part_get_gpt_attributes(b"/dev/sda".as_slice(), 2);
+    fails(got, Some("ENOENT"), "has no partition 2");
+}
+
+// part_get_gpt_attributes: no table
+#[test]
+fn part_get_gpt_attributes_no_table() {
+    let Some(case) = Case::start(Disk::Blank, &[]) else { return };
+    let g = case.handle();
+    let got = g.part_get_gpt_attributes(b"/dev/sda".as_slice(), 1);
+    fails(got, Some("ENODATA"), "has no partition table");
+}
+
+// part_get_gpt_attributes: an MBR has none
+#[test]
+fn part_get_gpt_attributes_an_mbr_has_none() {
+    let Some(case) = Case::start(Disk::Ext4, &[]) else { return };
+    let g = case.handle();
+    let got = g.part_get_gpt_attributes(b"/dev/sda".as_slice(), 1);
+    fails(got, Some("ENOTSUP"), "has no attributes");
+}
+
+// part_get_gpt_guid: in capital letters
+#[test]
+fn part_get_gpt_guid_in_capital_letters() {
+    let Some(case) = Case::start(Disk::Blank, &[]) else { return };
+    let g = case.handle();
+    step("part_disk", g.part_disk(b"/dev/sda".as_slice(), b"gpt".as_slice()));
+    let got = g.part_get_gpt_guid(b"/dev/sda".as_slice(), 1);
+    matches(got, "^[0-9A-F]{8}-[0-9A-F]{4}-4[0-9A-F]{3}-[89AB][0-9A-F]{3}-[0-9A-F]{12}$");
+}
+
+// part_get_gpt_guid: there is no partition 0
+#[test]
+fn part_get_gpt_guid_there_is_no_partition_0() {
+    let Some(case) = Case::start(Disk::Blank, &[]) else { return };
+    let g = case.handle();
+    step("part_disk", g.part_disk(b"/dev/sda".as_slice(), b"gpt".as_slice()));
+    let got = g.part_get_gpt_guid(b"/dev/sda".as_slice(), 0);
+    fails(got, Some("EINVAL"), "0 is not the number of a partition");
+}
+
+// part_get_gpt_guid: no such partition
+#[test]
+fn part_get_gpt_guid_no_such_partition() {
+    let Some(case) = Case::start(Disk::Blank, &[]) else { return };
+    let g = case.handle();
+    step("part_disk", g.part_disk(b"/dev/sda".as_slice(), b"gpt".as_slice()));
+    let got = g.part_get_gpt_guid(b"/dev/sda".as_slice(), 2);
+    fails(got, Some("ENOENT"), "has no partition 2");
+}
+
+// part_get_gpt_guid: no table
+#[test]
+fn part_get_gpt_guid_no_table() {
+    let Some(case) = Case::start(Disk::Blank, &[]) else { return };
+    let g = case.handle();
+    let got = g.part_get_gpt_guid(b"/dev/sda".as_slice(), 1);
+    fails(got, Some("ENODATA"), "has no partition table");
+}
+
+// part_get_gpt_guid: an MBR has none
+#[test]
+fn part_get_gpt_guid_an_mbr_has_none() {
+    let Some(case) = Case::start(Disk::Ext4, &[]) else { return };
+    let g = case.handle();
+    let got = g.part_get_gpt_guid(b"/dev/sda".as_slice(), 1);
+    fails(got, Some("ENOTSUP"), "has no GUIDs");
+}
+
+// part_get_gpt_type: a Linux filesystem at first
+#[test]
+fn part_get_gpt_type_a_linux_filesystem_at_first() {
+    let Some(case) = Case::start(Disk::Blank, &[]) else { return };
+    let g = case.handle();
+    step("part_disk", g.part_disk(b"/dev/sda".as_slice(), b"gpt".as_slice()));
+    let got = g.part_get_gpt_type(b"/dev/sda".as_slice(), 1);
+    returns(got, bytes(b"0FC63DAF-8483-4772-8E79-3D69D8477DE4".as_slice()));
+}

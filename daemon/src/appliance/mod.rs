@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The appliance itself: whether it lives, what it can do, and its end.
 
+mod kmsg;
+
 use std::time::Duration;
 
 use bstr::{BStr, BString, ByteSlice, join};
+use guestfs_protocol::Utsname;
 use rustix::fs::Mode;
 
 use crate::ctx::Ctx;
-use crate::error::{Error, Result};
+use crate::error::{Errno, Error, Result};
 use crate::tool::{self, Tool};
-use crate::{features, mount, system};
+use crate::transfer::FileIn;
+use crate::{features, file, mount, system};
 
 pub(crate) use crate::resume::internal_resume;
 
@@ -58,6 +62,60 @@ pub(crate) fn umask(cx: &mut Ctx, mask: i32) -> Result<i32> {
 
 pub(crate) fn get_umask(cx: &mut Ctx) -> Result<i32> {
     Ok(cx.umask().as_raw_mode() as i32)
+}
+
+pub(crate) fn dmesg(_: &mut Ctx) -> Result<BString> {
+    kmsg::messages()
+}
+
+pub(crate) fn drop_caches(cx: &mut Ctx, whattodrop: i32) -> Result<()> {
+    match whattodrop {
+        0 => Ok(()),
+        1..=3 => {
+            mount::sync_all(cx)?;
+            system::write("/proc/sys/vm/drop_caches", whattodrop.to_string().as_bytes())
+        }
+        _ => Err(Error::invalid("whattodrop", format!("{whattodrop} is not from 0 to 3"))),
+    }
+}
+
+pub(crate) fn echo_daemon(_: &mut Ctx, words: &[BString]) -> Result<BString> {
+    Ok(join(" ", words).into())
+}
+
+pub(crate) fn modprobe(_: &mut Ctx, modulename: &BStr) -> Result<()> {
+    match Tool::new("modprobe").arg("--").arg_bytes(modulename).run() {
+        Err(Error::Tool { stderr, .. }) if stderr.contains(" not found in ") => {
+            Err(Error::refused(Errno::NOENT, modulename, "there is no such module"))
+        }
+        result => result,
+    }
+}
+
+pub(crate) fn sleep(_: &mut Ctx, secs: i32) -> Result<()> {
+    let secs = u64::try_from(secs)
+        .map_err(|_| Error::invalid("secs", format!("{secs} is negative")))?;
+    std::thread::sleep(Duration::from_secs(secs));
+    Ok(())
+}
+
+pub(crate) fn utsname(_: &mut Ctx) -> Result<Utsname> {
+    let name = rustix::system::uname();
+    Ok(Utsname {
+        uts_sysname: name.sysname().to_bytes().into(),
+        uts_release: name.release().to_bytes().into(),
+        uts_version: name.version().to_bytes().into(),
+        uts_machine: name.machine().to_bytes().into(),
+    })
+}
+
+pub(crate) fn debug_upload(
+    _: &mut Ctx,
+    input: &mut FileIn<'_>,
+    tmpname: &BStr,
+    mode: i32,
+) -> Result<()> {
+    file::receive_here(input, &tmpname.to_path_lossy(), mode)
 }
 
 /// A command of `debug`: its name, its arguments, what it is for, and the code.
