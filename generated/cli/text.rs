@@ -40,8 +40,6 @@ ERRORS
 
     Deprecated: use grep.
 
-    Not implemented yet: it only says so.
-
     See also grep.
 ",
         params: &[
@@ -80,8 +78,6 @@ ERRORS
     ENOENT path does not exist.
 
     Deprecated: use grep.
-
-    Not implemented yet: it only says so.
 
     See also grep.
 ",
@@ -122,8 +118,6 @@ ERRORS
 
     Deprecated: use grep.
 
-    Not implemented yet: it only says so.
-
     See also grep.
 ",
         params: &[
@@ -162,8 +156,6 @@ ERRORS
     ENOENT path does not exist.
 
     Deprecated: use grep.
-
-    Not implemented yet: it only says so.
 
     See also grep.
 ",
@@ -204,8 +196,6 @@ ERRORS
 
     Deprecated: use grep.
 
-    Not implemented yet: it only says so.
-
     See also grep.
 ",
         params: &[
@@ -244,8 +234,6 @@ ERRORS
     ENOENT path does not exist.
 
     Deprecated: use grep.
-
-    Not implemented yet: it only says so.
 
     See also grep.
 ",
@@ -286,8 +274,6 @@ ERRORS
 
     Deprecated: use grep.
 
-    Not implemented yet: it only says so.
-
     See also grep.
 ",
         params: &[
@@ -326,8 +312,6 @@ ERRORS
     ENOENT path does not exist.
 
     Deprecated: use grep.
-
-    Not implemented yet: it only says so.
 
     See also grep.
 ",
@@ -368,8 +352,6 @@ ERRORS
 
     Deprecated: use grep.
 
-    Not implemented yet: it only says so.
-
     See also grep.
 ",
         params: &[
@@ -408,8 +390,6 @@ ERRORS
     ENOENT path does not exist.
 
     Deprecated: use grep.
-
-    Not implemented yet: it only says so.
 
     See also grep.
 ",
@@ -450,8 +430,6 @@ ERRORS
 
     Deprecated: use grep.
 
-    Not implemented yet: it only says so.
-
     See also grep.
 ",
         params: &[
@@ -483,8 +461,8 @@ DESCRIPTION
     whatever its encoding, and a line may hold NUL bytes. In C they are
     missing from the result, as a string there ends with the first.
 
-    An empty regex matches each line. If fixed is set, a line end in regex
-    separates texts, and a line matches if one of them is in it.
+    An empty regex matches each line. A line end in regex separates
+    alternatives.
 
     The file may have any size, but all lines that match have to fit into
     one message of the protocol, which is something below 4 MiB.
@@ -495,8 +473,8 @@ DESCRIPTION
     fixed: regex is text, and none of its characters is special, as for grep
         -F
     insensitive: a and A are the same; only letters of ASCII have a case
-    compressed: decompress the file by gzip first; a file that is not
-        compressed is read as it is
+    compressed: decompress the file first, if it is compressed by gzip,
+        bzip2, xz, zstd or lz4 -l
 
 OUTPUT
     the lines that match, without their line ends
@@ -511,8 +489,6 @@ ERRORS
     ENOENT path does not exist.
 
     Also called grep-opts.
-
-    Not implemented yet: it only says so.
 
     See also read-lines, strings, download.
 ",
@@ -555,8 +531,6 @@ ERRORS
     EISDIR path is a directory.
     ENOENT path does not exist.
 
-    Not implemented yet: it only says so.
-
     See also head-n, tail.
 ",
         params: &[Param { name: "path", kind: Kind::Path, unit: Unit::Plain, values: &[] }],
@@ -594,8 +568,6 @@ ERRORS
     EISDIR path is a directory.
     ENOENT path does not exist.
 
-    Not implemented yet: it only says so.
-
     See also head, tail-n, read-lines.
 ",
         params: &[
@@ -630,8 +602,6 @@ ERRORS
     EINVAL path is not a regular file.
     EISDIR path is a directory.
     ENOENT path does not exist.
-
-    Not implemented yet: it only says so.
 
     See also tail-n, head.
 ",
@@ -671,8 +641,6 @@ ERRORS
     EISDIR path is a directory.
     ENOENT path does not exist.
 
-    Not implemented yet: it only says so.
-
     See also tail, head-n, read-lines.
 ",
         params: &[
@@ -709,8 +677,6 @@ ERRORS
     ENOENT path does not exist.
     EOVERFLOW the file has more than 2147483647 bytes.
 
-    Not implemented yet: it only says so.
-
     See also filesize, wc-l, wc-w.
 ",
         params: &[Param { name: "path", kind: Kind::Path, unit: Unit::Plain, values: &[] }],
@@ -742,8 +708,6 @@ ERRORS
     EINVAL path is not a regular file.
     EISDIR path is a directory.
     ENOENT path does not exist.
-
-    Not implemented yet: it only says so.
 
     See also wc-c, wc-w.
 ",
@@ -777,8 +741,6 @@ ERRORS
     EINVAL path is not a regular file.
     EISDIR path is a directory.
     ENOENT path does not exist.
-
-    Not implemented yet: it only says so.
 
     See also wc-c, wc-l.
 ",
@@ -818,8 +780,6 @@ ERRORS
     EINVAL path is not a regular file.
     EISDIR path is a directory.
     ENOENT path does not exist.
-
-    Not implemented yet: it only says so.
 
     See also strings-e, grep.
 ",
@@ -866,8 +826,6 @@ ERRORS
     EISDIR path is a directory.
     ENOENT path does not exist.
 
-    Not implemented yet: it only says so.
-
     See also strings.
 ",
         params: &[
@@ -908,8 +866,6 @@ ERRORS
     EINVAL path is not a regular file.
     EISDIR path is a directory.
     ENOENT path does not exist.
-
-    Not implemented yet: it only says so.
 
     See also pread, strings.
 ",

@@ -15,7 +15,7 @@ pub struct GrepOptions {
     pub fixed: Option<bool>,
     /// `a` and `A` are the same; only letters of ASCII have a case
     pub insensitive: Option<bool>,
-    /// decompress the file by gzip first; a file that is not compressed is read as it is
+    /// decompress the file first, if it is compressed by gzip, bzip2, xz, zstd or `lz4 -l`
     pub compressed: Option<bool>,
 }
 
@@ -23,8 +23,6 @@ impl Handle {
     /// Lines that match an extended regular expression.
     ///
     /// The same as `grep` with `extended`.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -65,8 +63,6 @@ impl Handle {
     ///
     /// The same as `grep` with `extended` and `insensitive`.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `regex`: regular expression
@@ -105,8 +101,6 @@ impl Handle {
     /// Lines that contain a text.
     ///
     /// The same as `grep` with `fixed`.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -147,8 +141,6 @@ impl Handle {
     /// Lines that contain a text in any case.
     ///
     /// The same as `grep` with `fixed` and `insensitive`.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -194,8 +186,6 @@ impl Handle {
     ///
     /// The same as `grep` with `insensitive`.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `regex`: regular expression
@@ -234,8 +224,6 @@ impl Handle {
     /// Lines of a compressed file that match an extended regular expression.
     ///
     /// The same as `grep` with `compressed` and `extended`.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -277,8 +265,6 @@ impl Handle {
     /// The same as `grep` with `compressed`, `extended` and
     /// `insensitive`.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `regex`: regular expression
@@ -317,8 +303,6 @@ impl Handle {
     /// Lines of a compressed file that contain a text.
     ///
     /// The same as `grep` with `compressed` and `fixed`.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -364,8 +348,6 @@ impl Handle {
     ///
     /// The same as `grep` with `compressed`, `fixed` and `insensitive`.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `pattern`: text to look for
@@ -410,8 +392,6 @@ impl Handle {
     ///
     /// The same as `grep` with `compressed`.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `regex`: regular expression
@@ -450,8 +430,6 @@ impl Handle {
     /// Lines of a compressed file that match a regular expression in any case.
     ///
     /// The same as `grep` with `compressed` and `insensitive`.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -500,14 +478,11 @@ impl Handle {
     /// they are missing from the result, as a string there ends with the
     /// first.
     ///
-    /// An empty `regex` matches each line.  If `fixed` is set, a line end
-    /// in `regex` separates texts, and a line matches if one of them is in
-    /// it.
+    /// An empty `regex` matches each line.  A line end in `regex` separates
+    /// alternatives.
     ///
     /// The file may have any size, but all lines that match have to fit into
     /// one message of the protocol, which is something below 4 MiB.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -568,8 +543,6 @@ impl Handle {
     /// Lines end with a newline, and the last one may do without.  No more of
     /// the file is read than is needed.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `path`: file to read
@@ -610,8 +583,6 @@ impl Handle {
     /// The lines have to fit into one message of the protocol, which is
     /// something below 4 MiB.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `nrlines`: how many; less than 0 for all but that many of the last
@@ -648,8 +619,6 @@ impl Handle {
     /// The last ten lines of a file.
     ///
     /// The file is read from its end, so this is quick for large files too.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -691,8 +660,6 @@ impl Handle {
     /// The lines have to fit into one message of the protocol, which is
     /// something below 4 MiB.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `nrlines`: how many; less than 0 for all from that line on
@@ -731,8 +698,6 @@ impl Handle {
     /// The name is that of `wc -c`, which counts what were characters once.
     /// `filesize` has no limit.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `path`: file to read
@@ -769,8 +734,6 @@ impl Handle {
     /// What counts are newlines, so a last line that does not end in one does
     /// not count.  More than 2147483647 of them are an error.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `path`: file to read
@@ -806,8 +769,6 @@ impl Handle {
     /// A word is one or more bytes other than blank, tab, newline, vertical
     /// tab, form feed and carriage return.  More than 2147483647 words are an
     /// error.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -849,8 +810,6 @@ impl Handle {
     /// Characters are those of ASCII, one byte each; `strings_e` knows
     /// others.  All strings have to fit into one message of the protocol,
     /// which is something below 4 MiB.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -897,8 +856,6 @@ impl Handle {
     ///
     /// Characters of several bytes are printable if they are in ASCII.  They
     /// may begin at any byte of the file, and are returned as ASCII.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -950,8 +907,6 @@ impl Handle {
     ///
     /// The dump has to fit into one message of the protocol, so the file can
     /// have something below 800 KiB, and more if it repeats itself.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///

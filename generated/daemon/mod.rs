@@ -38,6 +38,7 @@ pub(crate) use archive::*;
 pub(crate) use filesystem::*;
 pub(crate) use metadata::*;
 pub(crate) use mount::*;
+pub(crate) use text::*;
 
 use crate::call::{Call, Reply};
 use crate::ctx::Ctx;

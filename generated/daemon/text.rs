@@ -2,93 +2,200 @@
 
 use crate::call::{Call, Reply};
 use crate::ctx::Ctx;
-use crate::error::Error;
 use crate::error::Result;
+use bstr::ByteSlice;
+use guestfs_protocol::*;
 
-pub(super) fn egrep(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn egrep(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: EgrepArgs = call.decode()?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    let lines = crate::text::egrep(cx, a.regex.as_bstr(), &path)?;
+    Ok(Reply::of(&EgrepRet { lines }))
 }
 
-pub(super) fn egrepi(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn egrepi(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: EgrepiArgs = call.decode()?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    let lines = crate::text::egrepi(cx, a.regex.as_bstr(), &path)?;
+    Ok(Reply::of(&EgrepiRet { lines }))
 }
 
-pub(super) fn fgrep(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn fgrep(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: FgrepArgs = call.decode()?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    let lines = crate::text::fgrep(cx, a.pattern.as_bstr(), &path)?;
+    Ok(Reply::of(&FgrepRet { lines }))
 }
 
-pub(super) fn fgrepi(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn fgrepi(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: FgrepiArgs = call.decode()?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    let lines = crate::text::fgrepi(cx, a.pattern.as_bstr(), &path)?;
+    Ok(Reply::of(&FgrepiRet { lines }))
 }
 
-pub(super) fn grepi(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn grepi(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: GrepiArgs = call.decode()?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    let lines = crate::text::grepi(cx, a.regex.as_bstr(), &path)?;
+    Ok(Reply::of(&GrepiRet { lines }))
 }
 
-pub(super) fn zegrep(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn zegrep(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: ZegrepArgs = call.decode()?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    let lines = crate::text::zegrep(cx, a.regex.as_bstr(), &path)?;
+    Ok(Reply::of(&ZegrepRet { lines }))
 }
 
-pub(super) fn zegrepi(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn zegrepi(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: ZegrepiArgs = call.decode()?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    let lines = crate::text::zegrepi(cx, a.regex.as_bstr(), &path)?;
+    Ok(Reply::of(&ZegrepiRet { lines }))
 }
 
-pub(super) fn zfgrep(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn zfgrep(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: ZfgrepArgs = call.decode()?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    let lines = crate::text::zfgrep(cx, a.pattern.as_bstr(), &path)?;
+    Ok(Reply::of(&ZfgrepRet { lines }))
 }
 
-pub(super) fn zfgrepi(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn zfgrepi(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: ZfgrepiArgs = call.decode()?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    let lines = crate::text::zfgrepi(cx, a.pattern.as_bstr(), &path)?;
+    Ok(Reply::of(&ZfgrepiRet { lines }))
 }
 
-pub(super) fn zgrep(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn zgrep(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: ZgrepArgs = call.decode()?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    let lines = crate::text::zgrep(cx, a.regex.as_bstr(), &path)?;
+    Ok(Reply::of(&ZgrepRet { lines }))
 }
 
-pub(super) fn zgrepi(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn zgrepi(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: ZgrepiArgs = call.decode()?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    let lines = crate::text::zgrepi(cx, a.regex.as_bstr(), &path)?;
+    Ok(Reply::of(&ZgrepiRet { lines }))
 }
 
-pub(super) fn grep(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(crate) struct GrepOptions {
+    /// `regex` is an extended regular expression, as for `grep -E`
+    pub(crate) extended: Option<bool>,
+    /// `regex` is text, and none of its characters is special, as for `grep -F`
+    pub(crate) fixed: Option<bool>,
+    /// `a` and `A` are the same; only letters of ASCII have a case
+    pub(crate) insensitive: Option<bool>,
+    /// decompress the file first, if it is compressed by gzip, bzip2, xz, zstd or `lz4 -l`
+    pub(crate) compressed: Option<bool>,
 }
 
-pub(super) fn head(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn grep(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: GrepArgs = call.decode()?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    call.knows_options(4)?;
+    let options = GrepOptions {
+        extended: call.option(0, a.extended),
+        fixed: call.option(1, a.fixed),
+        insensitive: call.option(2, a.insensitive),
+        compressed: call.option(3, a.compressed),
+    };
+    let lines = crate::text::grep(cx, a.regex.as_bstr(), &path, options)?;
+    Ok(Reply::of(&GrepRet { lines }))
 }
 
-pub(super) fn head_n(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn head(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: HeadArgs = call.decode()?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    let lines = crate::text::head(cx, &path)?;
+    Ok(Reply::of(&HeadRet { lines }))
 }
 
-pub(super) fn tail(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn head_n(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: HeadNArgs = call.decode()?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    let lines = crate::text::head_n(cx, a.nrlines, &path)?;
+    Ok(Reply::of(&HeadNRet { lines }))
 }
 
-pub(super) fn tail_n(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn tail(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: TailArgs = call.decode()?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    let lines = crate::text::tail(cx, &path)?;
+    Ok(Reply::of(&TailRet { lines }))
 }
 
-pub(super) fn wc_c(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn tail_n(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: TailNArgs = call.decode()?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    let lines = crate::text::tail_n(cx, a.nrlines, &path)?;
+    Ok(Reply::of(&TailNRet { lines }))
 }
 
-pub(super) fn wc_l(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn wc_c(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: WcCArgs = call.decode()?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    let chars = crate::text::wc_c(cx, &path)?;
+    Ok(Reply::of(&WcCRet { chars }))
 }
 
-pub(super) fn wc_w(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn wc_l(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: WcLArgs = call.decode()?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    let lines = crate::text::wc_l(cx, &path)?;
+    Ok(Reply::of(&WcLRet { lines }))
 }
 
-pub(super) fn strings(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn wc_w(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: WcWArgs = call.decode()?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    let words = crate::text::wc_w(cx, &path)?;
+    Ok(Reply::of(&WcWRet { words }))
 }
 
-pub(super) fn strings_e(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn strings(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: StringsArgs = call.decode()?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    let stringsout = crate::text::strings(cx, &path)?;
+    Ok(Reply::of(&StringsRet { stringsout }))
 }
 
-pub(super) fn hexdump(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn strings_e(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: StringsEArgs = call.decode()?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    let stringsout = crate::text::strings_e(cx, a.encoding.as_bstr(), &path)?;
+    Ok(Reply::of(&StringsERet { stringsout }))
+}
+
+pub(super) fn hexdump(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: HexdumpArgs = call.decode()?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    let dump = crate::text::hexdump(cx, &path)?;
+    Ok(Reply::of(&HexdumpRet { dump }))
 }

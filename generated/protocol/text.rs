@@ -502,7 +502,7 @@ pub struct GrepArgs {
     pub fixed: bool,
     /// `a` and `A` are the same; only letters of ASCII have a case
     pub insensitive: bool,
-    /// decompress the file by gzip first; a file that is not compressed is read as it is
+    /// decompress the file first, if it is compressed by gzip, bzip2, xz, zstd or `lz4 -l`
     pub compressed: bool,
 }
 

@@ -21,8 +21,6 @@ impl GuestFS {
     /// :raises Error: EISDIR: `path` is a directory.
     /// :raises Error: ENOENT: `path` does not exist.
     ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
-    ///
     /// Deprecated: use `grep`.
     #[pyo3(signature = (regex, path))]
     fn egrep(&self, py: Python<'_>, regex: Text, path: Text) -> PyResult<Py<PyAny>> {
@@ -40,8 +38,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `regex` is not a regular expression, or `path` is not a regular file.
     /// :raises Error: EISDIR: `path` is a directory.
     /// :raises Error: ENOENT: `path` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     ///
     /// Deprecated: use `grep`.
     #[pyo3(signature = (regex, path))]
@@ -61,8 +57,6 @@ impl GuestFS {
     /// :raises Error: EISDIR: `path` is a directory.
     /// :raises Error: ENOENT: `path` does not exist.
     ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
-    ///
     /// Deprecated: use `grep`.
     #[pyo3(signature = (pattern, path))]
     fn fgrep(&self, py: Python<'_>, pattern: Text, path: Text) -> PyResult<Py<PyAny>> {
@@ -80,8 +74,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `path` is not a regular file.
     /// :raises Error: EISDIR: `path` is a directory.
     /// :raises Error: ENOENT: `path` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     ///
     /// Deprecated: use `grep`.
     #[pyo3(signature = (pattern, path))]
@@ -101,8 +93,6 @@ impl GuestFS {
     /// :raises Error: EISDIR: `path` is a directory.
     /// :raises Error: ENOENT: `path` does not exist.
     ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
-    ///
     /// Deprecated: use `grep`.
     #[pyo3(signature = (regex, path))]
     fn grepi(&self, py: Python<'_>, regex: Text, path: Text) -> PyResult<Py<PyAny>> {
@@ -120,8 +110,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `regex` is not a regular expression, or `path` is not a regular file.
     /// :raises Error: EISDIR: `path` is a directory.
     /// :raises Error: ENOENT: `path` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     ///
     /// Deprecated: use `grep`.
     #[pyo3(signature = (regex, path))]
@@ -142,8 +130,6 @@ impl GuestFS {
     /// :raises Error: EISDIR: `path` is a directory.
     /// :raises Error: ENOENT: `path` does not exist.
     ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
-    ///
     /// Deprecated: use `grep`.
     #[pyo3(signature = (regex, path))]
     fn zegrepi(&self, py: Python<'_>, regex: Text, path: Text) -> PyResult<Py<PyAny>> {
@@ -161,8 +147,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `path` is not a regular file.
     /// :raises Error: EISDIR: `path` is a directory.
     /// :raises Error: ENOENT: `path` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     ///
     /// Deprecated: use `grep`.
     #[pyo3(signature = (pattern, path))]
@@ -182,8 +166,6 @@ impl GuestFS {
     /// :raises Error: EISDIR: `path` is a directory.
     /// :raises Error: ENOENT: `path` does not exist.
     ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
-    ///
     /// Deprecated: use `grep`.
     #[pyo3(signature = (pattern, path))]
     fn zfgrepi(&self, py: Python<'_>, pattern: Text, path: Text) -> PyResult<Py<PyAny>> {
@@ -201,8 +183,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `regex` is not a regular expression, or `path` is not a regular file.
     /// :raises Error: EISDIR: `path` is a directory.
     /// :raises Error: ENOENT: `path` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     ///
     /// Deprecated: use `grep`.
     #[pyo3(signature = (regex, path))]
@@ -222,8 +202,6 @@ impl GuestFS {
     /// :raises Error: EISDIR: `path` is a directory.
     /// :raises Error: ENOENT: `path` does not exist.
     ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
-    ///
     /// Deprecated: use `grep`.
     #[pyo3(signature = (regex, path))]
     fn zgrepi(&self, py: Python<'_>, regex: Text, path: Text) -> PyResult<Py<PyAny>> {
@@ -242,9 +220,8 @@ impl GuestFS {
     /// they are missing from the result, as a string there ends with the
     /// first.
     ///
-    /// An empty `regex` matches each line.  If `fixed` is set, a line end
-    /// in `regex` separates texts, and a line matches if one of them is in
-    /// it.
+    /// An empty `regex` matches each line.  A line end in `regex` separates
+    /// alternatives.
     ///
     /// The file may have any size, but all lines that match have to fit into
     /// one message of the protocol, which is something below 4 MiB.
@@ -254,14 +231,12 @@ impl GuestFS {
     /// :param extended: `regex` is an extended regular expression, as for `grep -E`
     /// :param fixed: `regex` is text, and none of its characters is special, as for `grep -F`
     /// :param insensitive: `a` and `A` are the same; only letters of ASCII have a case
-    /// :param compressed: decompress the file by gzip first; a file that is not compressed is read as it is
+    /// :param compressed: decompress the file first, if it is compressed by gzip, bzip2, xz, zstd or `lz4 -l`
     /// :returns: the lines that match, without their line ends
     /// :raises Error: EFBIG: the lines that match do not fit into one message, or the file has a line that does not.
     /// :raises Error: EINVAL: `regex` is not a regular expression, `extended` and `fixed` are both set, `path` is not a regular file, or its compressed content is damaged.
     /// :raises Error: EISDIR: `path` is a directory.
     /// :raises Error: ENOENT: `path` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (regex, path, extended=None, fixed=None, insensitive=None, compressed=None))]
     fn grep(
         &self,
@@ -293,8 +268,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `path` is not a regular file.
     /// :raises Error: EISDIR: `path` is a directory.
     /// :raises Error: ENOENT: `path` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (path))]
     fn head(&self, py: Python<'_>, path: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.head(&path))
@@ -316,8 +289,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `path` is not a regular file.
     /// :raises Error: EISDIR: `path` is a directory.
     /// :raises Error: ENOENT: `path` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (nrlines, path))]
     fn head_n(&self, py: Python<'_>, nrlines: i32, path: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.head_n(nrlines, &path))
@@ -333,8 +304,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `path` is not a regular file.
     /// :raises Error: EISDIR: `path` is a directory.
     /// :raises Error: ENOENT: `path` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (path))]
     fn tail(&self, py: Python<'_>, path: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.tail(&path))
@@ -356,8 +325,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `path` is not a regular file.
     /// :raises Error: EISDIR: `path` is a directory.
     /// :raises Error: ENOENT: `path` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (nrlines, path))]
     fn tail_n(&self, py: Python<'_>, nrlines: i32, path: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.tail_n(nrlines, &path))
@@ -374,8 +341,6 @@ impl GuestFS {
     /// :raises Error: EISDIR: `path` is a directory.
     /// :raises Error: ENOENT: `path` does not exist.
     /// :raises Error: EOVERFLOW: the file has more than 2147483647 bytes.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (path))]
     fn wc_c(&self, py: Python<'_>, path: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.wc_c(&path))
@@ -391,8 +356,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `path` is not a regular file.
     /// :raises Error: EISDIR: `path` is a directory.
     /// :raises Error: ENOENT: `path` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (path))]
     fn wc_l(&self, py: Python<'_>, path: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.wc_l(&path))
@@ -409,8 +372,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `path` is not a regular file.
     /// :raises Error: EISDIR: `path` is a directory.
     /// :raises Error: ENOENT: `path` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (path))]
     fn wc_w(&self, py: Python<'_>, path: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.wc_w(&path))
@@ -433,8 +394,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `path` is not a regular file.
     /// :raises Error: EISDIR: `path` is a directory.
     /// :raises Error: ENOENT: `path` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (path))]
     fn strings(&self, py: Python<'_>, path: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.strings(&path))
@@ -462,8 +421,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `encoding` is none of the letters below, or `path` is not a regular file.
     /// :raises Error: EISDIR: `path` is a directory.
     /// :raises Error: ENOENT: `path` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (encoding, path))]
     fn strings_e(&self, py: Python<'_>, encoding: Text, path: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.strings_e(&encoding, &path))
@@ -485,8 +442,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `path` is not a regular file.
     /// :raises Error: EISDIR: `path` is a directory.
     /// :raises Error: ENOENT: `path` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (path))]
     fn hexdump(&self, py: Python<'_>, path: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.hexdump(&path))

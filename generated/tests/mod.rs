@@ -31,6 +31,8 @@ mod in_appliance {
     mod partition;
     mod partition_2;
     mod properties;
+    mod text;
+    mod text_2;
     mod xattr;
 }
 
