@@ -33,7 +33,7 @@ pub(crate) use remove::{rm, rm_f, rm_rf};
 const NEW_FILE: Mode = Mode::from_raw_mode(0o666);
 
 /// The most bytes that a reply can return: the header, their number and the padding go with them.
-const CONTENT_MAX: usize = MESSAGE_MAX - HEADER_SIZE - 8;
+pub(crate) const CONTENT_MAX: usize = MESSAGE_MAX - HEADER_SIZE - 8;
 
 /// How much is moved at once.
 const BLOCK: usize = 256 << 10;
