@@ -216,8 +216,6 @@ ERRORS
 
     Deprecated: use add-drive-ro.
 
-    Not implemented yet: it only says so.
-
     It can only be used before the appliance is launched.
 
     See also add-drive-ro, add-drive.
@@ -252,8 +250,6 @@ ERRORS
     ENOENT filename does not exist.
 
     Deprecated: use add-drive.
-
-    Not implemented yet: it only says so.
 
     It can only be used before the appliance is launched.
 
@@ -293,8 +289,6 @@ ERRORS
 
     Deprecated: use add-drive.
 
-    Not implemented yet: it only says so.
-
     It can only be used before the appliance is launched.
 
     See also add-drive, add-drive-ro.
@@ -325,8 +319,6 @@ DESCRIPTION
 OUTPUT
     a line for each disk, in the order of adding
 
-    Not implemented yet: it only says so.
-
     See also add-drive.
 ",
         params: &[],
@@ -353,8 +345,6 @@ DESCRIPTION
 OUTPUT
     greatest number of disks
 
-    Not implemented yet: it only says so.
-
     See also add-drive, nr-devices.
 ",
         params: &[],
@@ -374,22 +364,16 @@ SYNOPSIS
     remove-drive label
 
 DESCRIPTION
-    The disk is taken out of the list of those that were added, and the ones
-    behind it move up: what would have been /dev/sdc becomes /dev/sdb.
-
-    Disks of a launched handle cannot be taken away any more. There is
-    nothing to use instead, other than not to add the disk: shutdown takes
-    all of them away.
+    Disks could be taken away from a running appliance in former times. Now
+    this is always an error, and there is nothing to use instead. shutdown
+    takes all of them away.
 
     label label that the disk was given by add-drive
 
 ERRORS
-    EINVAL the handle is launched.
-    ENOENT no disk has that label.
+    ENOTSUP always.
 
     Deprecated.
-
-    Not implemented yet: it only says so.
 
     See also add-drive, shutdown.
 ",

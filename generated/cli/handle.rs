@@ -293,8 +293,6 @@ DESCRIPTION
 
     Deprecated: use shutdown.
 
-    Not implemented yet: it only says so.
-
     See also shutdown.
 ",
         params: &[],

@@ -151,8 +151,6 @@ impl GuestFS {
     /// :raises Error: EISDIR: `filename` is a directory.
     /// :raises Error: ENOENT: `filename` does not exist.
     ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
-    ///
     /// Deprecated: use `add_drive_ro`.
     #[pyo3(signature = (filename))]
     fn add_cdrom(&self, py: Python<'_>, filename: Text) -> PyResult<Py<PyAny>> {
@@ -169,8 +167,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `filename` is neither a file nor a block device, or the handle is launched.
     /// :raises Error: EISDIR: `filename` is a directory.
     /// :raises Error: ENOENT: `filename` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     ///
     /// Deprecated: use `add_drive`.
     #[pyo3(signature = (filename, iface))]
@@ -194,8 +190,6 @@ impl GuestFS {
     /// :raises Error: EISDIR: `filename` is a directory.
     /// :raises Error: ENOENT: `filename` does not exist.
     ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
-    ///
     /// Deprecated: use `add_drive`.
     #[pyo3(signature = (filename, iface))]
     fn add_drive_ro_with_if(
@@ -213,8 +207,6 @@ impl GuestFS {
     /// out.
     ///
     /// :returns: a line for each disk, in the order of adding
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     fn debug_drives(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.debug_drives())
     }
@@ -225,25 +217,17 @@ impl GuestFS {
     /// The number depends on how the appliance is run: ask, and do not build it into a program.
     ///
     /// :returns: greatest number of disks
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     fn max_disks(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.max_disks())
     }
 
     /// take a disk away
     ///
-    /// The disk is taken out of the list of those that were added, and the ones behind it move up:
-    /// what would have been `/dev/sdc` becomes `/dev/sdb`.
-    ///
-    /// Disks of a launched handle cannot be taken away any more.  There is nothing to use instead,
-    /// other than not to add the disk: `shutdown` takes all of them away.
+    /// Disks could be taken away from a running appliance in former times.  Now this is always an
+    /// error, and there is nothing to use instead.  `shutdown` takes all of them away.
     ///
     /// :param label: label that the disk was given by `add_drive`
-    /// :raises Error: EINVAL: the handle is launched.
-    /// :raises Error: ENOENT: no disk has that label.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    /// :raises Error: ENOTSUP: always.
     ///
     /// Deprecated.
     #[pyo3(signature = (label))]

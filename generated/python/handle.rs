@@ -181,8 +181,6 @@ impl GuestFS {
     /// autosync is on.
     ///
     ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
-    ///
     /// Deprecated: use `shutdown`.
     fn kill_subprocess(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.kill_subprocess())
@@ -194,8 +192,6 @@ impl GuestFS {
     /// removed; there is nothing to use instead.
     ///
     /// :raises Error: EINVAL: the handle is not launched.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     ///
     /// Deprecated.
     fn wait_ready(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
@@ -210,8 +206,6 @@ impl GuestFS {
     ///
     /// :returns: file descriptor of a socket
     /// :raises Error: EINVAL: the handle is not launched.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     fn internal_get_console_socket(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.internal_get_console_socket())
     }

@@ -5,7 +5,7 @@
 //! Everything that comes from the daemon may be hostile.  What breaks the protocol ends the
 //! conversation; it is never guessed at.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
 use bstr::ByteSlice;
@@ -141,6 +141,11 @@ struct Ready {
 }
 
 impl Connection {
+    /// The socket of the console, which stays the connection's.
+    pub(crate) fn console(&self) -> Option<RawFd> {
+        self.channel.console().map(|it| it.as_raw_fd())
+    }
+
     pub(crate) fn new(channel: Box<dyn Channel>) -> Self {
         Self {
             channel,

@@ -445,6 +445,20 @@ pub(crate) fn shutdown(g: &Handle) -> Result<()> {
     synced.and(stopped)
 }
 
+pub(crate) fn kill_subprocess(g: &Handle) -> Result<()> {
+    shutdown(g)
+}
+
+/// There is nothing to wait for: `launch` returns when the appliance is ready.
+pub(crate) fn wait_ready(g: &Handle) -> Result<()> {
+    g.with_connection(|_| Ok(()))
+}
+
+pub(crate) fn internal_get_console_socket(g: &Handle) -> Result<i32> {
+    let console = g.with_connection(|it| Ok(it.console()))?;
+    console.ok_or_else(|| Error::new(Errno::ENOTTY as i32, "the appliance has no console"))
+}
+
 pub(crate) fn config(g: &Handle, hvparam: &[u8], hvvalue: Option<&[u8]>) -> Result<()> {
     if !hvparam.starts_with(b"-") {
         let why = format!("{} does not begin with '-'", hvparam.as_bstr());
