@@ -18,6 +18,7 @@ use crate::block::{Device, DeviceOrPath, Mountable};
 use crate::channel::Reporter;
 use crate::device_name::DeviceNames;
 use crate::error::{About, Errno, Error, Result};
+use crate::handles::Handles;
 use crate::path::GuestPath;
 use crate::{features, tool};
 
@@ -34,6 +35,7 @@ pub struct Ctx {
     umask: Mode,
     features: RefCell<HashMap<&'static str, bool>>,
     reporter: Option<Rc<Reporter>>,
+    handles: Handles,
     verbose: bool,
     exiting: bool,
 }
@@ -49,6 +51,7 @@ impl Ctx {
             umask: UMASK,
             features: RefCell::default(),
             reporter: None,
+            handles: Handles::default(),
             verbose: false,
             exiting: false,
         }
@@ -234,6 +237,11 @@ impl Ctx {
     pub(crate) fn set_umask(&mut self, mask: Mode) -> Mode {
         rustix::process::umask(mask);
         std::mem::replace(&mut self.umask, mask)
+    }
+
+    /// What functions keep open between calls.
+    pub(crate) fn handles(&mut self) -> &mut Handles {
+        &mut self.handles
     }
 
     /// Reports how far a long call has come.

@@ -7,6 +7,7 @@
 
 mod appliance;
 mod archive;
+mod augeas;
 mod bind_test;
 mod block;
 mod call;
@@ -22,7 +23,11 @@ mod error;
 mod features;
 mod file;
 mod filesystem;
+mod handles;
+mod helper;
 mod init;
+mod inotify;
+mod journal;
 mod lvm;
 mod md;
 mod metadata;

@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::fs::OFlags;
@@ -135,6 +135,20 @@ impl Tool {
         self.stream(input, out).map(drop)
     }
 
+    /// Starts it, to be talked to for as long as it is held.  What it complains about goes to the
+    /// console.
+    pub(crate) fn start(self) -> Result<Running> {
+        let mut command = self.command();
+        command.stdin(Stdio::piped()).stderr(Stdio::inherit());
+        match command.spawn() {
+            Ok(child) => Ok(Running(child)),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => {
+                Err(Error::unsupported(self.name()))
+            }
+            Err(err) => Err(err).about(self.name()),
+        }
+    }
+
     fn name(&self) -> String {
         let name = Path::new(&self.program).file_name().unwrap_or(&self.program);
         name.to_string_lossy().into_owned()
@@ -230,8 +244,21 @@ pub(crate) fn exists(program: &str) -> bool {
     PATH.split(':').any(access)
 }
 
-/// A program that must not outlive the call.
-struct Running(Child);
+/// A program that ends when nobody holds it any more.
+#[derive(Debug)]
+pub(crate) struct Running(Child);
+
+impl Running {
+    /// Its standard input and output, the first time.
+    pub(crate) fn pipes(&mut self) -> Option<(ChildStdin, ChildStdout)> {
+        self.0.stdin.take().zip(self.0.stdout.take())
+    }
+
+    /// Waits until it ends.
+    pub(crate) fn wait(&mut self) -> io::Result<ExitStatus> {
+        self.0.wait()
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {

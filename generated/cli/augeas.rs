@@ -31,8 +31,6 @@ ERRORS
     EINVAL aug-init was not called, or augpath is no expression or matches
         several nodes.
 
-    Not implemented yet: it only says so.
-
     See also aug-set, aug-init.
 ",
         params: &[Param { name: "augpath", kind: Kind::Text, unit: Unit::Plain, values: &[] }],
@@ -56,8 +54,6 @@ DESCRIPTION
 
 ERRORS
     EINVAL aug-init was not called.
-
-    Not implemented yet: it only says so.
 
     See also aug-init, aug-save.
 ",
@@ -92,8 +88,6 @@ OUTPUT
 ERRORS
     EINVAL aug-init was not called, or name is no name, or expr is no
         expression.
-
-    Not implemented yet: it only says so.
 
     See also aug-defvar, aug-set.
 ",
@@ -133,8 +127,6 @@ ERRORS
     EINVAL aug-init was not called, or name is no name, or expr is no
         expression.
 
-    Not implemented yet: it only says so.
-
     See also aug-defnode.
 ",
         params: &[
@@ -169,8 +161,6 @@ ERRORS
     EINVAL aug-init was not called, or augpath is no expression or matches
         several nodes.
     ENOENT augpath matches nothing.
-
-    Not implemented yet: it only says so.
 
     See also aug-match, aug-set.
 ",
@@ -228,8 +218,6 @@ ERRORS
     ENOENT root does not exist.
     ENOTDIR root is not a directory.
 
-    Not implemented yet: it only says so.
-
     See also aug-load, aug-match, aug-save, aug-close.
 ",
         params: &[
@@ -263,8 +251,6 @@ ERRORS
     EINVAL aug-init was not called, or augpath is no expression or matches
         several nodes, or label is no label.
     ENOENT augpath matches nothing.
-
-    Not implemented yet: it only says so.
 
     See also aug-set, aug-mv.
 ",
@@ -302,8 +288,6 @@ ERRORS
         several nodes.
     ENOENT augpath matches nothing.
 
-    Not implemented yet: it only says so.
-
     See also aug-get, aug-ls.
 ",
         params: &[Param { name: "augpath", kind: Kind::Text, unit: Unit::Plain, values: &[] }],
@@ -329,8 +313,6 @@ DESCRIPTION
 
 ERRORS
     EINVAL aug-init was not called.
-
-    Not implemented yet: it only says so.
 
     See also aug-init, aug-transform.
 ",
@@ -363,8 +345,6 @@ ERRORS
     EINVAL aug-init was not called, or augpath is no expression or ends in a
         slash.
 
-    Not implemented yet: it only says so.
-
     See also aug-match.
 ",
         params: &[Param { name: "augpath", kind: Kind::Text, unit: Unit::Plain, values: &[] }],
@@ -393,8 +373,6 @@ OUTPUT
 
 ERRORS
     EINVAL aug-init was not called, or augpath is no expression.
-
-    Not implemented yet: it only says so.
 
     See also aug-get, aug-ls.
 ",
@@ -425,8 +403,6 @@ ERRORS
     EINVAL aug-init was not called, or one of the two is no expression or
         matches several nodes, or dest is beneath src.
     ENOENT src matches nothing.
-
-    Not implemented yet: it only says so.
 
     See also aug-rm, aug-insert.
 ",
@@ -461,8 +437,6 @@ OUTPUT
 ERRORS
     EINVAL aug-init was not called, or augpath is no expression.
 
-    Not implemented yet: it only says so.
-
     See also aug-clear, aug-mv.
 ",
         params: &[Param { name: "augpath", kind: Kind::Text, unit: Unit::Plain, values: &[] }],
@@ -495,8 +469,6 @@ ERRORS
     EIO a file cannot be written, or the tree does not fit the form of the
         file.
 
-    Not implemented yet: it only says so.
-
     See also aug-init, aug-set.
 ",
         params: &[],
@@ -525,8 +497,6 @@ DESCRIPTION
 ERRORS
     EINVAL aug-init was not called, or augpath is no expression or matches
         several nodes.
-
-    Not implemented yet: it only says so.
 
     See also aug-get, aug-setm, aug-clear, aug-save.
 ",
@@ -563,8 +533,6 @@ OUTPUT
 ERRORS
     EINVAL aug-init was not called, or one of the two is no expression.
 
-    Not implemented yet: it only says so.
-
     See also aug-set.
 ",
         params: &[
@@ -597,8 +565,6 @@ DESCRIPTION
 
 ERRORS
     EINVAL aug-init was not called.
-
-    Not implemented yet: it only says so.
 
     See also aug-load, aug-init.
 ",

@@ -44,8 +44,6 @@ ERRORS
     ENOENT path does not exist.
     ENOTDIR mask asks for directories only, and path is none.
 
-    Not implemented yet: it only says so.
-
     It needs the feature inotify of the appliance: see supported.
 
     See also inotify-init, inotify-read, inotify-rm-watch.
@@ -74,8 +72,6 @@ DESCRIPTION
 
 ERRORS
     EINVAL inotify-init was not called.
-
-    Not implemented yet: it only says so.
 
     It needs the feature inotify of the appliance: see supported.
 
@@ -107,8 +103,6 @@ OUTPUT
 
 ERRORS
     EINVAL inotify-init was not called.
-
-    Not implemented yet: it only says so.
 
     It needs the feature inotify of the appliance: see supported.
 
@@ -147,8 +141,6 @@ DESCRIPTION
 ERRORS
     EINVAL maxevents is negative, or no filesystem is mounted.
 
-    Not implemented yet: it only says so.
-
     It needs the feature inotify of the appliance: see supported.
 
     See also inotify-add-watch, inotify-read, inotify-close.
@@ -180,8 +172,6 @@ OUTPUT
 ERRORS
     EINVAL inotify-init was not called.
 
-    Not implemented yet: it only says so.
-
     It needs the feature inotify of the appliance: see supported.
 
     See also inotify-files, inotify-add-watch.
@@ -210,8 +200,6 @@ DESCRIPTION
 
 ERRORS
     EINVAL inotify-init was not called, or there is no such descriptor.
-
-    Not implemented yet: it only says so.
 
     It needs the feature inotify of the appliance: see supported.
 

@@ -25,8 +25,6 @@ DESCRIPTION
 ERRORS
     EINVAL no journal is open.
 
-    Not implemented yet: it only says so.
-
     It needs the feature journal of the appliance: see supported.
 
     See also journal-open.
@@ -66,8 +64,6 @@ OUTPUT
 ERRORS
     EINVAL no journal is open, or journal-next was not called before.
 
-    Not implemented yet: it only says so.
-
     It needs the feature journal of the appliance: see supported.
 
     See also journal-next, journal-set-data-threshold.
@@ -96,8 +92,6 @@ OUTPUT
 
 ERRORS
     EINVAL no journal is open.
-
-    Not implemented yet: it only says so.
 
     It needs the feature journal of the appliance: see supported.
 
@@ -130,8 +124,6 @@ OUTPUT
 ERRORS
     EINVAL no journal is open, or journal-next was not called before.
 
-    Not implemented yet: it only says so.
-
     It needs the feature journal of the appliance: see supported.
 
     See also journal-get, journal-next.
@@ -162,8 +154,6 @@ OUTPUT
 
 ERRORS
     EINVAL no journal is open.
-
-    Not implemented yet: it only says so.
 
     It needs the feature journal of the appliance: see supported.
 
@@ -201,8 +191,6 @@ ERRORS
     ENOENT directory does not exist.
     ENOTDIR directory is not a directory.
 
-    Not implemented yet: it only says so.
-
     It needs the feature journal of the appliance: see supported.
 
     See also journal-next, journal-close.
@@ -233,8 +221,6 @@ DESCRIPTION
 
 ERRORS
     EINVAL no journal is open, or threshold is negative.
-
-    Not implemented yet: it only says so.
 
     It needs the feature journal of the appliance: see supported.
 
@@ -268,8 +254,6 @@ OUTPUT
 
 ERRORS
     EINVAL no journal is open.
-
-    Not implemented yet: it only says so.
 
     It needs the feature journal of the appliance: see supported.
 

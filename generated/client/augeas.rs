@@ -19,8 +19,6 @@ impl Handle {
     /// The node is made if it does not exist, with the nodes above it.  A node without a value is
     /// something else than one whose value is empty: `aug_set` can make the latter only.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `augpath`: path expression that matches one node or none
@@ -49,8 +47,6 @@ impl Handle {
     ///
     /// What was changed in the tree and not saved by `aug_save` is lost.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Errors
     ///
     /// * `EINVAL`: `aug_init` was not called.
@@ -71,8 +67,6 @@ impl Handle {
     ///
     /// If `expr` matches nothing, a node is made as `aug_set` makes it.  If it does, `val` is not
     /// used.  Expressions then reach the node as `$name`.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -122,8 +116,6 @@ impl Handle {
     /// Expressions use the variable as `$name`.  The expression is evaluated now: nodes that are made
     /// later do not belong to it.  A variable that exists gets the new value.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `name`: name of the variable, without `$`
@@ -159,8 +151,6 @@ impl Handle {
     ///
     /// Where it matters whether there is no value or an empty one, `aug_match` can ask: an
     /// expression ending in `[. = '']` matches only the latter.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -219,8 +209,6 @@ impl Handle {
     /// are followed inside the guest.  Augeas runs in a process of its own: if it should crash on what
     /// it reads, the call is an error, and the tree is gone.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `root`: directory that Augeas takes for the root of the guest, usually `/`
@@ -252,8 +240,6 @@ impl Handle {
     /// Make a node beside another one.
     ///
     /// The new node has no value.  Its place matters where the file has an order.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -298,8 +284,6 @@ impl Handle {
     ///
     /// This helps when the expression does not end in the label, as in `/files/etc/hosts/*[1]`.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `augpath`: path expression that matches one node
@@ -335,8 +319,6 @@ impl Handle {
     /// lost.  Which files are read is what the tree has beneath `/augeas/load`, which may be changed
     /// before.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Errors
     ///
     /// * `EINVAL`: `aug_init` was not called.
@@ -356,8 +338,6 @@ impl Handle {
     /// List the nodes beneath a node.
     ///
     /// This is `aug_match` of `augpath` with `/*` at its end, sorted.  `/` is the top of the tree.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -390,8 +370,6 @@ impl Handle {
     /// Find nodes.
     ///
     /// Each path matches exactly one node.  No match is no error.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -426,8 +404,6 @@ impl Handle {
     /// The node goes with all that is beneath it.  If `dest` exists, it is overwritten, and what was
     /// beneath it is lost; otherwise it is made.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `src`: path expression that matches one node
@@ -459,8 +435,6 @@ impl Handle {
     /// Remove nodes.
     ///
     /// All nodes that match go, with all that is beneath them.  No match is no error.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -498,8 +472,6 @@ impl Handle {
     /// If one cannot be written the others are nevertheless, and the error tells of the first.
     /// `/augeas//error` tells of all.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Errors
     ///
     /// * `EINVAL`: `aug_init` was not called.
@@ -522,8 +494,6 @@ impl Handle {
     ///
     /// The node is made if it does not exist, with the nodes above it.  The file changes with
     /// `aug_save`.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -556,8 +526,6 @@ impl Handle {
     /// Set the values of several nodes.
     ///
     /// Beneath each node that `base` matches, `sub` is made if it does not exist.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -605,8 +573,6 @@ impl Handle {
     ///
     /// The files are read by the next `aug_load`.  Whether there is such a lens shows then:
     /// `/augeas/load//error` tells about it.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///

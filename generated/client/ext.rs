@@ -591,7 +591,7 @@ impl Handle {
     /// * `EBUSY`: `device` is mounted or otherwise in use.
     /// * `ENOENT`: there is no journal of that label.
     ///
-    /// See also [`mke2fs`](Self::mke2fs), [`mke2journal_L`](Self::mke2journal_L).
+    /// See also [`mke2fs`](Self::mke2fs), [`mke2journal_l`](Self::mke2journal_l).
     #[deprecated = "use `mke2fs`"]
     pub fn mke2fs_jl(
         &self,
@@ -644,7 +644,7 @@ impl Handle {
     /// * `EBUSY`: `device` is mounted or otherwise in use.
     /// * `ENOENT`: there is no journal of that UUID.
     ///
-    /// See also [`mke2fs`](Self::mke2fs), [`mke2journal_U`](Self::mke2journal_U).
+    /// See also [`mke2fs`](Self::mke2fs), [`mke2journal_u`](Self::mke2journal_u).
     #[deprecated = "use `mke2fs`"]
     pub fn mke2fs_ju(
         &self,
@@ -693,7 +693,7 @@ impl Handle {
     /// * `EINVAL`: `blocksize` is not one that a journal can have.
     /// * `EBUSY`: `device` is mounted or otherwise in use.
     ///
-    /// See also [`mke2fs`](Self::mke2fs), [`mke2fs_J`](Self::mke2fs_J).
+    /// See also [`mke2fs`](Self::mke2fs), [`mke2fs_j`](Self::mke2fs_j).
     #[deprecated = "use `mke2fs`"]
     pub fn mke2journal(&self, blocksize: i32, device: impl AsRef<[u8]>) -> Result<()> {
         let device = device.as_ref();
@@ -728,7 +728,7 @@ impl Handle {
     /// * `EINVAL`: `label` is too long, or `blocksize` is not one that a journal can have.
     /// * `EBUSY`: `device` is mounted or otherwise in use.
     ///
-    /// See also [`mke2fs`](Self::mke2fs), [`mke2fs_JL`](Self::mke2fs_JL).
+    /// See also [`mke2fs`](Self::mke2fs), [`mke2fs_jl`](Self::mke2fs_jl).
     #[deprecated = "use `mke2fs`"]
     pub fn mke2journal_l(
         &self,
@@ -774,7 +774,7 @@ impl Handle {
     /// * `EINVAL`: `uuid` is not a UUID, or `blocksize` is not one that a journal can have.
     /// * `EBUSY`: `device` is mounted or otherwise in use.
     ///
-    /// See also [`mke2fs`](Self::mke2fs), [`mke2fs_JU`](Self::mke2fs_JU).
+    /// See also [`mke2fs`](Self::mke2fs), [`mke2fs_ju`](Self::mke2fs_ju).
     #[deprecated = "use `mke2fs`"]
     pub fn mke2journal_u(
         &self,
@@ -857,7 +857,7 @@ impl Handle {
     ///
     /// * `EINVAL`: `device` holds no ext2, ext3 or ext4.
     ///
-    /// See also [`resize2fs_size`](Self::resize2fs_size), [`resize2fs_M`](Self::resize2fs_M), [`e2fsck`](Self::e2fsck).
+    /// See also [`resize2fs_size`](Self::resize2fs_size), [`resize2fs_m`](Self::resize2fs_m), [`e2fsck`](Self::e2fsck).
     pub fn resize2fs(&self, device: impl AsRef<[u8]>) -> Result<()> {
         let device = device.as_ref();
         self.action(
@@ -929,7 +929,7 @@ impl Handle {
     /// * `EBUSY`: the filesystem is mounted, and `size` is less than it has.
     /// * `ENOSPC`: what the filesystem holds does not fit into `size`.
     ///
-    /// See also [`resize2fs`](Self::resize2fs), [`resize2fs_M`](Self::resize2fs_M), [`vfs_minimum_size`](Self::vfs_minimum_size), [`e2fsck`](Self::e2fsck).
+    /// See also [`resize2fs`](Self::resize2fs), [`resize2fs_m`](Self::resize2fs_m), [`vfs_minimum_size`](Self::vfs_minimum_size), [`e2fsck`](Self::e2fsck).
     pub fn resize2fs_size(&self, device: impl AsRef<[u8]>, size: i64) -> Result<()> {
         let device = device.as_ref();
         self.action(

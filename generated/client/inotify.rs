@@ -20,8 +20,6 @@ impl Handle {
     /// What is watched is the file, under any name.  A filesystem can be unmounted although its
     /// files are watched; the watches end with it.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `path`: file or directory to watch
@@ -58,8 +56,6 @@ impl Handle {
     ///
     /// All watches end, and events that were not read are lost.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Errors
     ///
     /// * `EINVAL`: `inotify_init` was not called.
@@ -81,8 +77,6 @@ impl Handle {
     /// This reads all events as `inotify_read` does, and returns only the names in them: names
     /// without directory, of files in a watched directory.  Events about the watched files
     /// themselves have no name and are left out.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Result
     ///
@@ -116,8 +110,6 @@ impl Handle {
     /// When more than `maxevents` have come, further ones are lost; an event with the watch
     /// descriptor -1 and the bit 0x4000 says so.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `maxevents`: the most events that are kept until they are read, 0 for 16384
@@ -147,8 +139,6 @@ impl Handle {
     /// there is more than fits into one message, the rest comes with the next call: call this until
     /// it returns nothing.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Result
     ///
     /// the events in the order in which they came; empty if there was none
@@ -172,8 +162,6 @@ impl Handle {
     /// Stop watching a file.
     ///
     /// An event with the bit 0x8000 comes after the last one of this descriptor.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///

@@ -2,73 +2,121 @@
 
 use crate::call::{Call, Reply};
 use crate::ctx::Ctx;
-use crate::error::Error;
 use crate::error::Result;
+use bstr::ByteSlice;
+use guestfs_protocol::*;
 
-pub(super) fn aug_clear(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn aug_clear(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: AugClearArgs = call.decode()?;
+    crate::augeas::aug_clear(cx, a.augpath.as_bstr())?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn aug_close(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn aug_close(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    crate::augeas::aug_close(cx)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn aug_defnode(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn aug_defnode(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: AugDefnodeArgs = call.decode()?;
+    let nrnodescreated =
+        crate::augeas::aug_defnode(cx, a.name.as_bstr(), a.expr.as_bstr(), a.val.as_bstr())?;
+    Ok(Reply::of(&AugDefnodeRet { nrnodescreated }))
 }
 
-pub(super) fn aug_defvar(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn aug_defvar(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: AugDefvarArgs = call.decode()?;
+    let nrnodes =
+        crate::augeas::aug_defvar(cx, a.name.as_bstr(), a.expr.as_ref().map(|it| it.as_bstr()))?;
+    Ok(Reply::of(&AugDefvarRet { nrnodes }))
 }
 
-pub(super) fn aug_get(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn aug_get(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: AugGetArgs = call.decode()?;
+    let val = crate::augeas::aug_get(cx, a.augpath.as_bstr())?;
+    Ok(Reply::of(&AugGetRet { val }))
 }
 
-pub(super) fn aug_init(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn aug_init(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: AugInitArgs = call.decode()?;
+    cx.needs_root()?;
+    let root = cx.guest_path("root", &a.root)?;
+    crate::augeas::aug_init(cx, &root, a.flags)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn aug_insert(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn aug_insert(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: AugInsertArgs = call.decode()?;
+    crate::augeas::aug_insert(cx, a.augpath.as_bstr(), a.label.as_bstr(), a.before)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn aug_label(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn aug_label(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: AugLabelArgs = call.decode()?;
+    let label = crate::augeas::aug_label(cx, a.augpath.as_bstr())?;
+    Ok(Reply::of(&AugLabelRet { label }))
 }
 
-pub(super) fn aug_load(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn aug_load(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    crate::augeas::aug_load(cx)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn aug_ls(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn aug_ls(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: AugLsArgs = call.decode()?;
+    let matches = crate::augeas::aug_ls(cx, a.augpath.as_bstr())?;
+    Ok(Reply::of(&AugLsRet { matches }))
 }
 
-pub(super) fn aug_match(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn aug_match(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: AugMatchArgs = call.decode()?;
+    let matches = crate::augeas::aug_match(cx, a.augpath.as_bstr())?;
+    Ok(Reply::of(&AugMatchRet { matches }))
 }
 
-pub(super) fn aug_mv(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn aug_mv(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: AugMvArgs = call.decode()?;
+    crate::augeas::aug_mv(cx, a.src.as_bstr(), a.dest.as_bstr())?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn aug_rm(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn aug_rm(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: AugRmArgs = call.decode()?;
+    let nrnodes = crate::augeas::aug_rm(cx, a.augpath.as_bstr())?;
+    Ok(Reply::of(&AugRmRet { nrnodes }))
 }
 
-pub(super) fn aug_save(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn aug_save(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    crate::augeas::aug_save(cx)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn aug_set(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn aug_set(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: AugSetArgs = call.decode()?;
+    crate::augeas::aug_set(cx, a.augpath.as_bstr(), a.val.as_bstr())?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn aug_setm(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn aug_setm(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: AugSetmArgs = call.decode()?;
+    let nodes = crate::augeas::aug_setm(
+        cx,
+        a.base.as_bstr(),
+        a.sub.as_ref().map(|it| it.as_bstr()),
+        a.val.as_bstr(),
+    )?;
+    Ok(Reply::of(&AugSetmRet { nodes }))
 }
 
-pub(super) fn aug_transform(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(crate) struct AugTransformOptions {
+    /// if true, the lens is no longer for these files
+    pub(crate) remove: Option<bool>,
+}
+
+pub(super) fn aug_transform(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: AugTransformArgs = call.decode()?;
+    call.knows_options(1)?;
+    let options = AugTransformOptions { remove: call.option(0, a.remove) };
+    crate::augeas::aug_transform(cx, a.lens.as_bstr(), a.file.as_bstr(), options)?;
+    Ok(Reply::empty())
 }

@@ -2,29 +2,47 @@
 
 use crate::call::{Call, Reply};
 use crate::ctx::Ctx;
-use crate::error::Error;
 use crate::error::Result;
+use guestfs_protocol::*;
 
-pub(super) fn inotify_add_watch(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn inotify_add_watch(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: InotifyAddWatchArgs = call.decode()?;
+    cx.needs_feature("inotify")?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    let wd = crate::inotify::inotify_add_watch(cx, &path, a.mask)?;
+    Ok(Reply::of(&InotifyAddWatchRet { wd }))
 }
 
-pub(super) fn inotify_close(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn inotify_close(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    cx.needs_feature("inotify")?;
+    crate::inotify::inotify_close(cx)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn inotify_files(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn inotify_files(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    cx.needs_feature("inotify")?;
+    let paths = crate::inotify::inotify_files(cx)?;
+    Ok(Reply::of(&InotifyFilesRet { paths }))
 }
 
-pub(super) fn inotify_init(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn inotify_init(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: InotifyInitArgs = call.decode()?;
+    cx.needs_feature("inotify")?;
+    cx.needs_root()?;
+    crate::inotify::inotify_init(cx, a.maxevents)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn inotify_read(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn inotify_read(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    cx.needs_feature("inotify")?;
+    let events = crate::inotify::inotify_read(cx)?;
+    Ok(Reply::of(&InotifyReadRet { events }))
 }
 
-pub(super) fn inotify_rm_watch(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn inotify_rm_watch(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: InotifyRmWatchArgs = call.decode()?;
+    cx.needs_feature("inotify")?;
+    crate::inotify::inotify_rm_watch(cx, a.wd)?;
+    Ok(Reply::empty())
 }

@@ -2,37 +2,59 @@
 
 use crate::call::{Call, Reply};
 use crate::ctx::Ctx;
-use crate::error::Error;
 use crate::error::Result;
+use guestfs_protocol::*;
 
-pub(super) fn journal_close(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn journal_close(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    cx.needs_feature("journal")?;
+    crate::journal::journal_close(cx)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn journal_get_data_threshold(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn journal_get_data_threshold(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    cx.needs_feature("journal")?;
+    let threshold = crate::journal::journal_get_data_threshold(cx)?;
+    Ok(Reply::of(&JournalGetDataThresholdRet { threshold }))
 }
 
-pub(super) fn journal_get_realtime_usec(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn journal_get_realtime_usec(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    cx.needs_feature("journal")?;
+    let usec = crate::journal::journal_get_realtime_usec(cx)?;
+    Ok(Reply::of(&JournalGetRealtimeUsecRet { usec }))
 }
 
-pub(super) fn journal_next(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn journal_next(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    cx.needs_feature("journal")?;
+    let more = crate::journal::journal_next(cx)?;
+    Ok(Reply::of(&JournalNextRet { more }))
 }
 
-pub(super) fn journal_open(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn journal_open(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: JournalOpenArgs = call.decode()?;
+    cx.needs_feature("journal")?;
+    cx.needs_root()?;
+    let directory = cx.guest_path("directory", &a.directory)?;
+    crate::journal::journal_open(cx, &directory)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn journal_set_data_threshold(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn journal_set_data_threshold(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: JournalSetDataThresholdArgs = call.decode()?;
+    cx.needs_feature("journal")?;
+    crate::journal::journal_set_data_threshold(cx, a.threshold)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn journal_skip(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn journal_skip(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: JournalSkipArgs = call.decode()?;
+    cx.needs_feature("journal")?;
+    let rskip = crate::journal::journal_skip(cx, a.skip)?;
+    Ok(Reply::of(&JournalSkipRet { rskip }))
 }
 
-pub(super) fn internal_journal_get(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn internal_journal_get(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let mut filename = call.file_out();
+    cx.needs_feature("journal")?;
+    crate::journal::internal_journal_get(cx, &mut filename)?;
+    Ok(Reply::empty())
 }

@@ -35,6 +35,7 @@ mod xattr;
 mod xfs;
 
 pub(crate) use archive::*;
+pub(crate) use augeas::*;
 pub(crate) use filesystem::*;
 pub(crate) use metadata::*;
 pub(crate) use mount::*;
@@ -591,8 +592,8 @@ pub(crate) const FEATURES: &[Feature] = &[
     Feature { name: "gdisk", programs: &["sgdisk"], filesystem: None, implemented: false },
     Feature { name: "grub", programs: &["grub-install"], filesystem: None, implemented: false },
     Feature { name: "hivex", programs: &[], filesystem: None, implemented: false },
-    Feature { name: "inotify", programs: &[], filesystem: None, implemented: false },
-    Feature { name: "journal", programs: &[], filesystem: None, implemented: false },
+    Feature { name: "inotify", programs: &[], filesystem: None, implemented: true },
+    Feature { name: "journal", programs: &[], filesystem: None, implemented: true },
     Feature { name: "ldm", programs: &["ldmtool"], filesystem: None, implemented: false },
     Feature { name: "libtsk", programs: &[], filesystem: None, implemented: false },
     Feature { name: "libyara", programs: &[], filesystem: None, implemented: false },

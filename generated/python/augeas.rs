@@ -14,8 +14,6 @@ impl GuestFS {
     ///
     /// :param augpath: path expression that matches one node or none
     /// :raises Error: EINVAL: `aug_init` was not called, or `augpath` is no expression or matches several nodes.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (augpath))]
     fn aug_clear(&self, py: Python<'_>, augpath: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.aug_clear(&augpath))
@@ -26,8 +24,6 @@ impl GuestFS {
     /// What was changed in the tree and not saved by `aug_save` is lost.
     ///
     /// :raises Error: EINVAL: `aug_init` was not called.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     fn aug_close(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.aug_close())
     }
@@ -42,8 +38,6 @@ impl GuestFS {
     /// :param val: value that the node gets if it is made
     /// :returns: `i` is the number of nodes that the variable stands for, and `b` is 1 if a node was made
     /// :raises Error: EINVAL: `aug_init` was not called, or `name` is no name, or `expr` is no expression.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (name, expr, val))]
     fn aug_defnode(
         &self,
@@ -64,8 +58,6 @@ impl GuestFS {
     /// :param expr: path expression; if it is absent the variable is removed
     /// :returns: how many nodes the variable stands for; 0 if its value is not a set of nodes
     /// :raises Error: EINVAL: `aug_init` was not called, or `name` is no name, or `expr` is no expression.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (name, expr))]
     fn aug_defvar(&self, py: Python<'_>, name: Text, expr: Option<Text>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.aug_defvar(&name, expr.as_deref()))
@@ -80,8 +72,6 @@ impl GuestFS {
     /// :returns: the value; empty if the node has none
     /// :raises Error: EINVAL: `aug_init` was not called, or `augpath` is no expression or matches several nodes.
     /// :raises Error: ENOENT: `augpath` matches nothing.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (augpath))]
     fn aug_get(&self, py: Python<'_>, augpath: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.aug_get(&augpath))
@@ -120,8 +110,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `flags` has an unknown bit.
     /// :raises Error: ENOENT: `root` does not exist.
     /// :raises Error: ENOTDIR: `root` is not a directory.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (root, flags))]
     fn aug_init(&self, py: Python<'_>, root: Text, flags: i32) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.aug_init(&root, flags))
@@ -136,8 +124,6 @@ impl GuestFS {
     /// :param before: true for a place before the node, false for one after it
     /// :raises Error: EINVAL: `aug_init` was not called, or `augpath` is no expression or matches several nodes, or `label` is no label.
     /// :raises Error: ENOENT: `augpath` matches nothing.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (augpath, label, before))]
     fn aug_insert(
         &self,
@@ -157,8 +143,6 @@ impl GuestFS {
     /// :returns: the label: the last component of the node's path
     /// :raises Error: EINVAL: `aug_init` was not called, or `augpath` is no expression or matches several nodes.
     /// :raises Error: ENOENT: `augpath` matches nothing.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (augpath))]
     fn aug_label(&self, py: Python<'_>, augpath: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.aug_label(&augpath))
@@ -171,8 +155,6 @@ impl GuestFS {
     /// before.
     ///
     /// :raises Error: EINVAL: `aug_init` was not called.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     fn aug_load(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.aug_load())
     }
@@ -184,8 +166,6 @@ impl GuestFS {
     /// :param augpath: path of a node, without a slash at its end
     /// :returns: paths of the nodes one level below, sorted
     /// :raises Error: EINVAL: `aug_init` was not called, or `augpath` is no expression or ends in a slash.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (augpath))]
     fn aug_ls(&self, py: Python<'_>, augpath: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.aug_ls(&augpath))
@@ -198,8 +178,6 @@ impl GuestFS {
     /// :param augpath: path expression
     /// :returns: paths of all nodes that match, in the order of the tree
     /// :raises Error: EINVAL: `aug_init` was not called, or `augpath` is no expression.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (augpath))]
     fn aug_match(&self, py: Python<'_>, augpath: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.aug_match(&augpath))
@@ -214,8 +192,6 @@ impl GuestFS {
     /// :param dest: path expression that matches one node or none
     /// :raises Error: EINVAL: `aug_init` was not called, or one of the two is no expression or matches several nodes, or `dest` is beneath `src`.
     /// :raises Error: ENOENT: `src` matches nothing.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (src, dest))]
     fn aug_mv(&self, py: Python<'_>, src: Text, dest: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.aug_mv(&src, &dest))
@@ -228,8 +204,6 @@ impl GuestFS {
     /// :param augpath: path expression
     /// :returns: how many nodes were removed, those beneath counted too
     /// :raises Error: EINVAL: `aug_init` was not called, or `augpath` is no expression.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (augpath))]
     fn aug_rm(&self, py: Python<'_>, augpath: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.aug_rm(&augpath))
@@ -246,8 +220,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `aug_init` was not called.
     /// :raises Error: EROFS: the filesystem is mounted read-only.
     /// :raises Error: EIO: a file cannot be written, or the tree does not fit the form of the file.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     fn aug_save(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.aug_save())
     }
@@ -260,8 +232,6 @@ impl GuestFS {
     /// :param augpath: path expression that matches one node or none
     /// :param val: the value
     /// :raises Error: EINVAL: `aug_init` was not called, or `augpath` is no expression or matches several nodes.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (augpath, val))]
     fn aug_set(&self, py: Python<'_>, augpath: Text, val: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.aug_set(&augpath, &val))
@@ -276,8 +246,6 @@ impl GuestFS {
     /// :param val: the value
     /// :returns: how many nodes were set
     /// :raises Error: EINVAL: `aug_init` was not called, or one of the two is no expression.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (base, sub, val))]
     fn aug_setm(
         &self,
@@ -298,8 +266,6 @@ impl GuestFS {
     /// :param file: path of the files in the guest, which may have wildcards
     /// :param remove: if true, the lens is no longer for these files
     /// :raises Error: EINVAL: `aug_init` was not called.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (lens, file, remove=None))]
     fn aug_transform(
         &self,

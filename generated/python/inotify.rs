@@ -26,8 +26,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `inotify_init` was not called, or `mask` has none of the bits.
     /// :raises Error: ENOENT: `path` does not exist.
     /// :raises Error: ENOTDIR: `mask` asks for directories only, and `path` is none.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (path, mask))]
     fn inotify_add_watch(&self, py: Python<'_>, path: Text, mask: i32) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.inotify_add_watch(&path, mask))
@@ -38,8 +36,6 @@ impl GuestFS {
     /// All watches end, and events that were not read are lost.
     ///
     /// :raises Error: EINVAL: `inotify_init` was not called.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     fn inotify_close(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.inotify_close())
     }
@@ -52,8 +48,6 @@ impl GuestFS {
     ///
     /// :returns: names, sorted and each once
     /// :raises Error: EINVAL: `inotify_init` was not called.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     fn inotify_files(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.inotify_files())
     }
@@ -72,8 +66,6 @@ impl GuestFS {
     ///
     /// :param maxevents: the most events that are kept until they are read, 0 for 16384
     /// :raises Error: EINVAL: `maxevents` is negative, or no filesystem is mounted.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (maxevents))]
     fn inotify_init(&self, py: Python<'_>, maxevents: i32) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.inotify_init(maxevents))
@@ -87,8 +79,6 @@ impl GuestFS {
     ///
     /// :returns: the events in the order in which they came; empty if there was none
     /// :raises Error: EINVAL: `inotify_init` was not called.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     fn inotify_read(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.inotify_read())
     }
@@ -99,8 +89,6 @@ impl GuestFS {
     ///
     /// :param wd: watch descriptor
     /// :raises Error: EINVAL: `inotify_init` was not called, or there is no such descriptor.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (wd))]
     fn inotify_rm_watch(&self, py: Python<'_>, wd: i32) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.inotify_rm_watch(wd))

@@ -12,8 +12,6 @@ impl GuestFS {
     /// The filesystem that holds the journal cannot be unmounted before.
     ///
     /// :raises Error: EINVAL: no journal is open.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     fn journal_close(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.journal_close())
     }
@@ -30,8 +28,6 @@ impl GuestFS {
     ///
     /// :returns: the fields of the entry: `attrname` is the name, such as `MESSAGE`, and `attrval` the value
     /// :raises Error: EINVAL: no journal is open, or `journal_next` was not called before.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     fn journal_get(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.journal_get())
     }
@@ -42,8 +38,6 @@ impl GuestFS {
     ///
     /// :returns: length in bytes, 0 if values are never cut off
     /// :raises Error: EINVAL: no journal is open.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     fn journal_get_data_threshold(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.journal_get_data_threshold())
     }
@@ -55,8 +49,6 @@ impl GuestFS {
     ///
     /// :returns: microseconds since 1970 (UTC)
     /// :raises Error: EINVAL: no journal is open, or `journal_next` was not called before.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     fn journal_get_realtime_usec(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.journal_get_realtime_usec())
     }
@@ -69,8 +61,6 @@ impl GuestFS {
     ///
     /// :returns: false if there are no more entries
     /// :raises Error: EINVAL: no journal is open.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     fn journal_next(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.journal_next())
     }
@@ -87,8 +77,6 @@ impl GuestFS {
     /// :param directory: directory that holds the journal's files, usually `/var/log/journal`
     /// :raises Error: ENOENT: `directory` does not exist.
     /// :raises Error: ENOTDIR: `directory` is not a directory.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (directory))]
     fn journal_open(&self, py: Python<'_>, directory: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.journal_open(&directory))
@@ -101,8 +89,6 @@ impl GuestFS {
     ///
     /// :param threshold: length, or 0 to have all values whole
     /// :raises Error: EINVAL: no journal is open, or `threshold` is negative.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (threshold))]
     fn journal_set_data_threshold(&self, py: Python<'_>, threshold: i64) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.journal_set_data_threshold(threshold))
@@ -116,8 +102,6 @@ impl GuestFS {
     /// :param skip: number of entries, negative to go backwards
     /// :returns: how many entries further it went, in either direction
     /// :raises Error: EINVAL: no journal is open.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (skip))]
     fn journal_skip(&self, py: Python<'_>, skip: i64) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.journal_skip(skip))
@@ -129,8 +113,6 @@ impl GuestFS {
     /// the value.
     ///
     /// :param filename: file for the fields
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (filename))]
     fn internal_journal_get(&self, py: Python<'_>, filename: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.internal_journal_get(filename.as_path()))

@@ -13,6 +13,7 @@ mod host {
 mod in_appliance {
     mod appliance;
     mod archive;
+    mod augeas;
     mod bind_test;
     mod command;
     mod device;
@@ -23,6 +24,8 @@ mod in_appliance {
     mod file_3;
     mod filesystem;
     mod handle;
+    mod inotify;
+    mod journal;
     mod lvm;
     mod md;
     mod metadata;

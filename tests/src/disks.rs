@@ -13,6 +13,10 @@ use guestfs::Handle;
 const OFFSET: u64 = 1 << 20;
 const SIZE: u64 = 128 << 20;
 
+/// Files of a journal; the tree has them in a directory that is named after the machine.
+const JOURNALS: [&str; 2] = ["system.journal", "user-1000.journal"];
+const MACHINE: &str = "/known/journal/00112233445566778899aabbccddeeff";
+
 /// Makes the handle use the appliance that `make appliance` built, unless told otherwise.
 pub(crate) fn use_built_appliance(g: &Handle) {
     if std::env::var_os("LIBGUESTFS_PATH").is_none() {
@@ -49,6 +53,12 @@ fn make(directory: &Path, image: &Path, script: &str) {
     }
     let huge = File::create(directory.join("huge")).expect("huge");
     huge.set_len(8 << 20).expect("huge");
+    for name in JOURNALS {
+        let packed = format!("{}/fixtures/journal/{name}.zst", env!("CARGO_MANIFEST_DIR"));
+        run(Command::new("zstd")
+            .args(["-dqf", "--sparse", &packed, "-o"])
+            .arg(directory.join(name)));
+    }
     let partition = directory.join("partition");
     File::create(&partition).and_then(|it| it.set_len(SIZE - OFFSET)).expect("partition");
     run(Command::new("mke2fs")
@@ -122,6 +132,8 @@ fn script(directory: &Path) -> String {
         "/known/dir",
         "/known/dir/sub",
         "/known/many",
+        "/known/journal",
+        MACHINE,
         "/etc",
         "/bin",
         "/proc",
@@ -159,6 +171,9 @@ fn script(directory: &Path) -> String {
         ("/etc/passwd", "passwd", "644"),
     ] {
         file(name, &directory.join(from), mode);
+    }
+    for name in JOURNALS {
+        file(&format!("{MACHINE}/{name}"), &directory.join(name), "640");
     }
     file("/known/setuid", &directory.join("empty"), "644");
     for number in 0..1000 {

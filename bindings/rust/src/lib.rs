@@ -33,9 +33,11 @@ mod generated;
 mod file;
 mod handle;
 mod image;
+mod journal;
 mod launch;
 mod metadata;
 mod mount;
+mod per_thread;
 mod private;
 mod properties;
 mod templates;
@@ -51,4 +53,6 @@ pub use crate::error::{Error, Result};
 pub use crate::event::{Callback, CallbackId, Events, Payload};
 pub use crate::handle::{CreateFlags, ErrorHandler, Handle};
 pub use crate::launch::{ApplianceFile, FoundAppliance, Hypervisor, Template};
+#[doc(hidden)]
+pub use crate::per_thread::PerThread;
 pub use crate::private::Private;

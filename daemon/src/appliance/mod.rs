@@ -31,6 +31,7 @@ pub(crate) fn sync(cx: &mut Ctx) -> Result<()> {
 }
 
 pub(crate) fn internal_autosync(cx: &mut Ctx) -> Result<()> {
+    cx.handles().close();
     mount::umount_all(cx)?;
     rustix::fs::sync();
     Ok(())
@@ -93,8 +94,8 @@ pub(crate) fn modprobe(_: &mut Ctx, modulename: &BStr) -> Result<()> {
 }
 
 pub(crate) fn sleep(_: &mut Ctx, secs: i32) -> Result<()> {
-    let secs = u64::try_from(secs)
-        .map_err(|_| Error::invalid("secs", format!("{secs} is negative")))?;
+    let secs =
+        u64::try_from(secs).map_err(|_| Error::invalid("secs", format!("{secs} is negative")))?;
     std::thread::sleep(Duration::from_secs(secs));
     Ok(())
 }

@@ -188,10 +188,10 @@ impl Capabilities {
         Ok(())
     }
 
-    /// The sets that a capability is in: 1 effective, 2 inheritable, 4 permitted.
+    /// The sets that a capability is in: 1 effective, 2 permitted, 4 inheritable.
     fn state(self, number: usize) -> usize {
         let bit = |set: u64| (set >> number & 1) as usize;
-        bit(self.effective) | bit(self.inheritable) << 1 | bit(self.permitted) << 2
+        bit(self.effective) | bit(self.permitted) << 1 | bit(self.inheritable) << 2
     }
 }
 
@@ -255,7 +255,7 @@ impl Capabilities {
 
 fn letters(state: usize) -> String {
     let letter = |(bit, letter)| (state & bit != 0).then_some(letter);
-    [(1, 'e'), (2, 'i'), (4, 'p')].into_iter().filter_map(letter).collect()
+    [(1, 'e'), (4, 'i'), (2, 'p')].into_iter().filter_map(letter).collect()
 }
 
 /// All that have a name.
@@ -329,7 +329,7 @@ mod tests {
         check("cap_chown+", "\"cap_chown+\": + and - need letters");
         check("+p", "\"+p\": without capabilities there can only be one =");
         check("=p+i", "\"=p+i\": without capabilities there can only be one =");
-        check("cap_chown =p x", "\"x\": there is no =, + or -");
+        check("cap_kill=p x", "\"x\": there is no =, + or -");
     }
 
     #[test]
