@@ -150,7 +150,7 @@ fn switch_root(options: &Options, uevents: &mut Uevents) -> Result<()> {
 
 /// The disk with the appliance's root image.
 fn find_root(dev: &Path) -> Result<Option<PathBuf>> {
-    let mut disks = system::names("/sys/block")?.into_iter();
+    let disks = system::names("/sys/block")?.into_iter();
     Ok(disks.map(|it| dev.join(it.to_path_lossy())).find(|it| has_mark(it).unwrap_or(false)))
 }
 
