@@ -15,12 +15,13 @@ PYTHONDIR ?= $(PREFIX)/lib/$(shell $(PYTHON) -c 'import sys; print("python%d.%d"
 
 APPLIANCE := $(TARGET)/appliance
 GUESTFSD := $(TARGET)/guestfsd-static
+HELPER := $(TARGET)/guestfs-helper
 # Use the appliance of this tree, whatever is installed.
 export LIBGUESTFS_PATH ?= $(abspath $(APPLIANCE))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup appliance library python man demo check fmt generated coverage clippy rings-1-2 ring-3 ring-4 bench install clean FORCE
+.PHONY: help setup appliance library python docs demo check fmt generated coverage clippy rustdoc rings-1-2 ring-3 ring-4 bench install clean FORCE
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -41,9 +42,13 @@ $(GUESTFSD): FORCE
 	$(CARGO) rustc -p guestfsd --release --bin guestfsd -- -C target-feature=+crt-static
 	@cmp -s $(TARGET)/release/guestfsd $@ || cp $(TARGET)/release/guestfsd $@
 
-$(APPLIANCE)/root: $(shell find appliance -type f) | $(TARGET)/setup.stamp $(GUESTFSD)
+$(HELPER): FORCE
+	$(CARGO) build -p guestfs-helper --release
+	@cmp -s $(TARGET)/release/guestfs-helper $@ || cp $(TARGET)/release/guestfs-helper $@
+
+$(APPLIANCE)/root: $(HELPER) $(shell find appliance -type f) | $(TARGET)/setup.stamp $(GUESTFSD)
 	$(CARGO) run -q -p guestfs-appliance -- build --verbose \
-	    --output $(APPLIANCE) --guestfsd $(GUESTFSD) --cache $(TARGET)/appliance-cache
+	    --output $(APPLIANCE) --guestfsd $(GUESTFSD) --helper $(HELPER) --cache $(TARGET)/appliance-cache
 
 $(APPLIANCE)/initrd: $(GUESTFSD) $(APPLIANCE)/root
 	$(CARGO) run -q -p guestfs-appliance -- initrd --output $(APPLIANCE) --guestfsd $(GUESTFSD)
@@ -58,8 +63,8 @@ library: ## libguestfs.so.0, libguestfs.a, guestfs.h and libguestfs.pc, in targe
 python: ## the Python module, in target/python
 	bindings/python/build $(TARGET)/python
 
-man: ## the manual pages, in target/man
-	docs/build $(TARGET)/man
+docs: ## the manual, for man(1) and as HTML, in target/docs
+	docs/build $(TARGET)/docs
 
 $(TARGET)/release/guestfish: FORCE
 	$(CARGO) build --release -p guestfish
@@ -80,6 +85,7 @@ check: ## everything that has to hold before a change goes in
 	$(MAKE) fmt
 	$(MAKE) generated
 	$(MAKE) clippy
+	$(MAKE) rustdoc
 	$(MAKE) rings-1-2
 	$(MAKE) appliance
 	$(MAKE) ring-3
@@ -96,6 +102,9 @@ coverage: ## how much of the API is implemented?
 
 clippy: ## do the lints pass?
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+rustdoc: ## do the comments of the crates make pages without a broken link?
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps -p guestfs -p guestfs-protocol
 
 # Tests whose names have `appliance::` or `whole::` in them need the appliance, in the packages that
 # are about the whole product.  (The daemon has a module `appliance` too: its tests need nothing.)
@@ -119,7 +128,7 @@ ring-4: appliance library python $(TARGET)/release/guestfish ## C, Python and th
 bench: appliance python ## measure, as ratios to Debian's libguestfs
 	tests/bench
 
-install: appliance library python man $(PROGRAMS:%=$(TARGET)/release/%) ## put it below DESTDIR and PREFIX
+install: appliance library python docs $(PROGRAMS:%=$(TARGET)/release/%) ## put it below DESTDIR and PREFIX
 	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(LIBDIR)/guestfs $(DESTDIR)$(INCLUDEDIR)
 	install -d $(DESTDIR)$(PYTHONDIR) $(DESTDIR)$(MANDIR) $(DESTDIR)$(BINDIR)
 	cp -P $(TARGET)/c/libguestfs.so* $(TARGET)/c/libguestfs.a $(DESTDIR)$(LIBDIR)
@@ -128,7 +137,7 @@ install: appliance library python man $(PROGRAMS:%=$(TARGET)/release/%) ## put i
 	cp -R $(TARGET)/python/. $(DESTDIR)$(PYTHONDIR)
 	install -m 755 $(PROGRAMS:%=$(TARGET)/release/%) $(DESTDIR)$(BINDIR)
 	ln -sf guestfs-test-tool $(DESTDIR)$(BINDIR)/libguestfs-test-tool
-	cp -R $(TARGET)/man/man1 $(TARGET)/man/man3 $(DESTDIR)$(MANDIR)
+	cp -R $(addprefix $(TARGET)/docs/,man1 man3 man7) $(DESTDIR)$(MANDIR)
 	ln -sf guestfs-test-tool.1 $(DESTDIR)$(MANDIR)/man1/libguestfs-test-tool.1
 	install -m 644 $(addprefix $(APPLIANCE)/,kernel initrd root README.fixed manifest) $(DESTDIR)$(LIBDIR)/guestfs
 

@@ -115,6 +115,11 @@ fn references(api: &Api, out: &mut Complaints) {
         {
             out.add(api, name, format!("struct {structure} does not exist"));
         }
+        if let Some(by) = function.deprecated.as_ref().and_then(|it| it.by.as_ref())
+            && api.function(by).is_none()
+        {
+            out.add(api, name, format!("is deprecated by {by}, which does not exist"));
+        }
         for other in &function.see {
             if api.function(other).is_none() {
                 out.add(api, name, format!("refers to {other}, which does not exist"));

@@ -3,27 +3,55 @@
 
 use std::fmt::Write;
 
-use crate::schema::{Api, Function};
+use crate::schema::{Api, Function, Group};
+
+/// What there is of one group.
+pub struct Coverage<'a> {
+    /// The group.
+    pub group: &'a Group,
+    /// How many functions have a body.
+    pub implemented: usize,
+    /// How many there are.
+    pub declared: usize,
+    /// The functions that have no body.
+    pub missing: Vec<&'a Function>,
+}
+
+/// The groups that have functions, in the order of the description.
+pub fn coverage(api: &Api) -> Vec<Coverage<'_>> {
+    let groups = api.groups.iter().map(|group| {
+        let functions = || api.functions.iter().filter(|it| it.group == group.name);
+        let missing: Vec<_> = functions().filter(|it| !it.implemented).collect();
+        let declared = functions().count();
+        Coverage { group, implemented: declared - missing.len(), declared, missing }
+    });
+    groups.filter(|it| it.declared > 0).collect()
+}
+
+/// How many functions of all groups have a body, and how many there are.
+pub fn total(groups: &[Coverage<'_>]) -> (usize, usize) {
+    let sum = |number: fn(&Coverage<'_>) -> usize| groups.iter().map(number).sum();
+    (sum(|it| it.implemented), sum(|it| it.declared))
+}
 
 /// A line a group, implemented of described, and a line for all; below each group the functions
 /// that have no body.
 pub fn report(api: &Api) -> String {
+    let groups = coverage(api);
     let mut out = String::new();
-    for group in &api.groups {
-        let functions: Vec<_> = api.functions.iter().filter(|it| it.group == group.name).collect();
-        line(&mut out, &group.name, &functions);
-        for function in functions.iter().filter(|it| !it.implemented) {
+    for it in &groups {
+        line(&mut out, &it.group.name, (it.implemented, it.declared));
+        for function in &it.missing {
             // Writing to a string does not fail.
             let _ = writeln!(out, "    {}", function.name);
         }
     }
-    line(&mut out, "all", &api.functions.iter().collect::<Vec<_>>());
+    line(&mut out, "all", total(&groups));
     out
 }
 
-fn line(out: &mut String, name: &str, functions: &[&Function]) {
-    let implemented = functions.iter().filter(|it| it.implemented).count();
-    let _ = writeln!(out, "{name:<12} {implemented:>3} of {:>3}", functions.len());
+fn line(out: &mut String, name: &str, (implemented, declared): (usize, usize)) {
+    let _ = writeln!(out, "{name:<12} {implemented:>3} of {declared:>3}");
 }
 
 #[cfg(test)]

@@ -101,7 +101,10 @@ fn every_function_has_its_section(out: &Path) {
         let sections: BTreeSet<&str> = all(r"(?m)^=head3 (\w+)$", &pod).into_iter().collect();
         let missing: Vec<_> = functions
             .iter()
-            .map(|it| format!("{prefix}{it}"))
+            .map(|it| match page {
+                "guestfs-rust" => it.to_ascii_lowercase(),
+                _ => format!("{prefix}{it}"),
+            })
             .filter(|it| !sections.contains(it.as_str()))
             .collect();
         assert!(missing.is_empty(), "{page}: no section about {missing:?}");
@@ -163,7 +166,8 @@ fn links_lead_somewhere(out: &Path) {
 fn man_pages_render(out: &Path) {
     let pages = files(&out.join("man3"));
     assert!(pages.contains_key("guestfs.3") && pages.contains_key("guestfs-python.3"));
-    for (name, path) in pages.into_iter().chain(files(&out.join("man1"))) {
+    let others = ["man1", "man7"].map(|it| files(&out.join(it))).into_iter().flatten();
+    for (name, path) in pages.into_iter().chain(others) {
         let page = read(path);
         let (title, _) = name.rsplit_once('.').unwrap();
         let heading =
@@ -175,7 +179,7 @@ fn man_pages_render(out: &Path) {
 }
 
 fn are_equal(first: &Path, second: &Path) {
-    for directory in ["pod", "man1", "man3", "html"] {
+    for directory in ["pod", "man1", "man3", "man7", "html"] {
         let (first, second) = (files(&first.join(directory)), files(&second.join(directory)));
         assert!(first.keys().eq(second.keys()));
         for (name, path) in &first {

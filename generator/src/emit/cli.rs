@@ -80,7 +80,7 @@ pub fn emit(tera: &Tera, api: &Api) -> Result<Files> {
         let view = View {
             deprecated: functions.iter().any(|it| it.deprecated.is_some()),
             options,
-            commands: functions.iter().map(|it| command(api, it)).collect::<Result<_>>()?,
+            commands: functions.iter().map(|it| command(it)).collect::<Result<_>>()?,
         };
         files.insert(format!("cli/{group}.rs").into(), render(tera, "cli_group.rs", &view)?);
         groups.push(group);
@@ -127,7 +127,7 @@ fn structure(structure: &Struct) -> StructView {
     }
 }
 
-fn command(api: &Api, function: &Function) -> Result<CommandView> {
+fn command(function: &Function) -> Result<CommandView> {
     let about = || format!("{}: cannot be a command", function.name);
     let mut lines = Vec::new();
     let mut passed = Vec::new();
@@ -175,7 +175,7 @@ fn command(api: &Api, function: &Function) -> Result<CommandView> {
         name: dashed(&function.name),
         summary: text(&links(&function.summary)),
         listed: function.is_documented(),
-        help: raw(&help(api, function, &aliases)),
+        help: raw(&help(function, &aliases)),
         takes: !params.is_empty() || !options.is_empty(),
         prints: function.returns != Ret::None,
         aliases,
@@ -249,7 +249,7 @@ fn printer(function: &Function) -> Option<&'static str> {
 }
 
 /// What `help COMMAND` prints.
-fn help(api: &Api, function: &Function, aliases: &[String]) -> String {
+fn help(function: &Function, aliases: &[String]) -> String {
     let name = dashed(&function.name);
     let plain = |pod: &str| text(&links(pod));
     let mut out = format!("NAME\n    {name} - {}\n\nSYNOPSIS\n", plain(&function.summary));
@@ -285,14 +285,14 @@ fn help(api: &Api, function: &Function, aliases: &[String]) -> String {
             out += &filled(&format!("{errno} {}", plain(doc)), 4, 8);
         }
     }
-    for note in notes(api, function, aliases) {
+    for note in notes(function, aliases) {
         out += &format!("\n{}", filled(&note, 4, 4));
     }
     let lines: Vec<_> = out.lines().map(str::trim_end).collect();
     lines.join("\n").replace("\n\n\n", "\n\n") + "\n"
 }
 
-fn notes(api: &Api, function: &Function, aliases: &[String]) -> Vec<String> {
+fn notes(function: &Function, aliases: &[String]) -> Vec<String> {
     let mut notes = Vec::new();
     if !aliases.is_empty() {
         notes.push(format!("Also called {}.", aliases.join(", ")));
@@ -301,8 +301,8 @@ fn notes(api: &Api, function: &Function, aliases: &[String]) -> Vec<String> {
         notes.push("The secret is asked for; it is not written on the command line.".to_owned());
     }
     if let Some(deprecated) = &function.deprecated {
-        notes.push(match deprecated.by.as_ref().and_then(|by| api.function(by)) {
-            Some(by) => format!("Deprecated: use {}.", dashed(&by.name)),
+        notes.push(match &deprecated.by {
+            Some(by) => format!("Deprecated: use {}.", dashed(by)),
             None => "Deprecated.".to_owned(),
         });
     }

@@ -48,7 +48,7 @@ pub fn emit(tera: &Tera, api: &Api) -> Result<Files> {
     for (group, functions) in by_group(api, |_| true) {
         let is_struct = |ret: &Ret| matches!(ret, Ret::Struct(_) | Ret::StructList(_));
         let wire = functions.iter().any(|it| it.side == Side::Daemon || is_struct(&it.returns));
-        let methods: Vec<Method> = functions.into_iter().map(|it| method(api, it)).collect();
+        let methods: Vec<Method> = functions.into_iter().map(method).collect();
         let view = View { imports: imports(&methods, wire), functions: methods };
         files.insert(format!("client/{group}.rs").into(), render(tera, "client_group.rs", &view)?);
         modules.push(group);
@@ -89,7 +89,7 @@ fn imports(methods: &[Method], wire: bool) -> Vec<&'static str> {
     .collect()
 }
 
-fn method(api: &Api, function: &Function) -> Method {
+fn method(function: &Function) -> Method {
     let name = &function.name;
     let mut parameters: Vec<String> = function
         .args
@@ -110,7 +110,7 @@ fn method(api: &Api, function: &Function) -> Method {
     Method {
         name: name.clone(),
         ident: rust(name),
-        docs: comment(&docs(api, function), "///"),
+        docs: comment(&docs(function), "///"),
         deprecated: function.deprecated.as_ref().map(|it| match &it.by {
             Some(by) => format!("use `{by}`"),
             None => "there is no replacement".to_owned(),
@@ -126,7 +126,7 @@ fn method(api: &Api, function: &Function) -> Method {
 }
 
 /// The comment above the method.
-fn docs(api: &Api, function: &Function) -> String {
+fn docs(function: &Function) -> String {
     let mut text = markdown(&capitalized(&function.summary))
         + ".\n\n"
         + markdown(&function.docs).trim()
@@ -150,12 +150,8 @@ fn docs(api: &Api, function: &Function) -> String {
             text += &format!("* `{errno}`: {}\n", item(doc, "  "));
         }
     }
-    let see: Vec<_> = function
-        .see
-        .iter()
-        .filter(|name| api.function(name).is_some())
-        .map(|name| format!("[`{name}`](Self::{name})"))
-        .collect();
+    let see: Vec<_> =
+        function.see.iter().map(|name| format!("[`{0}`](Self::{0})", rust(name))).collect();
     if !see.is_empty() {
         text += &format!("\nSee also {}.\n", see.join(", "));
     }

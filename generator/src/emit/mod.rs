@@ -13,6 +13,7 @@ mod pod;
 mod protocol;
 mod python;
 mod rust;
+mod status;
 mod tests;
 
 use std::fs;
@@ -29,6 +30,7 @@ type Emitter = fn(&Tera, &Api) -> Result<Files>;
 
 const EMITTERS: &[Emitter] = &[
     pod::emit,
+    status::emit,
     protocol::emit,
     python::emit,
     client::emit,

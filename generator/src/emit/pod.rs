@@ -80,7 +80,7 @@ const PAGES: &[Page] = &[
     },
     Page {
         folder: "rust",
-        name: |it| it.name.clone(),
+        name: |it| it.name.to_ascii_lowercase(),
         synopsis: rust_synopsis,
         returned: |_| "",
         wanted: Function::is_documented,
@@ -166,7 +166,8 @@ struct FeatureView {
 
 fn features(api: &Api) -> Features {
     let view = |it: &crate::schema::Feature| {
-        let members = api.functions.iter().filter(|f| f.feature.as_ref() == Some(&it.name));
+        let documented = api.functions.iter().filter(|f| f.is_documented());
+        let members = documented.filter(|f| f.feature.as_ref() == Some(&it.name));
         let members: Vec<_> = members.map(|f| format!("L</guestfs_{}>", f.name)).collect();
         FeatureView {
             name: it.name.clone(),
