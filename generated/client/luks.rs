@@ -145,7 +145,7 @@ impl Handle {
             || {
                 let args = CryptsetupOpenArgs {
                     device: text("device", device)?,
-                    key: text("key", key)?,
+                    key: secret("key", key)?,
                     mapname: text("mapname", mapname)?,
                     readonly: options.readonly.unwrap_or_default(),
                     crypttype: option_text("crypttype", &options.crypttype)?,
@@ -154,7 +154,8 @@ impl Handle {
                 let optargs = bit(0, options.readonly.is_some())
                     | bit(1, options.crypttype.is_some())
                     | bit(2, options.cipher.is_some());
-                let wire::Nothing = self.call(Procedure::CryptsetupOpen, optargs, &args)?;
+                let wire::Nothing =
+                    self.call_with_secret(Procedure::CryptsetupOpen, optargs, &args)?;
                 Ok(())
             },
         )
@@ -202,11 +203,11 @@ impl Handle {
             || {
                 let args = LuksAddKeyArgs {
                     device: text("device", device)?,
-                    key: text("key", key)?,
-                    newkey: text("newkey", newkey)?,
+                    key: secret("key", key)?,
+                    newkey: secret("newkey", newkey)?,
                     keyslot,
                 };
-                let wire::Nothing = self.call(Procedure::LuksAddKey, 0, &args)?;
+                let wire::Nothing = self.call_with_secret(Procedure::LuksAddKey, 0, &args)?;
                 Ok(())
             },
         )
@@ -281,10 +282,10 @@ impl Handle {
             || {
                 let args = LuksFormatArgs {
                     device: text("device", device)?,
-                    key: text("key", key)?,
+                    key: secret("key", key)?,
                     keyslot,
                 };
-                let wire::Nothing = self.call(Procedure::LuksFormat, 0, &args)?;
+                let wire::Nothing = self.call_with_secret(Procedure::LuksFormat, 0, &args)?;
                 Ok(())
             },
         )
@@ -331,11 +332,11 @@ impl Handle {
             || {
                 let args = LuksFormatCipherArgs {
                     device: text("device", device)?,
-                    key: text("key", key)?,
+                    key: secret("key", key)?,
                     keyslot,
                     cipher: text("cipher", cipher)?,
                 };
-                let wire::Nothing = self.call(Procedure::LuksFormatCipher, 0, &args)?;
+                let wire::Nothing = self.call_with_secret(Procedure::LuksFormatCipher, 0, &args)?;
                 Ok(())
             },
         )
@@ -379,10 +380,10 @@ impl Handle {
             || {
                 let args = LuksKillSlotArgs {
                     device: text("device", device)?,
-                    key: text("key", key)?,
+                    key: secret("key", key)?,
                     keyslot,
                 };
-                let wire::Nothing = self.call(Procedure::LuksKillSlot, 0, &args)?;
+                let wire::Nothing = self.call_with_secret(Procedure::LuksKillSlot, 0, &args)?;
                 Ok(())
             },
         )
@@ -427,10 +428,10 @@ impl Handle {
             || {
                 let args = LuksOpenArgs {
                     device: text("device", device)?,
-                    key: text("key", key)?,
+                    key: secret("key", key)?,
                     mapname: text("mapname", mapname)?,
                 };
-                let wire::Nothing = self.call(Procedure::LuksOpen, 0, &args)?;
+                let wire::Nothing = self.call_with_secret(Procedure::LuksOpen, 0, &args)?;
                 Ok(())
             },
         )
@@ -475,10 +476,10 @@ impl Handle {
             || {
                 let args = LuksOpenRoArgs {
                     device: text("device", device)?,
-                    key: text("key", key)?,
+                    key: secret("key", key)?,
                     mapname: text("mapname", mapname)?,
                 };
-                let wire::Nothing = self.call(Procedure::LuksOpenRo, 0, &args)?;
+                let wire::Nothing = self.call_with_secret(Procedure::LuksOpenRo, 0, &args)?;
                 Ok(())
             },
         )

@@ -269,6 +269,7 @@ impl GuestFS {
     /// Deprecated: use `tar_in`.
     #[pyo3(signature = (tarball, directory))]
     fn tgz_in(&self, py: Python<'_>, tarball: Text, directory: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"tgz_in is deprecated: use tar_in")?;
         self.run(py, |g| g.tgz_in(tarball.as_path(), &directory))
     }
 
@@ -286,6 +287,7 @@ impl GuestFS {
     /// Deprecated: use `tar_out`.
     #[pyo3(signature = (directory, tarball))]
     fn tgz_out(&self, py: Python<'_>, directory: Text, tarball: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"tgz_out is deprecated: use tar_out")?;
         self.run(py, |g| g.tgz_out(&directory, tarball.as_path()))
     }
 
@@ -303,6 +305,7 @@ impl GuestFS {
     /// Deprecated: use `tar_in`.
     #[pyo3(signature = (tarball, directory))]
     fn txz_in(&self, py: Python<'_>, tarball: Text, directory: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"txz_in is deprecated: use tar_in")?;
         self.run(py, |g| g.txz_in(tarball.as_path(), &directory))
     }
 
@@ -320,6 +323,7 @@ impl GuestFS {
     /// Deprecated: use `tar_out`.
     #[pyo3(signature = (directory, tarball))]
     fn txz_out(&self, py: Python<'_>, directory: Text, tarball: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"txz_out is deprecated: use tar_out")?;
         self.run(py, |g| g.txz_out(&directory, tarball.as_path()))
     }
 }

@@ -254,6 +254,7 @@ impl GuestFS {
         superblock: Option<i64>,
         repair: Option<Flag>,
     ) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"btrfs_fsck is deprecated: use btrfs_scrub_full")?;
         let options = guestfs::BtrfsFsckOptions { superblock, repair: repair.map(|it| it.0) };
         self.run(py, |g| g.btrfs_fsck(&device, &options))
     }

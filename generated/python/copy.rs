@@ -311,6 +311,7 @@ impl GuestFS {
     /// Deprecated: use `copy_device_to_device`.
     #[pyo3(signature = (src, dest, size))]
     fn copy_size(&self, py: Python<'_>, src: Text, dest: Text, size: i64) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"copy_size is deprecated: use copy_device_to_device")?;
         self.run(py, |g| g.copy_size(&src, &dest, size))
     }
 
@@ -331,6 +332,7 @@ impl GuestFS {
     /// Deprecated: use `copy_device_to_device`.
     #[pyo3(signature = (src, dest))]
     fn dd(&self, py: Python<'_>, src: Text, dest: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"dd is deprecated: use copy_device_to_device")?;
         self.run(py, |g| g.dd(&src, &dest))
     }
 }

@@ -237,6 +237,7 @@ impl GuestFS {
     /// Deprecated.
     #[pyo3(signature = (device, blocksize))]
     fn blockdev_setbsz(&self, py: Python<'_>, device: Text, blocksize: i32) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"blockdev_setbsz is deprecated")?;
         self.run(py, |g| g.blockdev_setbsz(&device, blocksize))
     }
 

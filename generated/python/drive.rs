@@ -154,6 +154,7 @@ impl GuestFS {
     /// Deprecated: use `add_drive_ro`.
     #[pyo3(signature = (filename))]
     fn add_cdrom(&self, py: Python<'_>, filename: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"add_cdrom is deprecated: use add_drive_ro")?;
         self.run(py, |g| g.add_cdrom(&filename))
     }
 
@@ -176,6 +177,7 @@ impl GuestFS {
         filename: Text,
         iface: Text,
     ) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"add_drive_with_if is deprecated: use add_drive")?;
         self.run(py, |g| g.add_drive_with_if(&filename, &iface))
     }
 
@@ -198,6 +200,7 @@ impl GuestFS {
         filename: Text,
         iface: Text,
     ) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"add_drive_ro_with_if is deprecated: use add_drive")?;
         self.run(py, |g| g.add_drive_ro_with_if(&filename, &iface))
     }
 
@@ -232,6 +235,7 @@ impl GuestFS {
     /// Deprecated.
     #[pyo3(signature = (label))]
     fn remove_drive(&self, py: Python<'_>, label: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"remove_drive is deprecated")?;
         self.run(py, |g| g.remove_drive(&label))
     }
 }

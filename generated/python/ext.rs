@@ -56,6 +56,7 @@ impl GuestFS {
     /// Deprecated: use `e2fsck`.
     #[pyo3(signature = (device))]
     fn e2fsck_f(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"e2fsck_f is deprecated: use e2fsck")?;
         self.run(py, |g| g.e2fsck_f(&device))
     }
 
@@ -115,6 +116,7 @@ impl GuestFS {
     /// Deprecated: use `vfs_label`.
     #[pyo3(signature = (device))]
     fn get_e2label(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"get_e2label is deprecated: use vfs_label")?;
         self.run(py, |g| g.get_e2label(&device))
     }
 
@@ -131,6 +133,7 @@ impl GuestFS {
     /// Deprecated: use `vfs_uuid`.
     #[pyo3(signature = (device))]
     fn get_e2uuid(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"get_e2uuid is deprecated: use vfs_uuid")?;
         self.run(py, |g| g.get_e2uuid(&device))
     }
 
@@ -301,6 +304,7 @@ impl GuestFS {
         device: Text,
         journal: Text,
     ) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"mke2fs_J is deprecated: use mke2fs")?;
         self.run(py, |g| g.mke2fs_j(&fstype, blocksize, &device, &journal))
     }
 
@@ -329,6 +333,7 @@ impl GuestFS {
         device: Text,
         label: Text,
     ) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"mke2fs_JL is deprecated: use mke2fs")?;
         self.run(py, |g| g.mke2fs_jl(&fstype, blocksize, &device, &label))
     }
 
@@ -357,6 +362,7 @@ impl GuestFS {
         device: Text,
         uuid: Text,
     ) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"mke2fs_JU is deprecated: use mke2fs")?;
         self.run(py, |g| g.mke2fs_ju(&fstype, blocksize, &device, &uuid))
     }
 
@@ -374,6 +380,7 @@ impl GuestFS {
     /// Deprecated: use `mke2fs`.
     #[pyo3(signature = (blocksize, device))]
     fn mke2journal(&self, py: Python<'_>, blocksize: i32, device: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"mke2journal is deprecated: use mke2fs")?;
         self.run(py, |g| g.mke2journal(blocksize, &device))
     }
 
@@ -398,6 +405,7 @@ impl GuestFS {
         label: Text,
         device: Text,
     ) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"mke2journal_L is deprecated: use mke2fs")?;
         self.run(py, |g| g.mke2journal_l(blocksize, &label, &device))
     }
 
@@ -422,6 +430,7 @@ impl GuestFS {
         uuid: Text,
         device: Text,
     ) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"mke2journal_U is deprecated: use mke2fs")?;
         self.run(py, |g| g.mke2journal_u(blocksize, &uuid, &device))
     }
 
@@ -560,6 +569,7 @@ impl GuestFS {
     /// Deprecated: use `set_label`.
     #[pyo3(signature = (device, label))]
     fn set_e2label(&self, py: Python<'_>, device: Text, label: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"set_e2label is deprecated: use set_label")?;
         self.run(py, |g| g.set_e2label(&device, &label))
     }
 
@@ -577,6 +587,7 @@ impl GuestFS {
     /// Deprecated: use `set_uuid`.
     #[pyo3(signature = (device, uuid))]
     fn set_e2uuid(&self, py: Python<'_>, device: Text, uuid: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"set_e2uuid is deprecated: use set_uuid")?;
         self.run(py, |g| g.set_e2uuid(&device, &uuid))
     }
 

@@ -135,6 +135,7 @@ impl GuestFS {
         content: Text,
         size: i32,
     ) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"write_file is deprecated: use write")?;
         self.run(py, |g| g.write_file(&path, &content, size))
     }
 
@@ -614,6 +615,7 @@ impl GuestFS {
     /// Deprecated: use `fallocate64`.
     #[pyo3(signature = (path, len))]
     fn fallocate(&self, py: Python<'_>, path: Text, len: i32) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"fallocate is deprecated: use fallocate64")?;
         self.run(py, |g| g.fallocate(&path, len))
     }
 
@@ -784,6 +786,7 @@ impl GuestFS {
     /// Deprecated: use `file`.
     #[pyo3(signature = (meth, path))]
     fn zfile(&self, py: Python<'_>, meth: Text, path: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"zfile is deprecated: use file")?;
         self.run(py, |g| g.zfile(&meth, &path))
     }
 

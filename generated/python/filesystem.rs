@@ -285,6 +285,7 @@ impl GuestFS {
         blocksize: i32,
         device: Text,
     ) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"mkfs_b is deprecated: use mkfs")?;
         self.run(py, |g| g.mkfs_b(&fstype, blocksize, &device))
     }
 

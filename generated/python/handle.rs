@@ -183,6 +183,7 @@ impl GuestFS {
     ///
     /// Deprecated: use `shutdown`.
     fn kill_subprocess(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"kill_subprocess is deprecated: use shutdown")?;
         self.run(py, |g| g.kill_subprocess())
     }
 
@@ -195,6 +196,7 @@ impl GuestFS {
     ///
     /// Deprecated.
     fn wait_ready(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"wait_ready is deprecated")?;
         self.run(py, |g| g.wait_ready())
     }
 

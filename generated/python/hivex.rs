@@ -329,6 +329,7 @@ impl GuestFS {
     /// Deprecated: use `hivex_value_string`.
     #[pyo3(signature = (valueh))]
     fn hivex_value_utf8(&self, py: Python<'_>, valueh: i64) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"hivex_value_utf8 is deprecated: use hivex_value_string")?;
         self.run(py, |g| g.hivex_value_utf8(valueh))
     }
 }

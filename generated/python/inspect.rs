@@ -386,6 +386,10 @@ impl GuestFS {
     /// Deprecated: use `inspect_list_applications2`.
     #[pyo3(signature = (root))]
     fn inspect_list_applications(&self, py: Python<'_>, root: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(
+            py,
+            c"inspect_list_applications is deprecated: use inspect_list_applications2",
+        )?;
         self.run(py, |g| g.inspect_list_applications(&root))
     }
 
@@ -487,6 +491,7 @@ impl GuestFS {
     /// Deprecated.
     #[pyo3(signature = (root))]
     fn inspect_get_format(&self, py: Python<'_>, root: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"inspect_get_format is deprecated")?;
         self.run(py, |g| g.inspect_get_format(&root))
     }
 
@@ -503,6 +508,7 @@ impl GuestFS {
     /// Deprecated.
     #[pyo3(signature = (root))]
     fn inspect_is_live(&self, py: Python<'_>, root: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"inspect_is_live is deprecated")?;
         self.run(py, |g| g.inspect_is_live(&root))
     }
 
@@ -519,6 +525,7 @@ impl GuestFS {
     /// Deprecated.
     #[pyo3(signature = (root))]
     fn inspect_is_multipart(&self, py: Python<'_>, root: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"inspect_is_multipart is deprecated")?;
         self.run(py, |g| g.inspect_is_multipart(&root))
     }
 
@@ -535,6 +542,7 @@ impl GuestFS {
     /// Deprecated.
     #[pyo3(signature = (root))]
     fn inspect_is_netinst(&self, py: Python<'_>, root: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"inspect_is_netinst is deprecated")?;
         self.run(py, |g| g.inspect_is_netinst(&root))
     }
 

@@ -129,6 +129,7 @@ impl GuestFS {
     /// Deprecated: use `cryptsetup_close`.
     #[pyo3(signature = (device))]
     fn luks_close(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"luks_close is deprecated: use cryptsetup_close")?;
         self.run(py, |g| g.luks_close(&device))
     }
 
@@ -226,6 +227,7 @@ impl GuestFS {
         key: Text,
         mapname: Text,
     ) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"luks_open is deprecated: use cryptsetup_open")?;
         self.run(py, |g| g.luks_open(&device, &key, &mapname))
     }
 
@@ -251,6 +253,7 @@ impl GuestFS {
         key: Text,
         mapname: Text,
     ) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"luks_open_ro is deprecated: use cryptsetup_open")?;
         self.run(py, |g| g.luks_open_ro(&device, &key, &mapname))
     }
 

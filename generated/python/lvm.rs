@@ -544,6 +544,7 @@ impl GuestFS {
     ///
     /// Deprecated: use `lvm_scan`.
     fn vgscan(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"vgscan is deprecated: use lvm_scan")?;
         self.run(py, |g| g.vgscan())
     }
 

@@ -21,6 +21,7 @@ impl GuestFS {
     /// Deprecated: use `statns`.
     #[pyo3(signature = (path))]
     fn stat(&self, py: Python<'_>, path: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"stat is deprecated: use statns")?;
         self.run(py, |g| g.stat(&path))
     }
 
@@ -36,6 +37,7 @@ impl GuestFS {
     /// Deprecated: use `lstatns`.
     #[pyo3(signature = (path))]
     fn lstat(&self, py: Python<'_>, path: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"lstat is deprecated: use lstatns")?;
         self.run(py, |g| g.lstat(&path))
     }
 
@@ -486,6 +488,7 @@ impl GuestFS {
     /// Deprecated: use `lgetxattrs`.
     #[pyo3(signature = (directory))]
     fn llz(&self, py: Python<'_>, directory: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"llz is deprecated: use lgetxattrs")?;
         self.run(py, |g| g.llz(&directory))
     }
 
@@ -505,6 +508,7 @@ impl GuestFS {
     /// Deprecated: use `lstatnslist`.
     #[pyo3(signature = (path, names))]
     fn lstatlist(&self, py: Python<'_>, path: Text, names: Vec<Text>) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"lstatlist is deprecated: use lstatnslist")?;
         self.run(py, |g| g.lstatlist(&path, &names))
     }
 

@@ -59,6 +59,27 @@ pub(crate) const EVENTS: &[(&str, u64)] = &[
     ("EVENT_WARNING", 512),
 ];
 
+/// Other names of methods.
+pub(crate) const ALIASES: &[(&str, &str)] = &[
+    ("add_drive_opts", "add_drive"),
+    ("mkfs_opts", "mkfs"),
+    ("btrfs_subvolume_create_opts", "btrfs_subvolume_create"),
+    ("btrfs_subvolume_snapshot_opts", "btrfs_subvolume_snapshot"),
+    ("ntfsresize_opts", "ntfsresize"),
+    ("mkswap_opts", "mkswap"),
+    ("umount_opts", "umount"),
+    ("grep_opts", "grep"),
+    ("glob_expand_opts", "glob_expand"),
+    ("is_file_opts", "is_file"),
+    ("is_dir_opts", "is_dir"),
+    ("is_fifo_opts", "is_fifo"),
+    ("is_socket_opts", "is_socket"),
+    ("is_chardev_opts", "is_chardev"),
+    ("is_blockdev_opts", "is_blockdev"),
+    ("tar_in_opts", "tar_in"),
+    ("tar_out_opts", "tar_out"),
+];
+
 impl Element for guestfs::LvmPv {}
 
 impl ToPython for guestfs::LvmPv {

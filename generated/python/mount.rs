@@ -196,6 +196,7 @@ impl GuestFS {
     ///
     /// Deprecated.
     fn list_9p(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"list_9p is deprecated")?;
         self.run(py, |g| g.list_9p())
     }
 
@@ -219,6 +220,7 @@ impl GuestFS {
         mountpoint: Text,
         options: Option<Text>,
     ) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"mount_9p is deprecated")?;
         let options = guestfs::Mount9pOptions { options: options.map(Into::into) };
         self.run(py, |g| g.mount_9p(&mounttag, &mountpoint, &options))
     }

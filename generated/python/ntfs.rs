@@ -203,6 +203,7 @@ impl GuestFS {
     /// Deprecated: use `ntfsresize`.
     #[pyo3(signature = (device, size))]
     fn ntfsresize_size(&self, py: Python<'_>, device: Text, size: i64) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"ntfsresize_size is deprecated: use ntfsresize")?;
         self.run(py, |g| g.ntfsresize_size(&device, size))
     }
 }

@@ -565,6 +565,7 @@ impl GuestFS {
         sectors: i32,
         lines: Vec<Text>,
     ) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"sfdisk is deprecated: use part_add")?;
         self.run(py, |g| g.sfdisk(&device, cyls, heads, sectors, &lines))
     }
 
@@ -582,6 +583,7 @@ impl GuestFS {
     /// Deprecated: use `part_add`.
     #[pyo3(signature = (device, lines))]
     fn sfdiskm(&self, py: Python<'_>, device: Text, lines: Vec<Text>) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"sfdiskM is deprecated: use part_add")?;
         self.run(py, |g| g.sfdiskm(&device, &lines))
     }
 
@@ -612,6 +614,7 @@ impl GuestFS {
         sectors: i32,
         line: Text,
     ) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"sfdisk_N is deprecated: use part_add")?;
         self.run(py, |g| g.sfdisk_n(&device, partnum, cyls, heads, sectors, &line))
     }
 
@@ -655,6 +658,7 @@ impl GuestFS {
     /// Deprecated: use `part_list`.
     #[pyo3(signature = (device))]
     fn sfdisk_l(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"sfdisk_l is deprecated: use part_list")?;
         self.run(py, |g| g.sfdisk_l(&device))
     }
 }

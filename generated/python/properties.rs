@@ -37,6 +37,7 @@ impl GuestFS {
     ///
     /// Deprecated: use `get_backend`.
     fn get_attach_method(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"get_attach_method is deprecated: use get_backend")?;
         self.run(py, |g| g.get_attach_method())
     }
 
@@ -100,6 +101,7 @@ impl GuestFS {
     ///
     /// Deprecated: use `internal_get_console_socket`.
     fn get_direct(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"get_direct is deprecated: use internal_get_console_socket")?;
         self.run(py, |g| g.get_direct())
     }
 
@@ -187,6 +189,7 @@ impl GuestFS {
     ///
     /// Deprecated: use `get_hv`.
     fn get_qemu(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"get_qemu is deprecated: use get_hv")?;
         self.run(py, |g| g.get_qemu())
     }
 
@@ -207,6 +210,7 @@ impl GuestFS {
     ///
     /// Deprecated: use `setfiles`.
     fn get_selinux(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"get_selinux is deprecated: use setfiles")?;
         self.run(py, |g| g.get_selinux())
     }
 
@@ -278,6 +282,7 @@ impl GuestFS {
     /// Deprecated: use `set_backend`.
     #[pyo3(signature = (backend))]
     fn set_attach_method(&self, py: Python<'_>, backend: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"set_attach_method is deprecated: use set_backend")?;
         self.run(py, |g| g.set_attach_method(&backend))
     }
 
@@ -361,6 +366,7 @@ impl GuestFS {
     /// Deprecated: use `internal_get_console_socket`.
     #[pyo3(signature = (direct))]
     fn set_direct(&self, py: Python<'_>, direct: Flag) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"set_direct is deprecated: use internal_get_console_socket")?;
         self.run(py, |g| g.set_direct(direct.0))
     }
 
@@ -452,6 +458,7 @@ impl GuestFS {
     /// Deprecated: use `set_hv`.
     #[pyo3(signature = (hv))]
     fn set_qemu(&self, py: Python<'_>, hv: Option<Text>) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"set_qemu is deprecated: use set_hv")?;
         self.run(py, |g| g.set_qemu(hv.as_deref()))
     }
 
@@ -476,6 +483,7 @@ impl GuestFS {
     /// Deprecated: use `setfiles`.
     #[pyo3(signature = (selinux))]
     fn set_selinux(&self, py: Python<'_>, selinux: Flag) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"set_selinux is deprecated: use setfiles")?;
         self.run(py, |g| g.set_selinux(selinux.0))
     }
 

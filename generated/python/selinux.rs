@@ -22,6 +22,7 @@ impl GuestFS {
     ///
     /// Deprecated: use `setfiles`.
     fn getcon(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"getcon is deprecated: use setfiles")?;
         self.run(py, |g| g.getcon())
     }
 
@@ -46,6 +47,7 @@ impl GuestFS {
         path: Text,
         force: Option<Flag>,
     ) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"selinux_relabel is deprecated: use setfiles")?;
         let options = guestfs::SelinuxRelabelOptions { force: force.map(|it| it.0) };
         self.run(py, |g| g.selinux_relabel(&specfile, &path, &options))
     }
@@ -63,6 +65,7 @@ impl GuestFS {
     /// Deprecated: use `setfiles`.
     #[pyo3(signature = (context))]
     fn setcon(&self, py: Python<'_>, context: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"setcon is deprecated: use setfiles")?;
         self.run(py, |g| g.setcon(&context))
     }
 

@@ -50,6 +50,7 @@ impl GuestFS {
     /// Deprecated: use `mkswap`.
     #[pyo3(signature = (label, device))]
     fn mkswap_l(&self, py: Python<'_>, label: Text, device: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"mkswap_L is deprecated: use mkswap")?;
         self.run(py, |g| g.mkswap_l(&label, &device))
     }
 
@@ -67,6 +68,7 @@ impl GuestFS {
     /// Deprecated: use `mkswap`.
     #[pyo3(signature = (uuid, device))]
     fn mkswap_u(&self, py: Python<'_>, uuid: Text, device: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"mkswap_U is deprecated: use mkswap")?;
         self.run(py, |g| g.mkswap_u(&uuid, &device))
     }
 

@@ -24,6 +24,7 @@ impl GuestFS {
     /// Deprecated: use `grep`.
     #[pyo3(signature = (regex, path))]
     fn egrep(&self, py: Python<'_>, regex: Text, path: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"egrep is deprecated: use grep")?;
         self.run(py, |g| g.egrep(&regex, &path))
     }
 
@@ -42,6 +43,7 @@ impl GuestFS {
     /// Deprecated: use `grep`.
     #[pyo3(signature = (regex, path))]
     fn egrepi(&self, py: Python<'_>, regex: Text, path: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"egrepi is deprecated: use grep")?;
         self.run(py, |g| g.egrepi(&regex, &path))
     }
 
@@ -60,6 +62,7 @@ impl GuestFS {
     /// Deprecated: use `grep`.
     #[pyo3(signature = (pattern, path))]
     fn fgrep(&self, py: Python<'_>, pattern: Text, path: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"fgrep is deprecated: use grep")?;
         self.run(py, |g| g.fgrep(&pattern, &path))
     }
 
@@ -78,6 +81,7 @@ impl GuestFS {
     /// Deprecated: use `grep`.
     #[pyo3(signature = (pattern, path))]
     fn fgrepi(&self, py: Python<'_>, pattern: Text, path: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"fgrepi is deprecated: use grep")?;
         self.run(py, |g| g.fgrepi(&pattern, &path))
     }
 
@@ -96,6 +100,7 @@ impl GuestFS {
     /// Deprecated: use `grep`.
     #[pyo3(signature = (regex, path))]
     fn grepi(&self, py: Python<'_>, regex: Text, path: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"grepi is deprecated: use grep")?;
         self.run(py, |g| g.grepi(&regex, &path))
     }
 
@@ -114,6 +119,7 @@ impl GuestFS {
     /// Deprecated: use `grep`.
     #[pyo3(signature = (regex, path))]
     fn zegrep(&self, py: Python<'_>, regex: Text, path: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"zegrep is deprecated: use grep")?;
         self.run(py, |g| g.zegrep(&regex, &path))
     }
 
@@ -133,6 +139,7 @@ impl GuestFS {
     /// Deprecated: use `grep`.
     #[pyo3(signature = (regex, path))]
     fn zegrepi(&self, py: Python<'_>, regex: Text, path: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"zegrepi is deprecated: use grep")?;
         self.run(py, |g| g.zegrepi(&regex, &path))
     }
 
@@ -151,6 +158,7 @@ impl GuestFS {
     /// Deprecated: use `grep`.
     #[pyo3(signature = (pattern, path))]
     fn zfgrep(&self, py: Python<'_>, pattern: Text, path: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"zfgrep is deprecated: use grep")?;
         self.run(py, |g| g.zfgrep(&pattern, &path))
     }
 
@@ -169,6 +177,7 @@ impl GuestFS {
     /// Deprecated: use `grep`.
     #[pyo3(signature = (pattern, path))]
     fn zfgrepi(&self, py: Python<'_>, pattern: Text, path: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"zfgrepi is deprecated: use grep")?;
         self.run(py, |g| g.zfgrepi(&pattern, &path))
     }
 
@@ -187,6 +196,7 @@ impl GuestFS {
     /// Deprecated: use `grep`.
     #[pyo3(signature = (regex, path))]
     fn zgrep(&self, py: Python<'_>, regex: Text, path: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"zgrep is deprecated: use grep")?;
         self.run(py, |g| g.zgrep(&regex, &path))
     }
 
@@ -205,6 +215,7 @@ impl GuestFS {
     /// Deprecated: use `grep`.
     #[pyo3(signature = (regex, path))]
     fn zgrepi(&self, py: Python<'_>, regex: Text, path: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"zgrepi is deprecated: use grep")?;
         self.run(py, |g| g.zgrepi(&regex, &path))
     }
 

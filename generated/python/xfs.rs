@@ -117,6 +117,7 @@ impl GuestFS {
     /// Deprecated: use `xfs_info2`.
     #[pyo3(signature = (pathordevice))]
     fn xfs_info(&self, py: Python<'_>, pathordevice: Text) -> PyResult<Py<PyAny>> {
+        crate::error::deprecated(py, c"xfs_info is deprecated: use xfs_info2")?;
         self.run(py, |g| g.xfs_info(&pathordevice))
     }
 

@@ -669,9 +669,9 @@ fn strings_a_missing_file() {
     fails(got, Some("ENOENT"), "/known/missing");
 }
 
-// strings_e: encoding s
+// strings_e: bytes of 7 bits
 #[test]
-fn strings_e_encoding_s() {
+fn strings_e_bytes_of_7_bits() {
     let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
     let g = case.handle();
     step("write", g.write(b"/new".as_slice(), b"\xe9abc\xe9abcd".as_slice()));
@@ -679,9 +679,9 @@ fn strings_e_encoding_s() {
     returns(got, list([bytes(b"abcd".as_slice())]));
 }
 
-// strings_e: encoding S
+// strings_e: bytes of 8 bits
 #[test]
-fn strings_e_encoding_s() {
+fn strings_e_bytes_of_8_bits() {
     let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
     let g = case.handle();
     step("write", g.write(b"/new".as_slice(), b"\xe9ab\x00abc\xe9".as_slice()));
@@ -689,9 +689,9 @@ fn strings_e_encoding_s() {
     returns(got, list([bytes(b"abc\xe9".as_slice())]));
 }
 
-// strings_e: encoding b
+// strings_e: 16 bits with the high byte first
 #[test]
-fn strings_e_encoding_b() {
+fn strings_e_16_bits_with_the_high_byte_first() {
     let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
     let g = case.handle();
     step(
@@ -702,9 +702,9 @@ fn strings_e_encoding_b() {
     returns(got, list([bytes(b"hello".as_slice())]));
 }
 
-// strings_e: encoding l
+// strings_e: 16 bits with the low byte first
 #[test]
-fn strings_e_encoding_l() {
+fn strings_e_16_bits_with_the_low_byte_first() {
     let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
     let g = case.handle();
     step("write", g.write(b"/new".as_slice(), b"\x01\x00h\x00e\x00l\x00l\x00o\x00".as_slice()));
@@ -712,9 +712,9 @@ fn strings_e_encoding_l() {
     returns(got, list([bytes(b"hello".as_slice())]));
 }
 
-// strings_e: encoding B
+// strings_e: 32 bits with the high byte first
 #[test]
-fn strings_e_encoding_b() {
+fn strings_e_32_bits_with_the_high_byte_first() {
     let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
     let g = case.handle();
     step(
@@ -728,9 +728,9 @@ fn strings_e_encoding_b() {
     returns(got, list([bytes(b"hello".as_slice())]));
 }
 
-// strings_e: encoding L
+// strings_e: 32 bits with the low byte first
 #[test]
-fn strings_e_encoding_l() {
+fn strings_e_32_bits_with_the_low_byte_first() {
     let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
     let g = case.handle();
     step(
