@@ -28,6 +28,7 @@ const FILES: &[&str] = &["kernel", "initrd", "root", "README.fixed"];
 pub(crate) struct Build {
     pub(crate) output: PathBuf,
     pub(crate) guestfsd: PathBuf,
+    pub(crate) helper: PathBuf,
     pub(crate) cache: PathBuf,
     pub(crate) update: bool,
     pub(crate) verbose: bool,
@@ -73,7 +74,7 @@ impl Build {
         self.say("initrd");
         write(&output.join("initrd"), &initrd(&tree, &modules, guestfsd)?)?;
         self.say("root");
-        tree.finish(&modules)?;
+        tree.finish(&modules, &self.helper)?;
         pack_root(tree.path(), &output.join("root"))?;
         write(&output.join("README.fixed"), readme(tree.release()).as_bytes())?;
         write(&output.join("manifest"), manifest(&output, packages)?.as_bytes())?;

@@ -17,6 +17,7 @@ mod modules;
 mod packages;
 mod pattern;
 mod root;
+mod stub;
 mod templates;
 
 /// Makes the appliance, the small virtual machine which opens the disk images, and looks after its
@@ -34,6 +35,9 @@ enum Command {
     Build {
         #[command(flatten)]
         place: Place,
+        /// The program that loads libraries for the daemon, dynamically linked
+        #[arg(long, value_name = "PATH")]
+        helper: PathBuf,
         /// Where downloads are kept [default: guestfs-appliance in the user's cache directory]
         #[arg(long, value_name = "DIR")]
         cache: Option<PathBuf>,
@@ -87,12 +91,19 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Build { place: Place { output, guestfsd }, cache, update, verify, verbose } => {
+        Command::Build {
+            place: Place { output, guestfsd },
+            helper,
+            cache,
+            update,
+            verify,
+            verbose,
+        } => {
             let cache = match cache {
                 Some(cache) => cache,
                 None => packages::default_cache()?,
             };
-            build::Build { output, guestfsd, cache, update, verbose }.run(verify)
+            build::Build { output, guestfsd, helper, cache, update, verbose }.run(verify)
         }
         Command::Initrd { place: Place { output, guestfsd } } => {
             build::replace_daemon(&output, &guestfsd)

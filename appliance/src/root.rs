@@ -6,6 +6,7 @@ use std::fs::{self, Permissions};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
@@ -13,12 +14,16 @@ use crate::elf::Elf;
 use crate::modules::Modules;
 use crate::packages::Package;
 use crate::pattern::Patterns;
-use crate::{host, inputs};
+use crate::{host, inputs, stub};
 
 const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 
 /// Libraries that are opened at run time, so that no program names them.
-const OPENED_LATER: &[&str] = &["libgcc_s.so", "libnss_dns.so", "libnss_files.so"];
+const OPENED_LATER: &[&str] =
+    &["libaugeas.so", "libgcc_s.so", "libnss_dns.so", "libnss_files.so", "libsystemd.so"];
+
+/// The program that opens some of them.
+const HELPER: &str = "usr/bin/guestfs-helper";
 
 /// An unpacked tree.
 pub(crate) struct Tree {
@@ -90,7 +95,7 @@ impl Tree {
     }
 
     /// Removes what the appliance has no use for, and adds the files of this project.
-    pub(crate) fn finish(&self, modules: &Modules) -> Result<()> {
+    pub(crate) fn finish(&self, modules: &Modules, helper: &Path) -> Result<()> {
         self.prune_modules(modules)?;
         let prune = Patterns::parse(inputs::PRUNE);
         remove_chosen(&self.path, "", &prune)?;
@@ -112,9 +117,18 @@ impl Tree {
                 _ => symlink(target, &path).with_context(|| path.display().to_string())?,
             }
         }
+        fs::copy(helper, self.path.join(HELPER)).with_context(|| helper.display().to_string())?;
+        let stub = self.path.join(LIBRARIES).join(stub::LIBXML2);
+        fs::write(
+            &stub,
+            stub::library(stub::LIBXML2, stub::LIBXML2_VERSION, stub::LIBXML2_SYMBOLS),
+        )
+        .with_context(|| stub.display().to_string())?;
         self.prune_libraries()?;
         host::run(host::command(&self.program("usr/sbin/ldconfig")?).arg("-r").arg(&self.path))?;
-        normalize_modes(&self.path)
+        normalize_modes(&self.path)?;
+        // It is linked against the host's C library, which may be newer than the appliance's.
+        self.run("guestfs-helper", HELPER, |it| it.arg("check"))
     }
 
     fn prune_modules(&self, modules: &Modules) -> Result<()> {
@@ -194,17 +208,24 @@ impl Tree {
 
     /// Runs depmod of the tree itself, as the host need not have one.
     fn depmod(&self) -> Result<()> {
+        self.run("depmod", "usr/bin/kmod", |it| it.arg("-b").arg(&self.path).arg(&self.release))
+    }
+
+    /// Runs a program of the tree with the libraries of the tree.
+    fn run(
+        &self,
+        name: &str,
+        program: &str,
+        arguments: impl FnOnce(&mut Command) -> &mut Command,
+    ) -> Result<()> {
         let linker = self.program(&format!("{LIBRARIES}/ld-linux-x86-64.so.2"))?;
-        host::run(
-            host::command(&linker)
-                .arg("--library-path")
-                .arg(self.path.join(LIBRARIES))
-                .args(["--argv0", "depmod"])
-                .arg(self.path.join("usr/bin/kmod"))
-                .arg("-b")
-                .arg(&self.path)
-                .arg(&self.release),
-        )?;
+        let mut command = host::command(&linker);
+        command
+            .arg("--library-path")
+            .arg(self.path.join(LIBRARIES))
+            .args(["--argv0", name])
+            .arg(self.path.join(program));
+        host::run(arguments(&mut command)).with_context(|| name.to_owned())?;
         Ok(())
     }
 
