@@ -106,7 +106,8 @@ mod tests {
 
     #[test]
     fn details() {
-        let text = "MD_LEVEL=raid1\nMD_UUID=01:02\nMD_DEVICE_dev_sda_ROLE=0\nMD_NAME=a=b\nrubbish\n";
+        let text =
+            "MD_LEVEL=raid1\nMD_UUID=01:02\nMD_DEVICE_dev_sda_ROLE=0\nMD_NAME=a=b\nrubbish\n";
         let got: Vec<String> =
             parse_detail(text).iter().map(|(key, value)| format!("{key}={value}")).collect();
         assert_eq!(got.join(" "), "level=raid1 uuid=01:02 name=a=b");

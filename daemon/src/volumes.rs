@@ -4,22 +4,15 @@
 //! Nothing is started for disks that have none, which is nearly all: the superblocks are looked
 //! for first, as each program takes longer than the rest of the start.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rustix::fs::OFlags;
 
 use crate::ctx::Ctx;
 use crate::error::{About, Result};
+use crate::filesystem::probe::volume;
 use crate::system;
 use crate::tool::Tool;
-
-/// Where the sector with the label of a physical volume may be.
-const LVM_SECTORS: [u64; 4] = [0, 512, 1024, 1536];
-
-/// Magic number of Linux software RAID.
-const MD_MAGIC: [u8; 4] = 0xa92b_4efc_u32.to_le_bytes();
 
 /// Starts what is on the drives.  A broken array is for the caller to mend, so nothing fails.
 pub(crate) fn activate(cx: &Ctx) {
@@ -47,7 +40,7 @@ fn report(tool: Tool) {
 }
 
 /// Which kinds of superblocks there are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default)]
 struct Found {
     md: bool,
     lvm: bool,
@@ -73,62 +66,8 @@ fn scan(disks: &[String]) -> Found {
 
 fn scan_node(path: &Path) -> Result<Found> {
     let file = system::open(path, OFlags::RDONLY).about(path.display())?;
-    let size = rustix::fs::seek(&file, rustix::fs::SeekFrom::End(0)).about(path.display())?;
-    Ok(look(&file, size))
-}
-
-fn look(file: &File, size: u64) -> Found {
-    let lvm = LVM_SECTORS.iter().any(|at| {
-        let mut label = [0; 32];
-        file.read_exact_at(&mut label, *at).is_ok()
-            && label.starts_with(b"LABELONE")
-            && label.ends_with(b"LVM2 001")
-    });
-    let md = md_positions(size).into_iter().flatten().any(|at| {
-        let mut magic = [0; 4];
-        file.read_exact_at(&mut magic, at).is_ok() && magic == MD_MAGIC
-    });
-    Found { md, lvm }
-}
-
-/// Where the superblock is in the formats 1.1, 1.2, 1.0 and 0.90.
-fn md_positions(size: u64) -> [Option<u64>; 4] {
-    let end = |sectors_from_end: u64, align: u64| {
-        (size / 512).checked_sub(sectors_from_end).map(|sector| sector / align * align * 512)
-    };
-    let old = (size / 512 / 128 * 128).checked_sub(128).map(|sector| sector * 512);
-    [Some(0), Some(4096), end(16, 8), old]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(at: u64, bytes: &[u8], expected: &str) {
-        let file = tempfile::tempfile().unwrap();
-        file.set_len(1 << 20).unwrap();
-        file.write_all_at(bytes, at).unwrap();
-        let Found { md, lvm } = look(&file, 1 << 20);
-        assert_eq!(format!("md {md} lvm {lvm}"), expected);
-    }
-
-    #[test]
-    fn superblocks() {
-        let label = b"LABELONE\x01\0\0\0\0\0\0\0\0\0\0\0\x20\0\0\0LVM2 001";
-        check(0, b"", "md false lvm false");
-        check(512, label, "md false lvm true");
-        check(1536, label, "md false lvm true");
-        check(2048, label, "md false lvm false");
-        check(0, &MD_MAGIC, "md true lvm false");
-        check(4096, &MD_MAGIC, "md true lvm false");
-        check((1 << 20) - 8192, &MD_MAGIC, "md true lvm false");
-        check((1 << 20) - 65536, &MD_MAGIC, "md true lvm false");
-        check(8192, &MD_MAGIC, "md false lvm false");
-    }
-
-    #[test]
-    fn tiny_disks_have_no_superblock_at_the_end() {
-        assert_eq!(md_positions(512), [Some(0), Some(4096), None, None]);
-    }
+    let md = volume::linux_raid(&file).about(path.display())?.is_some();
+    // A member of an array may look like the volume that is on the array.
+    let lvm = !md && volume::lvm2(&file).about(path.display())?.is_some();
+    Ok(Found { md, lvm })
 }

@@ -978,7 +978,7 @@ SYNOPSIS
 
 DESCRIPTION
     Sets the GUID by which a GPT tells what a partition is for, such as
-    C12A7328-F81F-11D2-BA4B-00C04FC93EC1 for an EFI system partition and
+    C12A7328-F81F-11D2-BA4B-00A0C93EC93B for an EFI system partition and
     E6D6D379-F507-44C2-A23C-238F2A3DF928 for LVM. The content of the
     partition is not touched.
 

@@ -35,7 +35,7 @@ impl GuestFS {
     /// :raises Error: EROFS: `write` is set and the filesystem is mounted read-only.
     ///
     /// Not implemented yet: calling it fails with `ENOTSUP`.
-    #[pyo3(signature = (filename, verbose=None, debug=None, write=None, unsafe=None))]
+    #[pyo3(signature = (filename, verbose=None, debug=None, write=None, r#unsafe=None))]
     fn hivex_open(
         &self,
         py: Python<'_>,

@@ -20,7 +20,10 @@ pub(crate) fn mountable_device(g: &Handle, mountable: &[u8]) -> Result<BString> 
 pub(crate) fn mountable_subvolume(g: &Handle, mountable: &[u8]) -> Result<BString> {
     let parsed = parse(g, mountable)?;
     if parsed.im_type == WHOLE_DEVICE {
-        return Err(Error::invalid("mountable", format!("{}: not a subvolume", mountable.as_bstr())));
+        return Err(Error::invalid(
+            "mountable",
+            format!("{}: not a subvolume", mountable.as_bstr()),
+        ));
     }
     Ok(parsed.im_volume)
 }

@@ -18,22 +18,8 @@ const UUID: usize = 32;
 
 /// Volumes whose names have one of these in them are parts of others.
 const PARTS: &[&str] = &[
-    "_cdata",
-    "_cmeta",
-    "_corig",
-    "_cvol",
-    "_imeta",
-    "_iorig",
-    "_mimage",
-    "_mlog",
-    "_pmspare",
-    "_rimage",
-    "_rmeta",
-    "_tdata",
-    "_tmeta",
-    "_vdata",
-    "_vorigin",
-    "_wcorig",
+    "_cdata", "_cmeta", "_corig", "_cvol", "_imeta", "_iorig", "_mimage", "_mlog", "_pmspare",
+    "_rimage", "_rmeta", "_tdata", "_tmeta", "_vdata", "_vorigin", "_wcorig",
 ];
 
 /// What the device mapper knows of one of its devices.

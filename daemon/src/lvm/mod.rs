@@ -220,12 +220,7 @@ pub(crate) fn vglvuuids(_: &mut Ctx, vgname: &BStr) -> Result<Vec<BString>> {
 }
 
 /// One column of what belongs to a volume group.
-fn uuids(
-    command: &str,
-    column: &str,
-    select: Option<&str>,
-    vgname: &BStr,
-) -> Result<Vec<BString>> {
+fn uuids(command: &str, column: &str, select: Option<&str>, vgname: &BStr) -> Result<Vec<BString>> {
     check_name("vgname", vgname)?;
     let tool = report::tool(command, &[column], select).arg_bytes(vgname);
     report(tool)?.iter().map(|row| row.text(column)).collect()

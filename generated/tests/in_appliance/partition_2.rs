@@ -10,7 +10,7 @@ fn part_get_gpt_type_an_efi_system_partition() {
     step("part_disk", g.part_disk(b"/dev/sda".as_slice(), b"gpt".as_slice()));
     step("part_set_bootable", g.part_set_bootable(b"/dev/sda".as_slice(), 1, true));
     let got = g.part_get_gpt_type(b"/dev/sda".as_slice(), 1);
-    returns(got, bytes(b"C12A7328-F81F-11D2-BA4B-00C04FC93EC1".as_slice()));
+    returns(got, bytes(b"C12A7328-F81F-11D2-BA4B-00A0C93EC93B".as_slice()));
 }
 
 // part_get_gpt_type: there is no partition 0

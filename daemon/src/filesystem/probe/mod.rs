@@ -4,7 +4,7 @@
 mod dos;
 mod linux;
 mod optical;
-mod volume;
+pub(crate) mod volume;
 
 use std::io;
 

@@ -7,7 +7,8 @@ use crate::filesystem::bytes::{Bytes, ReadAt, uuid};
 const MD_MAGIC: u32 = 0xa92b_4efc;
 const SECTOR: u64 = 512;
 
-pub(super) fn linux_raid(disk: &impl ReadAt) -> Found {
+/// A member of an array of md.
+pub(crate) fn linux_raid(disk: &impl ReadAt) -> Found {
     let size = disk.size()?;
     // Format 1.0 keeps it near the end, on a 4 KiB boundary; 1.1 and 1.2 near the start.
     let near_end = (size / SECTOR).checked_sub(16).map(|sector| (sector & !7) * SECTOR);
@@ -51,8 +52,8 @@ fn linux_raid_0_90(disk: &impl ReadAt, size: u64) -> Found {
     }))
 }
 
-/// The label is in one of the first four sectors.
-pub(super) fn lvm2(disk: &impl ReadAt) -> Found {
+/// A physical volume: its label is in one of the first four sectors.
+pub(crate) fn lvm2(disk: &impl ReadAt) -> Found {
     for sector in 0..4 {
         let Some(block) = disk.bytes(sector * SECTOR, 512)? else { break };
         let is_label =
