@@ -10,6 +10,7 @@ use guestfs_protocol::errno;
 use guestfs_protocol::wire::{
     self, ERROR_MAX, Header, Incoming, LAUNCH_FLAG, MessageError, Status,
 };
+use zeroize::Zeroizing;
 
 use crate::call::{Call, Reply};
 use crate::channel::{Channel, Reporter};
@@ -45,7 +46,10 @@ pub(crate) fn serve_table(
     channel.send(&LAUNCH_FLAG.to_be_bytes())?;
     while !cx.is_exiting() {
         match channel.receive() {
-            Ok(Incoming::Message(message)) => answer(table, &channel, cx, &message)?,
+            // It may hold a key.
+            Ok(Incoming::Message(message)) => {
+                answer(table, &channel, cx, &Zeroizing::new(message))?;
+            }
             // The flag crossed the end of the transfer that it was meant for.
             Ok(Incoming::Cancel) => {}
             Ok(other) => eprintln!("guestfsd: {other:?} ignored"),

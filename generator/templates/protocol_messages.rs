@@ -4,7 +4,7 @@
 {% endfor %}
 {% for type in messages %}
 {{ type.doc -}}
-#[derive(Clone, Debug, PartialEq{% if type.eq %}, Eq{% endif %})]
+#[derive({% if type.clone %}Clone, {% endif %}Debug, PartialEq{% if type.eq %}, Eq{% endif %})]
 pub struct {{ type.rust }} {
 {% for field in type.fields %}{{ field.doc }}    pub {{ field.name }}: {{ field.rust_type }},
 {% endfor %}}

@@ -6,6 +6,7 @@
 //! error and never a hang, a large allocation or a wrong value.
 
 pub mod errno;
+mod key;
 pub mod wire;
 pub mod xdr;
 
@@ -13,4 +14,5 @@ pub mod xdr;
 mod generated;
 
 pub use generated::*;
+pub use key::{Arguments, Key, Locked};
 pub use xdr_codec::{Pack, Unpack};

@@ -10,6 +10,7 @@ use std::io::{self, Read};
 use bstr::BString;
 use xdr_codec::{Pack, Unpack, Write};
 
+use crate::Locked;
 use crate::xdr::{Strict, pack_bytes, unpack_bytes};
 
 /// RPC program number.
@@ -222,6 +223,17 @@ pub fn encode_message(header: &Header, body: &impl Pack<Vec<u8>>) -> Result<Vec<
     framed(HEADER_SIZE, |out| Ok(header.pack(out)? + body.pack(out)?))
 }
 
+/// A message that holds a secret.
+pub fn encode_secret_message(header: &Header, body: &impl Pack<Locked>) -> Result<Locked> {
+    let mut out = Locked::with_capacity(HEADER_SIZE)?;
+    out.write_all(&[0; 4])?;
+    header.pack(&mut out)?;
+    body.pack(&mut out)?;
+    let word = length_word(&out)?;
+    out[..4].copy_from_slice(&word);
+    Ok(out)
+}
+
 /// A file chunk with its length word, ready to be written.
 pub fn encode_chunk(chunk: &Chunk) -> Result<Vec<u8>> {
     framed(chunk.data.len(), |out| chunk.pack(out))
@@ -242,12 +254,18 @@ fn framed(
     let mut out = Vec::with_capacity(size_hint + 64);
     out.extend_from_slice(&[0; 4]);
     pack(&mut out)?;
-    let len = out.len() - 4;
-    match u32::try_from(len) {
-        Ok(word) if len <= MESSAGE_MAX => out[..4].copy_from_slice(&word.to_be_bytes()),
-        _ => return Err(Error::TooLong(len)),
-    }
+    let word = length_word(&out)?;
+    out[..4].copy_from_slice(&word);
     Ok(out)
+}
+
+/// What the place at the front of these bytes is for.
+fn length_word(framed: &[u8]) -> Result<[u8; 4]> {
+    let len = framed.len() - 4;
+    match u32::try_from(len) {
+        Ok(word) if len <= MESSAGE_MAX => Ok(word.to_be_bytes()),
+        _ => Err(Error::TooLong(len)),
+    }
 }
 
 /// What arrives where a length word is expected.
@@ -367,6 +385,23 @@ mod tests {
              00004d000000000000000500000000"
         );
         assert_eq!(split_header(&bytes[4..]).unwrap(), (sample(), &[][..]));
+    }
+
+    #[test]
+    fn a_message_with_a_secret_is_one_like_others() {
+        struct Secret(Vec<u8>);
+
+        impl<Out: Write> Pack<Out> for Secret {
+            fn pack(&self, out: &mut Out) -> xdr_codec::Result<usize> {
+                pack_bytes(&self.0, out)
+            }
+        }
+
+        let secret = Secret(vec![7; 5001]);
+        let message = encode_secret_message(&sample(), &secret).unwrap();
+        assert_eq!(*message, encode_message(&sample(), &secret).unwrap());
+        let err = encode_secret_message(&sample(), &Secret(vec![7; MESSAGE_MAX])).unwrap_err();
+        assert!(matches!(err, Error::TooLong(_)), "{err}");
     }
 
     #[track_caller]

@@ -11,6 +11,8 @@ use std::io;
 use bstr::BString;
 use xdr_codec::{Error, Pack, Result, Unpack, Write};
 
+use crate::Key;
+
 /// Reads one message: a slice whose end is an error and not a short read.
 #[derive(Debug)]
 pub struct Strict<'a> {
@@ -62,6 +64,10 @@ fn truncated() -> Error {
     io::Error::from(io::ErrorKind::UnexpectedEof).into()
 }
 
+fn nul() -> Error {
+    io::Error::new(io::ErrorKind::InvalidData, "NUL byte in a string").into()
+}
+
 /// Decodes a `string<>` or `opaque<>` of at most `max` bytes.
 pub fn unpack_bytes(input: &mut Strict<'_>, max: usize) -> Result<(Vec<u8>, usize)> {
     let len = input.check_len(max, 1)?;
@@ -76,9 +82,23 @@ pub fn unpack_bytes(input: &mut Strict<'_>, max: usize) -> Result<(Vec<u8>, usiz
 pub fn unpack_text(input: &mut Strict<'_>) -> Result<(BString, usize)> {
     let (bytes, size) = unpack_bytes(input, crate::wire::MESSAGE_MAX)?;
     if bytes.contains(&0) {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "NUL byte in a string").into());
+        return Err(nul());
     }
     Ok((bytes.into(), size))
+}
+
+/// Decodes a `string<>` that is a secret, without a copy on the way.
+pub fn unpack_key(input: &mut Strict<'_>) -> Result<(Key, usize)> {
+    let len = input.check_len(crate::wire::MESSAGE_MAX, 1)?;
+    let size = 4 + len.next_multiple_of(4);
+    let Some(padded) = input.left.get(4..size) else { return Err(truncated()) };
+    let bytes = &padded[..len];
+    if bytes.contains(&0) {
+        return Err(nul());
+    }
+    let key = Key::new(bytes)?;
+    input.skip(size);
+    Ok((key, size))
 }
 
 /// Decodes an array of `string<>`.
@@ -212,6 +232,26 @@ mod tests {
         check_text(b"\0\0", "error: unexpected end of file");
         check_text(b"\xff\xff\xff\xffabcd", "error: invalid array len: '4294967295'");
         check_text(b"\0\0\0\x03a\0c\0", "error: NUL byte in a string");
+    }
+
+    #[test]
+    fn keys_are_strings() {
+        for bytes in [
+            &b"\0\0\0\x03abc\0rest"[..],
+            b"\0\0\0\0",
+            b"\0\0\0\x03abc",
+            b"\0\0\0\x03a\0c\0",
+            b"\0\0\0\x03abcd",
+            b"\0\0",
+        ] {
+            let mut input = Strict::new(bytes);
+            let text = unpack_text(&mut input).ok();
+            let text = text.map(|(text, n)| (Vec::from(text), n, input.rest()));
+            let mut input = Strict::new(bytes);
+            let key = unpack_key(&mut input).ok();
+            let key = key.map(|(key, n)| (key.as_ref().to_vec(), n, input.rest()));
+            assert_eq!(key, text, "{bytes:?}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use bstr::BString;
 use guestfs_protocol::wire::{self, Nothing};
 use guestfs_protocol::xdr::Strict;
-use guestfs_protocol::{Pack, Procedure, Unpack};
+use guestfs_protocol::{Arguments, Key, Procedure, Unpack};
 use nix::errno::Errno;
 
 use crate::connection::Call;
@@ -23,9 +23,19 @@ impl Handle {
         &self,
         procedure: Procedure,
         optargs: u64,
-        args: &impl Pack<Vec<u8>>,
+        args: &impl Arguments,
     ) -> Result<R> {
-        self.converse(Call { procedure, optargs, args, source: None, sink: None })
+        self.converse(Call { procedure, optargs, args, secret: false, source: None, sink: None })
+    }
+
+    /// Calls a function that is given a secret: nothing of the call stays in memory.
+    pub(crate) fn call_with_secret<R: for<'a> Unpack<Strict<'a>>>(
+        &self,
+        procedure: Procedure,
+        optargs: u64,
+        args: &impl Arguments,
+    ) -> Result<R> {
+        self.converse(Call { procedure, optargs, args, secret: true, source: None, sink: None })
     }
 
     /// Calls a function that takes a file of the host, or fills one.
@@ -33,25 +43,26 @@ impl Handle {
         &self,
         procedure: Procedure,
         optargs: u64,
-        args: &impl Pack<Vec<u8>>,
+        args: &impl Arguments,
         filein: Option<&Path>,
         fileout: Option<&Path>,
     ) -> Result<R> {
         let source = filein.map(Source::open).transpose()?;
         let sink = fileout.map(Sink::Path);
-        self.converse(Call { procedure, optargs, args, source, sink })
+        self.converse(Call { procedure, optargs, args, secret: false, source, sink })
     }
 
     /// Calls a function that fills a file, and returns its content, of at most `max` bytes.
     pub(crate) fn call_into_memory(
         &self,
         procedure: Procedure,
-        args: &impl Pack<Vec<u8>>,
+        args: &impl Arguments,
         max: usize,
     ) -> Result<Vec<u8>> {
         let mut content = Vec::new();
-        let sink = Some(Sink::Memory { content: &mut content, max });
-        self.converse::<Nothing, _>(Call { procedure, optargs: 0, args, source: None, sink })?;
+        let (source, sink) = (None, Some(Sink::Memory { content: &mut content, max }));
+        let call = Call { procedure, optargs: 0, args, secret: false, source, sink };
+        self.converse::<Nothing, _>(call)?;
         Ok(content)
     }
 
@@ -59,18 +70,19 @@ impl Handle {
     pub(crate) fn call_from_memory(
         &self,
         procedure: Procedure,
-        args: &impl Pack<Vec<u8>>,
+        args: &impl Arguments,
         content: &[u8],
     ) -> Result<()> {
-        let source = Some(Source::Bytes(content));
-        self.converse::<Nothing, _>(Call { procedure, optargs: 0, args, source, sink: None })?;
+        let (source, sink) = (Some(Source::Bytes(content)), None);
+        let call = Call { procedure, optargs: 0, args, secret: false, source, sink };
+        self.converse::<Nothing, _>(call)?;
         Ok(())
     }
 
     fn converse<R, A>(&self, call: Call<'_, A>) -> Result<R>
     where
         R: for<'a> Unpack<Strict<'a>>,
-        A: Pack<Vec<u8>>,
+        A: Arguments,
     {
         self.queue(|| {
             self.cancel().reset();
@@ -90,6 +102,14 @@ pub(crate) fn text(argument: &str, value: &[u8]) -> Result<BString> {
         true => Err(Error::invalid(argument, "contains a NUL byte")),
         false => Ok(value.into()),
     }
+}
+
+/// The text of an argument that is a secret.
+pub(crate) fn secret(argument: &str, value: &[u8]) -> Result<Key> {
+    if value.contains(&0) {
+        return Err(Error::invalid(argument, "contains a NUL byte"));
+    }
+    Key::new(value).map_err(|err| Error::io(&err, argument))
 }
 
 /// The text of an argument that may be absent.

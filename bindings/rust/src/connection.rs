@@ -5,6 +5,8 @@
 //! Everything that comes from the daemon may be hostile.  What breaks the protocol ends the
 //! conversation; it is never guessed at.
 
+use std::io::Write as _;
+use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
@@ -12,7 +14,7 @@ use bstr::ByteSlice;
 use guestfs_protocol::wire::{
     self, Announced, Chunk, Direction, Header, Incoming, MessageError, Status,
 };
-use guestfs_protocol::{Pack, Procedure, errno};
+use guestfs_protocol::{Arguments, Locked, Procedure, errno};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, recv, send};
@@ -108,6 +110,8 @@ pub(crate) struct Call<'a, A> {
     pub(crate) procedure: Procedure,
     pub(crate) optargs: u64,
     pub(crate) args: &'a A,
+    /// There is a secret in the arguments.
+    pub(crate) secret: bool,
     pub(crate) source: Option<Source<'a>>,
     pub(crate) sink: Option<Sink<'a>>,
 }
@@ -183,7 +187,7 @@ impl Connection {
     }
 
     /// Makes one call: the reply's body, or the error that the daemon or this end has to report.
-    pub(crate) fn call<A: Pack<Vec<u8>>>(
+    pub(crate) fn call<A: Arguments>(
         &mut self,
         g: &Handle,
         call: Call<'_, A>,
@@ -191,7 +195,11 @@ impl Connection {
         let hint = call.source.as_ref().map_or(0, Source::size_hint);
         let header = Header::call(call.procedure as u32, self.serial, call.optargs, hint);
         // What is too long is found out before anything is sent.
-        let message = match wire::encode_message(&header, call.args) {
+        let encoded = match call.secret {
+            true => wire::encode_secret_message(&header, call.args).map(Bytes::Secret),
+            false => wire::encode_message(&header, call.args).map(Bytes::Plain),
+        };
+        let message = match encoded {
             Ok(message) => message,
             Err(err) => return Ok(Err(err.into())),
         };
@@ -212,7 +220,7 @@ impl Connection {
         &mut self,
         g: &Handle,
         header: &Header,
-        message: Vec<u8>,
+        message: Bytes,
         mut source: Option<Source<'_>>,
     ) -> Talk<Option<Error>> {
         let mut failed = None;
@@ -367,7 +375,8 @@ impl Connection {
     /// Asks the daemon to stop sending; what is on its way is still to be read.
     fn cancel_transfer(&mut self, g: &Handle, failed: &mut Option<Error>, why: Error) -> Talk<()> {
         *failed = Some(why);
-        let mut out = Output { bytes: wire::CANCEL_FLAG.to_be_bytes().to_vec(), sent: 0 };
+        let flag = wire::CANCEL_FLAG.to_be_bytes().to_vec();
+        let mut out = Output { bytes: Bytes::Plain(flag), sent: 0 };
         while !out.is_empty() && self.socket_open {
             let socket = PollFlags::POLLOUT;
             let timeout = PollTimeout::NONE;
@@ -517,9 +526,45 @@ impl Connection {
     }
 }
 
+/// Bytes in ordinary memory, or in memory that is wiped.
+enum Bytes {
+    Plain(Vec<u8>),
+    Secret(Locked),
+}
+
+impl Bytes {
+    fn extend(&mut self, more: &[u8]) -> Result<()> {
+        match self {
+            Self::Plain(bytes) => bytes.extend_from_slice(more),
+            Self::Secret(bytes) => {
+                bytes.write_all(more).map_err(|err| Error::io(&err, "locked memory"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn clear(&mut self) {
+        match self {
+            Self::Plain(bytes) => bytes.clear(),
+            Self::Secret(bytes) => bytes.clear(),
+        }
+    }
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Plain(bytes) => bytes,
+            Self::Secret(bytes) => bytes,
+        }
+    }
+}
+
 /// Bytes on their way out.
 struct Output {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     sent: usize,
 }
 
@@ -530,10 +575,9 @@ impl Output {
 
     fn push(&mut self, chunk: &Chunk) -> Talk<()> {
         match wire::encode_chunk(chunk) {
-            Ok(bytes) => self.bytes.extend_from_slice(&bytes),
-            Err(err) => return Err(Lost::Host(err.into())),
+            Ok(bytes) => self.bytes.extend(&bytes).map_err(Lost::Host),
+            Err(err) => Err(Lost::Host(err.into())),
         }
-        Ok(())
     }
 
     fn advance(&mut self, n: usize) {

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
 use guestfs_protocol::wire::Nothing;
-use guestfs_protocol::{DownloadArgs, ListDevicesRet, MountArgs, UploadArgs};
+use guestfs_protocol::{
+    DownloadArgs, ListDevicesRet, LuksKillSlotArgs, MountArgs, Pack, UploadArgs,
+};
 
 use super::*;
 
@@ -629,4 +631,27 @@ fn closing_writes_everything_to_disk() {
     check(g.close(), libc::EIO, "close: /: Input/output error");
     daemon.join().unwrap();
     assert_eq!(*log.lock().unwrap(), ["subprocess_quit", "close"]);
+}
+
+#[test]
+fn a_key_is_sent_and_not_shown() {
+    let (g, mut peer) = connected();
+    let log: Arc<Mutex<Vec<String>>> = Arc::default();
+    let events = log.clone();
+    g.set_event_callback(Events::TRACE, move |_, _, _, payload| {
+        let Payload::Buf(text) = payload else { panic!("no text") };
+        events.lock().unwrap().push(String::from_utf8_lossy(text).into_owned());
+    });
+    g.with(|s| s.trace = true);
+    let daemon = thread::spawn(move || {
+        let (header, body) = peer.call();
+        peer.refuse(&header, "EACCES", "no key of this kind");
+        wire::decode::<LuksKillSlotArgs>(&body).unwrap()
+    });
+    g.luks_kill_slot("/dev/sda", "sesame", 1).unwrap_err();
+    assert_eq!(daemon.join().unwrap().key.as_ref(), b"sesame");
+    let err = g.luks_kill_slot("/dev/sda", "sesame\0", 1).unwrap_err();
+    assert_eq!(err.to_string(), "luks_kill_slot: key: contains a NUL byte");
+    let (call, failure) = ("luks_kill_slot \"/dev/sda\" \"***\" 1", "luks_kill_slot = -1 (error)");
+    assert_eq!(*log.lock().unwrap(), [call, failure, call, failure]);
 }

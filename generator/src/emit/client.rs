@@ -79,7 +79,9 @@ fn imports(methods: &[Method], wire: bool) -> Vec<&'static str> {
         ("use crate::action::Action;", true),
         (
             "use crate::call::*;",
-            ["text", "texts", "bit", "pairs"].iter().any(|it| text.contains(&format!("{it}("))),
+            ["text", "texts", "secret", "bit", "pairs"]
+                .iter()
+                .any(|it| text.contains(&format!("{it}("))),
         ),
         ("use crate::Error;", text.contains("Error::")),
         ("use crate::{Handle, Result};", true),
@@ -266,13 +268,14 @@ fn daemon_body(function: &Function) -> Vec<String> {
         arg.map_or("None".to_owned(), |arg| format!("Some({})", rust(&arg.name)))
     };
     let procedure = format!("Procedure::{}", camel(&function.name));
-    let has_files = function.args.iter().any(|arg| arg.ty.is_file());
-    let call = match has_files {
-        true => {
+    let has = |wanted: fn(ArgType) -> bool| function.args.iter().any(|arg| wanted(arg.ty));
+    let call = match (has(ArgType::is_file), has(|ty| ty == ArgType::Key)) {
+        (true, _) => {
             let (input, output) = (file(ArgType::Filein), file(ArgType::Fileout));
             format!("self.call_files({procedure}, {optargs}, {args}, {input}, {output})")
         }
-        false => format!("self.call({procedure}, {optargs}, {args})"),
+        (false, true) => format!("self.call_with_secret({procedure}, {optargs}, {args})"),
+        (false, false) => format!("self.call({procedure}, {optargs}, {args})"),
     };
     let result = rust(function.result_name.as_deref().unwrap_or("result"));
     let ret = format!("{}Ret", camel(&function.name));
@@ -295,8 +298,8 @@ fn encode(name: &str, ty: ArgType) -> Option<String> {
         | ArgType::DeviceOrPath
         | ArgType::MountableOrPath
         | ArgType::Filename
-        | ArgType::Guid
-        | ArgType::Key => format!("{ident}: text(\"{name}\", {ident})?"),
+        | ArgType::Guid => format!("{ident}: text(\"{name}\", {ident})?"),
+        ArgType::Key => format!("{ident}: secret(\"{name}\", {ident})?"),
         ArgType::Optstring => format!("{ident}: optional_text(\"{name}\", {ident})?"),
         ArgType::Bytes => format!("{ident}: {ident}.to_vec()"),
         ArgType::StringList | ArgType::DeviceList | ArgType::PathList | ArgType::FilenameList => {

@@ -247,7 +247,6 @@ fn bind(name: &str, ty: ArgType) -> Option<String> {
         ArgType::MountableOrPath => check("mountable_or_path"),
         ArgType::DeviceList => check("devices"),
         ArgType::PathList => check("guest_paths"),
-        ArgType::Key => Some(format!("let {ident} = cx.key(\"{name}\", a.{ident})?;")),
         ArgType::Bool
         | ArgType::Int
         | ArgType::Int64
@@ -255,6 +254,7 @@ fn bind(name: &str, ty: ArgType) -> Option<String> {
         | ArgType::Optstring
         | ArgType::Filename
         | ArgType::Guid
+        | ArgType::Key
         | ArgType::Filein
         | ArgType::Fileout
         | ArgType::Bytes
@@ -274,11 +274,12 @@ fn pass(ident: &str, ty: ArgType) -> String {
         | ArgType::Mountable
         | ArgType::DeviceOrPath
         | ArgType::MountableOrPath
-        | ArgType::Key
         | ArgType::DeviceList
         | ArgType::PathList => format!("&{ident}"),
         ArgType::Filein | ArgType::Fileout => format!("&mut {ident}"),
-        ArgType::Bytes | ArgType::StringList | ArgType::FilenameList => format!("&a.{ident}"),
+        ArgType::Key | ArgType::Bytes | ArgType::StringList | ArgType::FilenameList => {
+            format!("&a.{ident}")
+        }
         // Pointers mean nothing to another process; no function of the daemon has one.
         ArgType::Pointer => "()".to_owned(),
     }

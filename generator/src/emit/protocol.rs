@@ -27,6 +27,8 @@ struct Type {
     rust: String,
     xdr: String,
     eq: bool,
+    /// There is nothing in it that must not be copied.
+    clone: bool,
     fields: Vec<Member>,
     /// The expression that encodes all fields.
     pack: String,
@@ -62,6 +64,8 @@ enum Wire {
     Float,
     Char,
     Text,
+    /// As `Text`, and wiped.
+    Key,
     OptText,
     Opaque,
     Uuid,
@@ -130,11 +134,13 @@ fn imports(types: &[Type]) -> Vec<&'static str> {
     let calls = |word: &str| members().any(|it| it.unpack.contains(word));
     let is_struct = |it: &Member| {
         let last = it.rust_type.trim_start_matches("Vec<").trim_end_matches('>');
-        !matches!(last, "BString" | "Option<BString") && last.starts_with(char::is_uppercase)
+        !matches!(last, "BString" | "Option<BString" | "Key")
+            && last.starts_with(char::is_uppercase)
     };
     [
         ("use bstr::BString;", uses("BString")),
         ("use xdr_codec::{Pack, Result, Unpack, Write};", true),
+        ("use crate::Key;", uses("Key")),
         ("use crate::generated::structs::*;", members().any(is_struct)),
         ("use crate::wire::MESSAGE_MAX;", calls("MESSAGE_MAX")),
         ("use crate::xdr;", calls("xdr::")),
@@ -165,6 +171,7 @@ fn structure(name: &str, doc: &str, fields: &[Field]) -> Type {
         rust: camel(name),
         xdr: format!("guestfs_int_{name}"),
         eq,
+        clone: true,
         pack: pack(&fields),
         fields,
     }
@@ -184,6 +191,7 @@ fn message_types(function: &Function) -> Vec<Type> {
             rust: camel(name) + "Args",
             xdr: format!("guestfs_{name}_args"),
             eq: true,
+            clone: !function.args.iter().any(|arg| arg.ty == ArgType::Key),
             pack: pack(&args),
             fields: args,
         });
@@ -199,6 +207,7 @@ fn message_types(function: &Function) -> Vec<Type> {
             rust: camel(name) + "Ret",
             xdr: format!("guestfs_{name}_ret"),
             eq,
+            clone: true,
             pack: pack(&fields),
             fields,
         });
@@ -235,6 +244,13 @@ fn member(name: &str, doc: &str, wire: Wire) -> Member {
             "BString".to_owned(),
             (format!("xdr::pack_bytes(&self.{ident}, out)"), "xdr::unpack_text(input)?".to_owned()),
         ),
+        Wire::Key => (
+            "Key".to_owned(),
+            (
+                format!("xdr::pack_bytes(self.{ident}.as_ref(), out)"),
+                "xdr::unpack_key(input)?".to_owned(),
+            ),
+        ),
         Wire::OptText => ("Option<BString>".to_owned(), of("opt_text")),
         Wire::Opaque => (
             "Vec<u8>".to_owned(),
@@ -256,7 +272,7 @@ fn member(name: &str, doc: &str, wire: Wire) -> Member {
         Wire::Uhyper => format!("unsigned hyper {name}"),
         Wire::Float => format!("float {name}"),
         Wire::Char => format!("char {name}"),
-        Wire::Text => format!("string {name}<>"),
+        Wire::Text | Wire::Key => format!("string {name}<>"),
         // rpcgen takes a pointer to a named type only.
         Wire::OptText => format!("guestfs_text *{name}"),
         Wire::Opaque => format!("opaque {name}<>"),
@@ -295,8 +311,8 @@ fn arg_wire(ty: ArgType) -> Option<Wire> {
         | ArgType::DeviceOrPath
         | ArgType::MountableOrPath
         | ArgType::Filename
-        | ArgType::Guid
-        | ArgType::Key => Wire::Text,
+        | ArgType::Guid => Wire::Text,
+        ArgType::Key => Wire::Key,
         ArgType::Optstring => Wire::OptText,
         ArgType::Bytes => Wire::Opaque,
         ArgType::StringList | ArgType::DeviceList | ArgType::PathList | ArgType::FilenameList => {

@@ -10,7 +10,7 @@ use guestfs::Handle;
 use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::generated::COMMANDS;
-use crate::keys::Keys;
+use crate::keys::{Key, Keys};
 use crate::lex;
 use crate::output::Output;
 use crate::source::Lines;
@@ -196,7 +196,7 @@ impl<'a> Args<'a> {
     }
 
     /// A secret, which is asked for.
-    pub fn key(&mut self) -> Result<BString> {
+    pub fn key(&mut self) -> Result<Key> {
         let param = &self.command.params[self.next];
         self.next += 1;
         self.keys.read(param.name)
