@@ -235,7 +235,7 @@ fn add_cdrom_it_is_read_only() {
     );
     step("add_cdrom", g.add_cdrom(b"disk.img".as_slice()));
     let got = g.debug_drives();
-    matches(got, "readonly$");
+    matches(got, " readonly\\n$");
 }
 
 // add_cdrom: the file must exist
