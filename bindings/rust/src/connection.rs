@@ -22,6 +22,8 @@ use nix::sys::socket::{MsgFlags, recv, send};
 use crate::error::{Error, Result};
 use crate::event::{Events, Payload};
 use crate::handle::Handle;
+use crate::interrupt;
+use crate::launch::is_unknown_function;
 use crate::transfer::{Sink, Source};
 
 /// How much is read, encoded and sent at a time.
@@ -125,6 +127,16 @@ pub(crate) struct Connection {
     start: usize,
     socket_open: bool,
     console_open: bool,
+    /// A call whose reply is still to come, and wanted by nobody.
+    abandoned: Option<Header>,
+}
+
+/// What ends the waiting for a message early.
+#[derive(Clone, Copy)]
+enum Unless {
+    Nothing,
+    Cancelled,
+    Interrupted,
 }
 
 /// What to wait for, besides console output.
@@ -158,6 +170,7 @@ impl Connection {
             start: 0,
             socket_open: true,
             console_open: true,
+            abandoned: None,
         }
     }
 
@@ -203,15 +216,29 @@ impl Connection {
             Ok(message) => message,
             Err(err) => return Ok(Err(err.into())),
         };
+        if interrupt::requested() || !self.settle(g)? {
+            return Ok(Err(cancelled()));
+        }
         self.serial = self.serial.wrapping_add(1);
         let failed = self.send(g, &header, message, call.source)?;
-        let reply = self.reply(g, &header, call.procedure)?;
+        let reply = self.reply(g, &header, call.procedure, call.sink.is_none())?;
         Ok(match (failed, reply, call.sink) {
             // The daemon's error is only that it was told to stop.
             (Some(cause), _, _) => Err(cause),
             (None, Ok(body), Some(sink)) => self.receive(g, &header, sink)?.map(|()| body),
             (None, reply, _) => reply,
         })
+    }
+
+    /// Waits for the end of a call that was left; false if that is interrupted, too.
+    fn settle(&mut self, g: &Handle) -> Talk<bool> {
+        let Some(header) = self.abandoned else { return Ok(true) };
+        let Some(message) = self.message(g, &header, Unless::Interrupted)? else {
+            return Ok(false);
+        };
+        reply_to(&header, &message)?;
+        self.abandoned = None;
+        Ok(true)
     }
 
     /// Sends a message and the file that belongs to it.  Returns why this end stopped early, if
@@ -291,29 +318,21 @@ impl Connection {
         }
     }
 
-    /// Waits for the reply to a call.
+    /// Waits for the reply to a call, which may be left if no file follows.
     fn reply(
         &mut self,
         g: &Handle,
         header: &Header,
         procedure: Procedure,
+        may_leave: bool,
     ) -> Talk<Result<Vec<u8>>> {
-        let message = loop {
-            // A wish to stop that came too late for what has been sent is of no use here.
-            if let Some(message) = self.message(g, header, false)? {
-                break message;
-            }
+        // A wish to stop that came too late for what has been sent is of no use here.
+        let unless = if may_leave { Unless::Interrupted } else { Unless::Nothing };
+        let Some(message) = self.message(g, header, unless)? else {
+            self.abandoned = Some(*header);
+            return Ok(Err(cancelled()));
         };
-        let (reply, body) = wire::split_header(&message)?;
-        if reply.direction != Direction::Reply {
-            return Err(Lost::Malformed("a call instead of a reply".into()));
-        }
-        if (reply.proc_nr, reply.serial) != (header.proc_nr, header.serial) {
-            return Err(Lost::Malformed(format!(
-                "reply to function {} with serial number {}, not {} with {}",
-                reply.proc_nr, reply.serial, header.proc_nr, header.serial
-            )));
-        }
+        let (reply, body) = reply_to(header, &message)?;
         match reply.status {
             Status::Ok => Ok(Ok(body.to_vec())),
             Status::Error => Ok(Err(refusal(&wire::decode(body)?, procedure))),
@@ -330,7 +349,8 @@ impl Connection {
             if failed.is_none() && g.cancel().requested() {
                 self.cancel_transfer(g, &mut failed, cancelled())?;
             }
-            let Some(message) = self.message(g, header, failed.is_none())? else { continue };
+            let unless = if failed.is_none() { Unless::Cancelled } else { Unless::Nothing };
+            let Some(message) = self.message(g, header, unless)? else { continue };
             let chunk: Chunk = wire::decode(&message)?;
             if chunk.cancel {
                 let why = "the appliance could not send all of the data";
@@ -388,8 +408,8 @@ impl Connection {
         Ok(())
     }
 
-    /// The next message; `None` if the user wants to stop first, and `cancellable` says to look.
-    fn message(&mut self, g: &Handle, header: &Header, cancellable: bool) -> Talk<Option<Vec<u8>>> {
+    /// The next message; `None` if the user wants to stop first, and `unless` says to look.
+    fn message(&mut self, g: &Handle, header: &Header, unless: Unless) -> Talk<Option<Vec<u8>>> {
         loop {
             match self.parse()? {
                 Some(Incoming::Message(message)) => return Ok(Some(message)),
@@ -398,14 +418,12 @@ impl Connection {
                 Some(Incoming::Cancel) => {}
                 Some(Incoming::Launch) => return Err(restarted()),
                 None if !self.socket_open => return Err(Lost::Closed),
+                None if unless.it_happens(g) => return Ok(None),
                 None => {
                     let socket = PollFlags::POLLIN;
                     let timeout = PollTimeout::NONE;
-                    let cancel = cancellable;
+                    let cancel = matches!(unless, Unless::Cancelled);
                     self.wait(g, &Want { socket, file: None, cancel, timeout })?;
-                    if cancellable && g.cancel().requested() {
-                        return Ok(None);
-                    }
                 }
             }
         }
@@ -449,6 +467,8 @@ impl Connection {
         if want.cancel {
             watch(g.cancel().fd(), PollFlags::POLLIN);
         }
+        let interrupts = interrupt::current();
+        let signals = interrupts.as_deref().map(|it| watch(it.as_fd(), PollFlags::POLLIN));
         match poll(&mut fds, want.timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(err) => return Err(Lost::Host(Error::system(err, "poll"))),
@@ -457,6 +477,12 @@ impl Connection {
             at.and_then(|at| fds.get(at)).and_then(PollFd::revents).unwrap_or(PollFlags::empty())
         };
         let (socket, console, file) = (got(Some(socket)), got(console), got(file));
+        if let Some(scope) = interrupts.as_deref().filter(|_| !got(signals).is_empty()) {
+            scope.wake();
+            if interrupt::requested() {
+                g.cancel().request();
+            }
+        }
         if !console.is_empty() {
             self.read_console(g);
         }
@@ -526,6 +552,16 @@ impl Connection {
     }
 }
 
+impl Unless {
+    fn it_happens(self, g: &Handle) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Cancelled => g.cancel().requested(),
+            Self::Interrupted => interrupt::requested(),
+        }
+    }
+}
+
 /// Bytes in ordinary memory, or in memory that is wiped.
 enum Bytes {
     Plain(Vec<u8>),
@@ -589,6 +625,21 @@ impl Output {
     }
 }
 
+/// Takes a message apart, which has to be the reply to this call.
+fn reply_to<'a>(header: &Header, message: &'a [u8]) -> Talk<(Header, &'a [u8])> {
+    let (reply, body) = wire::split_header(message)?;
+    if reply.direction != Direction::Reply {
+        return Err(Lost::Malformed("a call instead of a reply".into()));
+    }
+    if (reply.proc_nr, reply.serial) != (header.proc_nr, header.serial) {
+        return Err(Lost::Malformed(format!(
+            "reply to function {} with serial number {}, not {} with {}",
+            reply.proc_nr, reply.serial, header.proc_nr, header.serial
+        )));
+    }
+    Ok((reply, body))
+}
+
 /// Tells the user how far the call has come; reports about anything else mean nothing.
 fn report(g: &Handle, header: &Header, progress: &wire::Progress) {
     if (progress.proc_nr, progress.serial) == (header.proc_nr, header.serial) {
@@ -604,6 +655,10 @@ fn refusal(error: &MessageError, procedure: Procedure) -> Error {
     let text = error.message.trim_ascii_end();
     let name = procedure.name().as_bytes();
     let text = text.strip_prefix(name).and_then(|it| it.strip_prefix(b": ")).unwrap_or(text);
+    if is_unknown_function(&text.to_str_lossy()) {
+        let why = "the appliance does not have this function";
+        return Error::new(Errno::ENOTSUP as i32, why);
+    }
     // A C string ends at a NUL; the rest of the message must not end there with it.
     Error::new(errno, text.to_str_lossy().replace('\0', "\u{fffd}"))
 }

@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use crate::call::{MEMORY_MAX, text};
 use crate::error::{Error, Result};
 use crate::handle::Handle;
+use crate::metadata::lstatnslist;
 
 pub(crate) fn ls(g: &Handle, directory: &[u8]) -> Result<Vec<BString>> {
     let args = Ls0Args { dir: text("directory", directory)? };
@@ -22,7 +23,38 @@ pub(crate) fn find(g: &Handle, directory: &[u8]) -> Result<Vec<BString>> {
 
 pub(crate) fn readdir(g: &Handle, dir: &[u8]) -> Result<Vec<Dirent>> {
     let args = InternalReaddirArgs { dir: text("dir", dir)? };
-    entries(&g.call_into_memory(Procedure::InternalReaddir, &args, MEMORY_MAX)?)
+    match g.call_into_memory(Procedure::InternalReaddir, &args, MEMORY_MAX) {
+        Ok(list) => entries(&list),
+        // libguestfs up to 1.48 has another one, whose reply is limited to one message.
+        Err(err) if err.errno() == Errno::ENOTSUP as i32 => readdir_by_stat(g, dir),
+        Err(err) => Err(err),
+    }
+}
+
+/// The same, from functions that all daemons have.
+fn readdir_by_stat(g: &Handle, dir: &[u8]) -> Result<Vec<Dirent>> {
+    let mut names = ls(g, dir)?;
+    names.extend([".".into(), "..".into()]);
+    names.sort_unstable();
+    let paths: Vec<&[u8]> = names.iter().map(|it| it.as_slice()).collect();
+    let stats = lstatnslist(g, dir, &paths)?;
+    // What was removed in between has no numbers.
+    let there = names.into_iter().zip(stats).filter(|(_, stat)| stat.st_ino >= 0);
+    Ok(there.map(|(name, it)| Dirent { ino: it.st_ino, ftyp: kind(it.st_mode), name }).collect())
+}
+
+/// The letter for the kind of file that a mode says.
+fn kind(mode: i64) -> u8 {
+    match mode as libc::mode_t & libc::S_IFMT {
+        libc::S_IFBLK => b'b',
+        libc::S_IFCHR => b'c',
+        libc::S_IFDIR => b'd',
+        libc::S_IFIFO => b'f',
+        libc::S_IFLNK => b'l',
+        libc::S_IFREG => b'r',
+        libc::S_IFSOCK => b's',
+        _ => b'?',
+    }
 }
 
 /// Names that each end in a NUL, sorted.

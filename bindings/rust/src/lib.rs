@@ -33,6 +33,7 @@ mod generated;
 mod file;
 mod handle;
 mod image;
+mod interrupt;
 mod journal;
 mod launch;
 mod metadata;
@@ -52,6 +53,7 @@ pub use guestfs_protocol::structs::*;
 pub use crate::error::{Error, Result};
 pub use crate::event::{Callback, CallbackId, Events, Payload};
 pub use crate::handle::{CreateFlags, ErrorHandler, Handle};
+pub use crate::interrupt::{Watch, interruptible};
 pub use crate::launch::{ApplianceFile, FoundAppliance, Hypervisor, Template};
 #[doc(hidden)]
 pub use crate::per_thread::PerThread;

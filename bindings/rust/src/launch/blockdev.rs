@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! A drive as qemu is told of it: a tree of block nodes, in JSON.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::drive::{CacheMode, Drive, Endpoint, Protocol, Remote, Source};
@@ -24,15 +26,9 @@ pub(super) struct Supplies<'a> {
 pub(super) fn tree(name: &str, drive: &Drive, format: &str, supplies: Supplies<'_>) -> Value {
     let mut base = image(&drive.source, format, supplies);
     let mut node = match supplies.overlay {
-        // What's written is thrown away: it needn't survive a crash of the host.
         Some(overlay) => {
             base["read-only"] = json!(true);
-            json!({
-                "driver": "qcow2",
-                "file": unnamed(overlay),
-                "backing": base,
-                "cache": {"direct": false, "no-flush": true},
-            })
+            on_top(overlay, base)
         }
         None => {
             let lasting = drive.cache == CacheMode::Writeback && supplies.file.is_none();
@@ -48,6 +44,29 @@ pub(super) fn tree(name: &str, drive: &Drive, format: &str, supplies: Supplies<'
     }
     node["node-name"] = json!(name);
     node
+}
+
+/// The root of the appliance, called `root`, with the overlay that makes it writable if need be.
+pub(super) fn root(path: &Path, overlay: Option<usize>) -> Value {
+    let file = json!({"driver": "file", "filename": path.to_string_lossy()});
+    let base = json!({"driver": "raw", "read-only": true, "file": file});
+    let mut node = match overlay {
+        Some(overlay) => on_top(overlay, base),
+        None => base,
+    };
+    node["node-name"] = json!("root");
+    node
+}
+
+/// A node that takes what is written to `base`.
+fn on_top(overlay: usize, base: Value) -> Value {
+    // What's written is thrown away: it needn't survive a crash of the host.
+    json!({
+        "driver": "qcow2",
+        "file": unnamed(overlay),
+        "backing": base,
+        "cache": {"direct": false, "no-flush": true},
+    })
 }
 
 /// The node of the format, on that of the protocol.

@@ -41,6 +41,8 @@ pub(super) struct Disks {
     pub sets: Vec<OwnedFd>,
     /// Descriptors that qemu opens again through `/proc`.
     pub others: Vec<OwnedFd>,
+    /// Descriptor set of the overlay that takes what the appliance writes to its root.
+    pub root_overlay: Option<usize>,
 }
 
 impl Disks {
@@ -52,6 +54,15 @@ impl Disks {
             disks.disks.push(disk);
         }
         Ok(disks)
+    }
+
+    /// Lets the appliance write to its root; what it writes is thrown away.
+    pub(super) fn cover_root(&mut self, root: &Path, tmpdir: &Path) -> Result<()> {
+        let size = root.metadata().map_err(|it| Error::io(&it, root.display()))?.len();
+        let overlay = overlay(tmpdir, size).map_err(|it| no_temporary_file(tmpdir, &it))?;
+        self.root_overlay = Some(self.sets.len());
+        self.sets.push(overlay.into());
+        Ok(())
     }
 
     fn disk(&mut self, index: usize, drive: &Drive, tmpdir: &Path) -> Result<Disk> {

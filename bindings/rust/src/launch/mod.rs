@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use bstr::BString;
 use guestfs_protocol::wire::LAUNCH_FLAG;
+use nix::errno::Errno;
 use serde_json::json;
 
 use self::process::{Ended, Process};
@@ -21,6 +22,7 @@ use self::start::Machine;
 use self::wait::readable;
 use crate::drive::Drive;
 use crate::error::{Error, Result};
+use crate::interrupt;
 
 mod accel;
 mod arch;
@@ -29,6 +31,7 @@ mod cache;
 pub(crate) mod diagnose;
 mod disks;
 mod features;
+mod foreign;
 mod kept;
 mod limit;
 mod manifest;
@@ -43,6 +46,7 @@ mod template;
 mod wait;
 
 pub use self::diagnose::{ApplianceFile, FoundAppliance, Hypervisor};
+pub(crate) use self::foreign::is_unknown_function;
 pub use self::kept::Template;
 pub(crate) use self::limit::set_len;
 pub(crate) use self::process::{keep_across_exec, run_before_exec};
@@ -214,14 +218,24 @@ impl Appliance {
         let mut bytes = vec![0; size];
         let mut filled = 0;
         while filled < size {
-            let fds = [self.channel.as_fd(), self.console.as_fd(), self.process.as_fd()];
-            let polled =
+            let scope = interrupt::current();
+            let process = self.process.as_fd();
+            // Without such a descriptor, one of the others stands in for it.
+            let signals = scope.as_deref().map_or(process, interrupt::Scope::as_fd);
+            let fds = [self.channel.as_fd(), self.console.as_fd(), process, signals];
+            let [channel, console, process, signals] =
                 readable(fds, Some(patience.until)).map_err(|it| Error::io(&it, "poll"))?;
-            if polled == [false; 3] {
+            if let Some(scope) = scope.filter(|_| signals) {
+                scope.wake();
+            }
+            if interrupt::requested() {
+                return Err(Error::new(Errno::EINTR as i32, "interrupted"));
+            }
+            if [channel, console, process, signals] == [false; 4] {
                 let fate = Fate::Silent(patience.since.elapsed().as_secs());
                 return Err(Error::new(0, self.explain(fate)));
             }
-            if polled[1] {
+            if console {
                 let mut chunk = [0; 4096];
                 let n_read = self.console.read(&mut chunk).unwrap_or(0);
                 self.tail.absorb(&chunk[..n_read]);
@@ -230,7 +244,7 @@ impl Appliance {
                 }
                 log(LogKind::Appliance, &chunk[..n_read]);
             }
-            if polled[0] {
+            if channel {
                 let n_read = self.channel.read(&mut bytes[filled..]).unwrap_or(0);
                 if n_read == 0 {
                     return Err(Error::new(0, self.death_report()));
@@ -238,7 +252,7 @@ impl Appliance {
                 filled += n_read;
             }
             // The console has been read to its end by now, or there was nothing left to read.
-            if polled == [false, false, true] {
+            if [channel, console, process] == [false, false, true] {
                 return Err(Error::new(0, self.death_report()));
             }
         }

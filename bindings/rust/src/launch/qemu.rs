@@ -9,12 +9,12 @@ use bstr::{BString, ByteSlice};
 use guestfs_protocol::wire::PORT_NAME;
 use serde_json::{Value, json};
 
-use super::Config;
 use super::accel::Accel;
 use super::arch::Arch;
 use super::disks::{Disk, Disks};
 use super::features::Features;
 use super::search::Files;
+use super::{Config, blockdev, foreign};
 
 /// What the command line is made from.
 pub(super) struct Plan<'a> {
@@ -102,7 +102,7 @@ pub(super) fn arguments(plan: &Plan<'_>) -> Vec<OsString> {
         args.option("-device", "virtio-rng-pci,rng=rng");
     }
 
-    args.option("-blockdev", root(files).to_string());
+    args.option("-blockdev", blockdev::root(&files.root, disks.root_overlay).to_string());
     args.option("-device", "virtio-blk-pci,drive=root");
     args.option("-device", "virtio-scsi-pci,id=scsi");
     for (index, fd) in disks.sets.iter().enumerate() {
@@ -177,7 +177,7 @@ fn machine(features: &Features, accel: Accel) -> String {
 }
 
 fn kernel_command_line(plan: &Plan<'_>) -> OsString {
-    let Plan { config, arch, accel, tsc_mhz, .. } = plan;
+    let Plan { config, arch, accel, tsc_mhz, disks, .. } = plan;
     let mut words: Vec<BString> = vec![
         // With -no-reboot, a panic ends qemu.
         "panic=1".into(),
@@ -201,6 +201,9 @@ fn kernel_command_line(plan: &Plan<'_>) -> OsString {
     words.push(if config.selinux { "selinux=1 enforcing=0" } else { "selinux=0" }.into());
     words.push(if config.verbose { "guestfs_verbose=1" } else { "quiet" }.into());
     words.push("guestfs_root=/dev/vda".into());
+    if disks.root_overlay.is_some() {
+        words.push(foreign::ROOT_WORD.into());
+    }
     if config.network {
         words.push("guestfs_network=1".into());
     }
@@ -216,11 +219,6 @@ fn memory_backend(config: &Config, fd: RawFd, share: bool) -> Value {
         "mem-path": format!("/proc/self/fd/{fd}"),
         "share": share,
     })
-}
-
-fn root(files: &Files) -> Value {
-    let file = json!({"driver": "file", "filename": files.root.to_string_lossy()});
-    json!({"driver": "raw", "node-name": "root", "read-only": true, "file": file})
 }
 
 /// A device whose target number is the drive's, so that the guest sees them in order.  Errors of

@@ -26,10 +26,11 @@ use super::search::{self, Files};
 use super::template::{self, Found, Making, Meanwhile, Template};
 use super::{
     Appliance, Config, DEADLINE_KVM, DEADLINE_TCG, DEATH_DEADLINE, Log, LogKind, Patience, arch,
-    cache, manifest, progress, say, timeout,
+    cache, foreign, manifest, progress, say, timeout,
 };
 use crate::drive::Drive;
 use crate::error::{Error, Result};
+use crate::interrupt;
 
 /// Random bytes for a clone, so that it has nothing in common with the others.
 const ENTROPY_SIZE: usize = 64;
@@ -41,6 +42,8 @@ pub(super) struct Machine {
     pub features: Features,
     pub accel: Accel,
     pub tsc_mhz: Option<u32>,
+    /// The appliance is one of libguestfs.
+    pub foreign: bool,
     /// For all attempts together.
     pub patience: Patience,
 }
@@ -61,6 +64,19 @@ enum Failed {
     ForOnce(Error),
     /// Nobody should try this template again.
     ByTemplate(Error),
+    /// Nor make another one.
+    ByDaemon(Error),
+}
+
+impl From<Failed> for Error {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Finally(error)
+            | Failed::ForOnce(error)
+            | Failed::ByTemplate(error)
+            | Failed::ByDaemon(error) => error,
+        }
+    }
 }
 
 /// What came of making a template.
@@ -100,13 +116,16 @@ impl Machine {
             (None, Accel::Kvm) => Patience::of(DEADLINE_KVM),
             (None, Accel::Tcg) => Patience::of(DEADLINE_TCG),
         };
-        Ok(Self { hv, files, features, accel, tsc_mhz: accel.tsc_mhz(), patience })
+        let tsc_mhz = accel.tsc_mhz();
+        let foreign = foreign::has_such_root(&files.root)
+            .map_err(|it| Error::io(&it, files.root.display()))?;
+        Ok(Self { hv, files, features, accel, tsc_mhz, foreign, patience })
     }
 
     /// Makes the template of such a handle unless it is there, and tries it.
     pub(super) fn warm(&self, config: &Config, log: Log<'_>) -> Result<Warmed> {
         let config = for_template(config);
-        if let Some(why) = unfit(&config) {
+        if let Some(why) = self.unfit(&config) {
             return Err(Error::new(0, format!("such handles have no template: {why}")));
         }
         let (template, warmed) = self
@@ -119,6 +138,11 @@ impl Machine {
                 template.forget();
                 Err(error)
             }
+            Err(Failed::ByDaemon(error)) => {
+                template.forget();
+                self.refuse(&config, error.message());
+                Err(error)
+            }
         }
     }
 
@@ -127,7 +151,7 @@ impl Machine {
         let template = match self.template(config, log) {
             Ok(template) => template,
             // Nothing is left for a boot, and this one has seen more.
-            Err(why) if self.patience.is_over() => {
+            Err(why) if self.patience.is_over() || interrupt::requested() => {
                 return Err(why.downcast().unwrap_or_else(|it| Error::io(&it, "template")));
             }
             Err(_) => return self.boot(config, 3, log),
@@ -135,11 +159,19 @@ impl Machine {
         progress(log, 6);
         let why = match self.restore(config, &template, log) {
             Ok(appliance) => return Ok(appliance),
+            // That was nobody's fault.
+            Err(failed) if interrupt::requested() => return Err(failed.into()),
             Err(Failed::Finally(error)) => return Err(error),
             Err(Failed::ForOnce(why)) => why,
             Err(Failed::ByTemplate(why)) => {
                 template.forget();
                 say(log, "the template is removed".to_owned());
+                why
+            }
+            Err(Failed::ByDaemon(why)) => {
+                template.forget();
+                self.refuse(&for_template(config), why.message());
+                say(log, "the template is removed, and no other made".to_owned());
                 why
             }
         };
@@ -173,7 +205,7 @@ impl Machine {
             false => Meanwhile::Boot,
         };
         let config = for_template(config);
-        let result = match unfit(&config) {
+        let result = match self.unfit(&config) {
             Some(why) => Err(io::Error::other(why)),
             None => self.find_or_make(&config, meanwhile, log),
         };
@@ -186,6 +218,10 @@ impl Machine {
         Ok(template)
     }
 
+    fn unfit(&self, config: &Config) -> Option<&'static str> {
+        self.foreign.then_some(foreign::NO_TEMPLATE).or_else(|| unfit(config))
+    }
+
     fn find_or_make(
         &self,
         config: &Config,
@@ -194,7 +230,7 @@ impl Machine {
     ) -> io::Result<(Template, Warmed)> {
         let key = self.key(config)?.text()?;
         // A qemu that can't do it is not asked again and again.
-        let refusal = format!("{REFUSAL}{key}");
+        let refusal = refusal(&key);
         if let Ok(why) = cache::remembered(&config.cachedir, &refusal, || Err(())) {
             return Err(io::Error::other(why));
         }
@@ -206,13 +242,20 @@ impl Machine {
         let started = Instant::now();
         let console = self.fill(&making, config, log).inspect_err(|error| {
             if error.kind() == io::ErrorKind::Other {
-                let why = || Ok::<_, ()>(error.to_string());
-                let _ = cache::remembered(&config.cachedir, &refusal, why);
+                remember(config, &refusal, &error.to_string());
             }
         })?;
         let template = making.finish(console.as_bytes())?;
         say(log, format!("template made in {}", ms(started)));
         Ok((template, Warmed::Now))
+    }
+
+    /// Keeps such appliances from being saved again.
+    fn refuse(&self, config: &Config, why: &str) {
+        // Without a cache directory there are no templates either.
+        if let Ok(key) = self.key(config).and_then(|it| it.text()) {
+            remember(config, &refusal(&key), why);
+        }
     }
 
     /// Boots and saves what becomes a template.  Returns what was on the console.
@@ -287,7 +330,10 @@ impl Machine {
     }
 
     fn spawn(&self, config: &Config, start: Start<'_>, log: Log<'_>) -> Result<Appliance> {
-        let disks = Disks::prepare(&config.drives, &config.tmpdir)?;
+        let mut disks = Disks::prepare(&config.drives, &config.tmpdir)?;
+        if self.foreign {
+            disks.cover_root(&self.files.root, &config.tmpdir)?;
+        }
         let sockets = |it: io::Error| Error::io(&it, "socketpair");
         let (channel, channel_of_qemu) = UnixStream::pair().map_err(sockets)?;
         let (console, console_of_qemu) = UnixStream::pair().map_err(sockets)?;
@@ -314,7 +360,9 @@ impl Machine {
         say(log, qemu::quoted(self.hv.as_os_str(), &args).to_string());
         inherit.extend(disks.sets);
         inherit.extend(disks.others);
-        let (own_group, dies_with_us) = (config.pgroup, config.recovery_proc);
+        // Ctrl-C at a terminal is for the program, if it knows what to do with it.
+        let own_group = config.pgroup || interrupt::current().is_some();
+        let dies_with_us = config.recovery_proc;
         let setup = Setup { inherit, own_group, dies_with_us, stdout: None };
         let mut command = Command::new(&self.hv);
         command.args(args);
@@ -337,6 +385,15 @@ impl Machine {
         let arch = arch::HOST;
         Plan { config, files, features, arch, accel, tsc_mhz, disks, sockets, memory }
     }
+}
+
+/// The fact that an appliance with this key can't be saved and gone on from.
+fn refusal(key: &str) -> String {
+    format!("{REFUSAL}{key}")
+}
+
+fn remember(config: &Config, refusal: &str, why: &str) {
+    let _ = cache::remembered(&config.cachedir, refusal, || Ok::<_, ()>(why.to_owned()));
 }
 
 /// The settings that reach the guest, and nothing of the drives.
@@ -414,8 +471,12 @@ impl Appliance {
         let (answer, body) = wire::split_header(&message).map_err(|it| unheard(&it))?;
         if answer.status == Status::Error {
             let error: MessageError = wire::decode(body).map_err(|it| unheard(&it))?;
+            let why = error.message.to_string();
+            if foreign::is_unknown_function(&why) {
+                return Err(Failed::ByDaemon(Error::new(0, format!("its daemon: {why}"))));
+            }
             // It lives: what it didn't find is not the template's.
-            return Err(Failed::ForOnce(Error::new(0, error.message.to_string())));
+            return Err(Failed::ForOnce(Error::new(0, why)));
         }
         let Nothing = wire::decode(body).map_err(|it| unheard(&it))?;
         Ok(())
