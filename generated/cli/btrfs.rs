@@ -304,7 +304,7 @@ DESCRIPTION
     path file, or directory whose files are meant, with all that is beneath
     flush: write each file to the disk before going on to the next
     compress: compress the files in this way; if not given, they are left as
-        they are
+        they are. One of zlib, lzo, zstd
 
 ERRORS
     EINVAL compress is not one of the values above, or path is not on btrfs.

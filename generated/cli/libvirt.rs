@@ -50,9 +50,10 @@ DESCRIPTION
     live: ignored; connecting to a running machine is not possible any more
     allowuuid: dom may be a UUID instead of a name; false if not given
     readonlydisk: what to do with disks that the machine itself has as
-        read-only; write if not given
-    cachemode: as of add-drive, for all disks
-    discard: as of add-drive, for all disks
+        read-only; write if not given. One of error, read, write, ignore
+    cachemode: as of add-drive, for all disks. One of writeback, unsafe
+    discard: as of add-drive, for all disks. One of disable, enable,
+        besteffort
     copyonread: as of add-drive, for all disks
 
 OUTPUT

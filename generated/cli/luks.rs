@@ -111,7 +111,8 @@ DESCRIPTION
     key passphrase
     mapname name of the opened device, which becomes /dev/mapper/MAPNAME
     readonly: true if nothing shall be written to it; without it, false
-    crypttype: kind of encryption; without it, it is found out
+    crypttype: kind of encryption; without it, it is found out. One of luks,
+        luks1, luks2, plain, tcrypt, bitlk
     cipher: cipher for plain, such as aes-xts-plain64; without it, that of
         cryptsetup
 

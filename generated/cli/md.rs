@@ -65,7 +65,8 @@ DESCRIPTION
     spare: number of spare devices; without it, none
     chunk: size of a chunk; without it, that of mdadm (in bytes; 100M and
         the like are understood)
-    level: kind of array; without it, raid1
+    level: kind of array; without it, raid1. One of linear, raid0, stripe,
+        raid1, mirror, raid4, raid5, raid6, raid10
 
 ERRORS
     EINVAL name, level, chunk or a number is not possible, or the number of

@@ -11,7 +11,7 @@ use guestfs_protocol::*;
 pub struct BtrfsFilesystemDefragmentOptions {
     /// write each file to the disk before going on to the next
     pub flush: Option<bool>,
-    /// compress the files in this way; if not given, they are left as they are
+    /// compress the files in this way; if not given, they are left as they are.  One of `zlib`, `lzo`, `zstd`
     pub compress: Option<BString>,
 }
 

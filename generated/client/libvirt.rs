@@ -18,11 +18,11 @@ pub struct AddDomainOptions {
     pub live: Option<bool>,
     /// `dom` may be a UUID instead of a name; false if not given
     pub allowuuid: Option<bool>,
-    /// what to do with disks that the machine itself has as read-only; `write` if not given
+    /// what to do with disks that the machine itself has as read-only; `write` if not given.  One of `error`, `read`, `write`, `ignore`
     pub readonlydisk: Option<BString>,
-    /// as of `add_drive`, for all disks
+    /// as of `add_drive`, for all disks.  One of `writeback`, `unsafe`
     pub cachemode: Option<BString>,
-    /// as of `add_drive`, for all disks
+    /// as of `add_drive`, for all disks.  One of `disable`, `enable`, `besteffort`
     pub discard: Option<BString>,
     /// as of `add_drive`, for all disks
     pub copyonread: Option<bool>,
@@ -37,11 +37,11 @@ pub struct AddLibvirtDomOptions {
     pub iface: Option<BString>,
     /// ignored; connecting to a running machine is not possible any more
     pub live: Option<bool>,
-    /// what to do with disks that the machine itself has as read-only; `write` if not given
+    /// what to do with disks that the machine itself has as read-only; `write` if not given.  One of `error`, `read`, `write`, `ignore`
     pub readonlydisk: Option<BString>,
-    /// as of `add_drive`, for all disks
+    /// as of `add_drive`, for all disks.  One of `writeback`, `unsafe`
     pub cachemode: Option<BString>,
-    /// as of `add_drive`, for all disks
+    /// as of `add_drive`, for all disks.  One of `disable`, `enable`, `besteffort`
     pub discard: Option<BString>,
     /// as of `add_drive`, for all disks
     pub copyonread: Option<bool>,

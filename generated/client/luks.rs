@@ -11,7 +11,7 @@ use guestfs_protocol::*;
 pub struct CryptsetupOpenOptions {
     /// true if nothing shall be written to it; without it, false
     pub readonly: Option<bool>,
-    /// kind of encryption; without it, it is found out
+    /// kind of encryption; without it, it is found out.  One of `luks`, `luks1`, `luks2`, `plain`, `tcrypt`, `bitlk`
     pub crypttype: Option<BString>,
     /// cipher for `plain`, such as `aes-xts-plain64`; without it, that of **cryptsetup**
     pub cipher: Option<BString>,

@@ -17,7 +17,7 @@ pub struct MdCreateOptions {
     pub spare: Option<i32>,
     /// size of a chunk; without it, that of **mdadm**
     pub chunk: Option<i64>,
-    /// kind of array; without it, `raid1`
+    /// kind of array; without it, `raid1`.  One of `linear`, `raid0`, `stripe`, `raid1`, `mirror`, `raid4`, `raid5`, `raid6`, `raid10`
     pub level: Option<BString>,
 }
 

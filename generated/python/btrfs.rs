@@ -151,7 +151,7 @@ impl GuestFS {
     ///
     /// :param path: file, or directory whose files are meant, with all that is beneath
     /// :param flush: write each file to the disk before going on to the next
-    /// :param compress: compress the files in this way; if not given, they are left as they are
+    /// :param compress: compress the files in this way; if not given, they are left as they are.  One of `zlib`, `lzo`, `zstd`
     /// :raises Error: EINVAL: `compress` is not one of the values above, or `path` is not on btrfs.
     /// :raises Error: ENOENT: `path` does not exist.
     /// :raises Error: EROFS: the filesystem is mounted read-only.

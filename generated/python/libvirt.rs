@@ -31,9 +31,9 @@ impl GuestFS {
     /// :param iface: ignored; kind of the virtual controller in former times
     /// :param live: ignored; connecting to a running machine is not possible any more
     /// :param allowuuid: `dom` may be a UUID instead of a name; false if not given
-    /// :param readonlydisk: what to do with disks that the machine itself has as read-only; `write` if not given
-    /// :param cachemode: as of `add_drive`, for all disks
-    /// :param discard: as of `add_drive`, for all disks
+    /// :param readonlydisk: what to do with disks that the machine itself has as read-only; `write` if not given.  One of `error`, `read`, `write`, `ignore`
+    /// :param cachemode: as of `add_drive`, for all disks.  One of `writeback`, `unsafe`
+    /// :param discard: as of `add_drive`, for all disks.  One of `disable`, `enable`, `besteffort`
     /// :param copyonread: as of `add_drive`, for all disks
     /// :returns: number of disks that were added
     /// :raises Error: EBUSY: the machine is running, and `readonly` is not set.
@@ -81,9 +81,9 @@ impl GuestFS {
     /// :param readonly: add all disks read-only, which works while the machine is running; false if not given
     /// :param iface: ignored; kind of the virtual controller in former times
     /// :param live: ignored; connecting to a running machine is not possible any more
-    /// :param readonlydisk: what to do with disks that the machine itself has as read-only; `write` if not given
-    /// :param cachemode: as of `add_drive`, for all disks
-    /// :param discard: as of `add_drive`, for all disks
+    /// :param readonlydisk: what to do with disks that the machine itself has as read-only; `write` if not given.  One of `error`, `read`, `write`, `ignore`
+    /// :param cachemode: as of `add_drive`, for all disks.  One of `writeback`, `unsafe`
+    /// :param discard: as of `add_drive`, for all disks.  One of `disable`, `enable`, `besteffort`
     /// :param copyonread: as of `add_drive`, for all disks
     /// :returns: number of disks that were added
     /// :raises Error: EBUSY: the machine is running, and `readonly` is not set.

@@ -63,7 +63,7 @@ impl GuestFS {
     /// :param key: passphrase
     /// :param mapname: name of the opened device, which becomes `/dev/mapper/MAPNAME`
     /// :param readonly: true if nothing shall be written to it; without it, false
-    /// :param crypttype: kind of encryption; without it, it is found out
+    /// :param crypttype: kind of encryption; without it, it is found out.  One of `luks`, `luks1`, `luks2`, `plain`, `tcrypt`, `bitlk`
     /// :param cipher: cipher for `plain`, such as `aes-xts-plain64`; without it, that of **cryptsetup**
     /// :raises Error: EINVAL: `device` is not encrypted in this way, or `crypttype`, `cipher` or `mapname` is not known or not possible.
     /// :raises Error: EACCES: `key` does not open it.

@@ -33,7 +33,7 @@ impl GuestFS {
     /// :param nrdevices: number of devices that hold data; without it, all that are not spare
     /// :param spare: number of spare devices; without it, none
     /// :param chunk: size of a chunk; without it, that of **mdadm**
-    /// :param level: kind of array; without it, `raid1`
+    /// :param level: kind of array; without it, `raid1`.  One of `linear`, `raid0`, `stripe`, `raid1`, `mirror`, `raid4`, `raid5`, `raid6`, `raid10`
     /// :raises Error: EINVAL: `name`, `level`, `chunk` or a number is not possible, or the number of `devices` does not fit the others.
     /// :raises Error: EBUSY: one of `devices` is mounted, is in another array, or is otherwise in use.
     ///

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 use tera::Tera;
 
-use crate::emit::{by_group, render};
+use crate::emit::{by_group, explained, render};
 use crate::names::{camel, dashed, rust, text};
 use crate::output::Files;
 use crate::schema::{Api, ArgType, FieldType, Function, OptType, Output, Ret, Struct, Unit};
@@ -263,8 +263,11 @@ fn help(function: &Function, aliases: &[String]) -> String {
         }
         out += "\n";
     }
-    let args = function.args.iter().map(|it| (it.name.clone(), &it.doc, it.unit));
-    let options = function.options.iter().map(|it| (format!("{}:", it.name), &it.doc, it.unit));
+    let args = function.args.iter();
+    let args = args.map(|it| (it.name.clone(), explained(&it.doc, &it.values), it.unit));
+    let options = function.options.iter();
+    let options =
+        options.map(|it| (format!("{}:", it.name), explained(&it.doc, &it.values), it.unit));
     for (name, doc, unit) in args.chain(options) {
         let unit = match unit {
             None => "",
@@ -273,7 +276,7 @@ fn help(function: &Function, aliases: &[String]) -> String {
             Some(Unit::KiB) => " (in KiB; 100M and the like are understood)",
             Some(Unit::MiB) => " (in MiB; 100M and the like are understood)",
         };
-        out += &filled(&format!("{name} {}{unit}", plain(doc)), 4, 8);
+        out += &filled(&format!("{name} {}{unit}", plain(&doc)), 4, 8);
     }
     if let Some(result) = &function.result {
         out += &format!("\nOUTPUT\n{}", filled(&plain(result), 4, 4));

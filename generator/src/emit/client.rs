@@ -6,7 +6,7 @@ use serde::Serialize;
 use tera::Tera;
 
 use crate::emit::rust::{Options, parameter, returns};
-use crate::emit::{by_group, comment, render};
+use crate::emit::{by_group, comment, explained, render};
 use crate::names::{camel, capitalized, item, markdown, rust};
 use crate::output::Files;
 use crate::schema::{Api, ArgType, Function, OptType, Ret, Side};
@@ -139,7 +139,8 @@ fn docs(function: &Function) -> String {
     if !function.args.is_empty() {
         text += "\n# Arguments\n\n";
         for arg in &function.args {
-            text += &format!("* `{}`: {}\n", arg.name, item(&arg.doc, "  "));
+            text +=
+                &format!("* `{}`: {}\n", arg.name, item(&explained(&arg.doc, &arg.values), "  "));
         }
     }
     if let Some(result) = &function.result {

@@ -103,3 +103,31 @@ pub(crate) fn comment(text: &str, prefix: &str) -> String {
         .map(|line| format!("{prefix} {line}").trim_end().to_owned() + "\n")
         .collect()
 }
+
+/// What an argument means, with the values that there are unless the text names them.
+pub(crate) fn explained(doc: &str, values: &[String]) -> String {
+    let doc = doc.trim();
+    let coded: Vec<_> = values.iter().map(|it| format!("C<{it}>")).collect();
+    match coded.iter().all(|it| doc.contains(it)) {
+        true => doc.to_owned(),
+        false => format!("{doc}.  One of {}", coded.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(doc: &str, values: &[&str], expected: &str) {
+        let values: Vec<_> = values.iter().map(|it| (*it).to_owned()).collect();
+        assert_eq!(explained(doc, &values), expected);
+    }
+
+    #[test]
+    fn values_are_named_once() {
+        check("how", &[], "how");
+        check("how; C<a> if not given", &["a", "b"], "how; C<a> if not given.  One of C<a>, C<b>");
+        check("C<a>, or C<b> if there is time", &["a", "b"], "C<a>, or C<b> if there is time");
+    }
+}

@@ -11,7 +11,7 @@ use serde_yaml::Value;
 use tera::Tera;
 
 use crate::check::split_options;
-use crate::emit::{by_group, render, rust as rust_types};
+use crate::emit::{by_group, explained, render, rust as rust_types};
 use crate::names::{camel, capitalized, dashed, rust};
 use crate::output::Files;
 use crate::schema::{Api, ArgType, FieldType, Function, Opt, OptType, Ret, Unit};
@@ -179,12 +179,12 @@ fn features(api: &Api) -> Features {
 }
 
 fn entry(api: &Api, page: &Page, function: &Function) -> Entry {
-    let parameters = function.args.iter().map(|it| (&it.name, &it.doc, it.unit));
-    let parameters =
-        parameters.chain(function.options.iter().map(|it| (&it.name, &it.doc, it.unit)));
-    let parameters = parameters.map(|(name, doc, unit)| Item {
+    let args = function.args.iter().map(|it| (&it.name, explained(&it.doc, &it.values), it.unit));
+    let options =
+        function.options.iter().map(|it| (&it.name, explained(&it.doc, &it.values), it.unit));
+    let parameters = args.chain(options).map(|(name, doc, unit)| Item {
         name: name.clone(),
-        doc: with_unit(&links(api, page, doc), unit),
+        doc: with_unit(&links(api, page, &doc), unit),
     });
     let errors = function
         .errors()

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::emit::comment;
+use crate::emit::{comment, explained};
 use crate::names::{camel, markdown, rust};
 use crate::schema::{ArgType, Function, OptType, Ret};
 
@@ -26,7 +26,7 @@ impl Options {
     /// None for a function without optional arguments.
     pub(crate) fn of(function: &Function) -> Option<Self> {
         let field = |opt: &crate::schema::Opt| OptionField {
-            docs: comment(&markdown(&opt.doc), "    ///"),
+            docs: comment(&markdown(&explained(&opt.doc, &opt.values)), "    ///"),
             name: rust(&opt.name),
             rust_type: option_type(opt.ty),
         };
