@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Errors, and the functions of the program that are told about them.
 
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::io::{self, Write};
 use std::process;
 use std::ptr;
@@ -84,14 +84,30 @@ impl Reporter {
 
     /// Tells the error handler that is in force.
     pub(crate) fn current(g: HandlePtr, text: &str) {
-        let current = g.get().and_then(|g| g.own.lock().reporters.last().copied());
-        if let Some(reporter) = current {
-            reporter.report(g, text);
+        if let Some(it) = g.get() {
+            // A variable of its own: the handler must not run with the lock held.
+            let current = it.own.lock().errors.get_mut().reporter();
+            current.report(g, text);
         }
     }
 }
 
-/// The error handler of every new handle.
+/// What a thread knows of errors of a handle: handlers and texts are not shared with others.
+#[derive(Default)]
+pub(crate) struct Errors {
+    /// The handler in force is the last, or the one of new handles if there is none.
+    reporters: Vec<Reporter>,
+    /// What `guestfs_last_error` returned.
+    text: CString,
+}
+
+impl Errors {
+    fn reporter(&self) -> Reporter {
+        self.reporters.last().copied().unwrap_or_default()
+    }
+}
+
+/// The error handler of every new handle, and of a handle in every new thread.
 unsafe extern "C" fn print(_: HandlePtr, _: *mut c_void, text: *const c_char) {
     // SAFETY: error handlers are given a string.
     let text = unsafe { CStr::from_ptr(text) };
@@ -114,8 +130,15 @@ impl Default for OutOfMemoryHandler {
 #[unsafe(no_mangle)]
 extern "C" fn guestfs_last_error(g: HandlePtr) -> *const c_char {
     let Some(g) = g.get() else { return ptr::null() };
-    let error = g.handle.last_error();
-    error.map_or(ptr::null(), |error| g.keep("last_error", error.to_string().as_bytes()))
+    let Some(error) = g.handle.last_error() else { return ptr::null() };
+    let text = c_string(error.to_string().as_bytes());
+    let mut own = g.own.lock();
+    let errors = own.errors.get_mut();
+    // The same error is the same pointer.
+    if errors.text != text {
+        errors.text = text;
+    }
+    errors.text.as_ptr()
 }
 
 #[unsafe(no_mangle)]
@@ -131,8 +154,9 @@ extern "C" fn guestfs_set_error_handler(
 ) {
     if let Some(g) = g.get() {
         let mut own = g.own.lock();
-        own.reporters.pop();
-        own.reporters.push(Reporter { handler, opaque });
+        let reporters = &mut own.errors.get_mut().reporters;
+        reporters.pop();
+        reporters.push(Reporter { handler, opaque });
     }
 }
 
@@ -142,7 +166,7 @@ struct OpaqueOut(*mut *mut c_void);
 
 #[unsafe(no_mangle)]
 extern "C" fn guestfs_get_error_handler(g: HandlePtr, opaque: OpaqueOut) -> Option<ErrorHandler> {
-    let reporter = g.get()?.own.lock().reporters.last().copied()?;
+    let reporter = g.get()?.own.lock().errors.get_mut().reporter();
     if !opaque.0.is_null() {
         // SAFETY: it points to a pointer, as promised by whoever called from C.
         unsafe { opaque.0.write(reporter.opaque) };
@@ -157,7 +181,7 @@ extern "C" fn guestfs_push_error_handler(
     opaque: *mut c_void,
 ) {
     if let Some(g) = g.get() {
-        g.own.lock().reporters.push(Reporter { handler, opaque });
+        g.own.lock().errors.get_mut().reporters.push(Reporter { handler, opaque });
     }
 }
 
@@ -165,11 +189,7 @@ extern "C" fn guestfs_push_error_handler(
 #[unsafe(no_mangle)]
 extern "C" fn guestfs_pop_error_handler(g: HandlePtr) {
     if let Some(g) = g.get() {
-        let mut own = g.own.lock();
-        own.reporters.pop();
-        if own.reporters.is_empty() {
-            own.reporters.push(Reporter::default());
-        }
+        g.own.lock().errors.get_mut().reporters.pop();
     }
 }
 

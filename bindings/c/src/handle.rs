@@ -8,13 +8,14 @@ use std::panic::{self, AssertUnwindSafe};
 use std::process;
 use std::ptr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bstr::ByteSlice;
-use guestfs::{CallbackId, CreateFlags, Error, Handle};
+use guestfs::{CallbackId, CreateFlags, Error, Handle, PerThread};
 use parking_lot::Mutex;
 
 use crate::arguments::Text;
-use crate::error::{Failed, OutOfMemoryHandler, Reporter, set_errno};
+use crate::error::{Errors, Failed, OutOfMemoryHandler, Reporter, set_errno};
 use crate::event::OldStyle;
 use crate::memory::OutOfMemory;
 use crate::private::Area;
@@ -25,8 +26,13 @@ use crate::results::Returned;
 #[repr(C)]
 pub(crate) struct Guestfs {
     pub(crate) handle: Handle,
+    /// How many functions are at work, [`CLOSING`] set if the last of them is to close the handle.
+    calls: AtomicUsize,
     pub(crate) own: Mutex<Own>,
 }
+
+/// No number of calls has this bit.
+const CLOSING: usize = 1 << (usize::BITS - 1);
 
 /// What C knows of a handle and the library does not.  It is locked for moments only, never while
 /// code of the program runs.
@@ -34,7 +40,7 @@ pub(crate) struct Guestfs {
 pub(crate) struct Own {
     /// Text that functions have returned, by their names.
     kept: BTreeMap<&'static str, CString>,
-    pub(crate) reporters: Vec<Reporter>,
+    pub(crate) errors: PerThread<Errors>,
     pub(crate) out_of_memory: OutOfMemoryHandler,
     pub(crate) old_style: BTreeMap<OldStyle, CallbackId>,
     pub(crate) private: Area,
@@ -87,34 +93,73 @@ impl HandlePtr {
         function: &'static str,
         body: impl FnOnce(&Handle) -> Result<R, Failed>,
     ) -> R::C {
+        let called = self.enter(|g| {
+            let guarded = || body(&g.handle).map(|value| value.into_c(g, function));
+            match panic::catch_unwind(AssertUnwindSafe(guarded)) {
+                Ok(Ok(value)) => value,
+                Ok(Err(Failed::Reported)) => R::FAILURE,
+                Ok(Err(Failed::Refused(why))) => {
+                    g.report(libc::EINVAL, &format!("{function}: {why}"));
+                    R::FAILURE
+                }
+                Err(panic) if panic.is::<OutOfMemory>() => g.out_of_memory(),
+                Err(panic) => {
+                    g.report(libc::EIO, &format!("{function}: {}", panic_text(&*panic)));
+                    R::FAILURE
+                }
+            }
+        });
+        called.unwrap_or(R::FAILURE)
+    }
+
+    /// Does something in which callbacks may run.  One that closes the handle gets its wish when
+    /// nobody is using it any more.
+    fn enter<T>(self, body: impl FnOnce(&Guestfs) -> T) -> Option<T> {
         let Some(g) = self.get() else {
             set_errno(libc::EINVAL);
-            return R::FAILURE;
+            return None;
         };
-        let guarded = || body(&g.handle).map(|value| value.into_c(g, function));
-        match panic::catch_unwind(AssertUnwindSafe(guarded)) {
-            Ok(Ok(value)) => value,
-            Ok(Err(Failed::Reported)) => R::FAILURE,
-            Ok(Err(Failed::Refused(why))) => {
-                g.report(libc::EINVAL, &format!("{function}: {why}"));
-                R::FAILURE
-            }
-            Err(panic) if panic.is::<OutOfMemory>() => g.out_of_memory(),
-            Err(panic) => {
-                g.report(libc::EIO, &format!("{function}: {}", panic_text(&*panic)));
-                R::FAILURE
-            }
+        g.calls.fetch_add(1, Ordering::SeqCst);
+        let result = body(g);
+        if g.calls.fetch_sub(1, Ordering::SeqCst) == CLOSING | 1 {
+            self.end();
+        }
+        Some(result)
+    }
+
+    /// Closes the handle, now or when the functions at work are through.
+    fn close(self) {
+        let Some(g) = self.get() else { return };
+        if g.calls.fetch_or(CLOSING, Ordering::SeqCst) == 0 {
+            self.end();
         }
     }
 
-    /// Closes the handle and gives its memory back.
-    fn close(self) {
+    /// Closes the handle of a program that exits, maybe from inside a callback: what is at work
+    /// stays where it is.
+    fn close_at_exit(self) {
         let Some(g) = self.get() else { return };
+        match g.calls.fetch_or(CLOSING, Ordering::SeqCst) {
+            0 => self.end(),
+            calls if calls & CLOSING == 0 => Self::finish(g),
+            _ => {}
+        }
+    }
+
+    fn finish(g: &Guestfs) {
+        // Callbacks that close the handle once more, or call functions, find it at work.
+        g.calls.fetch_add(1, Ordering::SeqCst);
         let closed = panic::catch_unwind(AssertUnwindSafe(|| g.handle.finish()));
         if let Ok(Err(error)) = closed {
             g.handle.report_error(&error);
         }
-        // SAFETY: it came from `Box::into_raw` in `create`, and C does not use it any more.
+    }
+
+    /// Closes the handle and gives its memory back.
+    fn end(self) {
+        let Some(g) = self.get() else { return };
+        Self::finish(g);
+        // SAFETY: it came from `Box::into_raw` in `create`, and nobody uses it any more.
         drop(unsafe { Box::from_raw(self.0.cast_mut()) });
     }
 }
@@ -133,7 +178,7 @@ extern "C" fn close_all() {
     // One at a time: the callbacks of one may close another.
     while let Some((pid, g)) = { OPEN.lock().pop() } {
         if pid == process::id() {
-            g.close();
+            g.close_at_exit();
         }
     }
 }
@@ -156,8 +201,8 @@ fn create(bits: c_uint) -> Result<HandlePtr, Error> {
     let flags = CreateFlags::from_bits(bits).ok_or_else(|| {
         Error::new(libc::EINVAL, format!("create_flags: flags {bits:#x}: unknown bit"))
     })?;
-    let own = Own { reporters: vec![Reporter::default()], ..Own::default() };
-    let g = Guestfs { handle: Handle::create_flags(flags)?, own: Mutex::new(own) };
+    let handle = Handle::create_flags(flags)?;
+    let g = Guestfs { handle, calls: AtomicUsize::new(0), own: Mutex::default() };
     let g = HandlePtr(Box::into_raw(Box::new(g)));
     if let Some(it) = g.get() {
         it.handle.set_error_handler(Some(Arc::new(move |_, text| Reporter::current(g, text))));
@@ -208,8 +253,5 @@ extern "C" fn guestfs_int_repeated_option(g: HandlePtr, function: Text, option: 
 
 fn refuse(g: HandlePtr, function: Text, why: &str) {
     let function = function.c_str().map(CStr::to_string_lossy).unwrap_or_default();
-    match g.get() {
-        Some(g) => g.report(libc::EINVAL, &format!("{function}: {why}")),
-        None => set_errno(libc::EINVAL),
-    }
+    g.enter(|g| g.report(libc::EINVAL, &format!("{function}: {why}")));
 }

@@ -33,7 +33,9 @@ impl Handle {
         }
         self.queue(|| {
             self.emit(Events::ENTER, Payload::Buf(action.name.as_bytes()));
-            if self.with(|s| s.trace) {
+            // One answer for both lines: set_trace is traced whole or not at all.
+            let traced = self.with(|s| s.trace);
+            if traced {
                 let mut call = Trace::new(action.name);
                 trace(&mut call);
                 self.emit_trace(&call.into_text());
@@ -49,8 +51,7 @@ impl Handle {
             if let Err(err) = &result {
                 self.report_error(err);
             }
-            // Asked again: the function may have been set_trace.
-            if self.with(|s| s.trace) {
+            if traced {
                 let mut text = format!("{} = ", action.name);
                 match &result {
                     Ok(value) => value.show(&mut text),
@@ -122,13 +123,22 @@ mod tests {
         let body = || -> Result<Vec<u8>> { Err(Error::system(Errno::ENOENT, "/x")) };
         let err = g.action(&ACTION, |_| {}, body).unwrap_err();
         assert_eq!(err.to_string(), "f: /x: No such file or directory");
-        assert_eq!(g.last_error(), Some(err));
+        assert_eq!(g.last_error(), Some(err.clone()));
         let error = "error: f: /x: No such file or directory";
         let expected = ["enter: f", "trace: f", error, "trace: f = NULL (error)"];
         assert_eq!(*log.lock().unwrap(), expected);
         // Success leaves the record alone.
         g.action(&ACTION, |_| {}, || Ok(())).unwrap();
         assert!(g.last_error().is_some());
+        // It is this thread's.
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                assert_eq!(g.last_error(), None);
+                g.action(&ACTION, |_| {}, || Err::<(), _>(Error::new(0, "no"))).unwrap_err();
+                assert_eq!(g.last_error().unwrap().to_string(), "f: no");
+            });
+        });
+        assert_eq!(g.last_error(), Some(err));
         g.clear_last_error();
         assert!(g.last_error().is_none());
     }

@@ -14,13 +14,14 @@ use bstr::{BString, ByteSlice};
 use guestfs_protocol::{Procedure, Version, wire};
 use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use parking_lot::ReentrantMutex;
+use parking_lot::{Mutex, ReentrantMutex};
 
 use crate::connection::{Attached, Channel, Connection, Lost};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::event::{Callbacks, Events, Payload};
 use crate::launch::{Appliance, Config};
+use crate::per_thread::PerThread;
 use crate::private::Private;
 use crate::properties::{Directories, MEMSIZE_DEFAULT_MB};
 
@@ -87,7 +88,6 @@ pub(crate) struct State {
     /// Absent while a call uses it.
     connection: Option<Connection>,
     pid: Option<i32>,
-    last_error: Option<Error>,
     error_handlers: Vec<Option<ErrorHandler>>,
     closed: bool,
 }
@@ -100,6 +100,8 @@ pub struct Handle {
     lock: ReentrantMutex<RefCell<State>>,
     cancel: Cancel,
     flags: CreateFlags,
+    /// Not part of the state: a thread may ask what went wrong while another one is in a call.
+    errors: Mutex<PerThread<Option<Error>>>,
 }
 
 impl Handle {
@@ -124,11 +126,11 @@ impl Handle {
             phase: Phase::Config,
             connection: None,
             pid: None,
-            last_error: None,
             error_handlers: vec![None],
             closed: false,
         };
-        let handle = Self { lock: ReentrantMutex::new(RefCell::new(state)), cancel, flags };
+        let lock = ReentrantMutex::new(RefCell::new(state));
+        let handle = Self { lock, cancel, flags, errors: Mutex::default() };
         if !flags.contains(CreateFlags::NO_ENVIRONMENT) {
             handle.apply(Environment::of_process()).map_err(|err| err.of("create"))?;
         }
@@ -146,22 +148,20 @@ impl Handle {
         self.flags
     }
 
-    /// The last error of the handle.
+    /// The last error that the handle had in this thread.
     pub fn last_error(&self) -> Option<Error> {
-        self.with(|s| s.last_error.clone())
+        self.errors.lock().get().cloned().flatten()
     }
 
-    /// Forgets the last error.
+    /// Forgets the last error of this thread.
     pub fn clear_last_error(&self) {
-        self.with(|s| s.last_error = None);
+        *self.errors.lock().get_mut() = None;
     }
 
     /// Records an error that a binding found by itself, and tells the error handler.
     pub fn report_error(&self, error: &Error) {
-        let handler = self.with(|s| {
-            s.last_error = Some(error.clone());
-            s.error_handlers.last().cloned().flatten()
-        });
+        *self.errors.lock().get_mut() = Some(error.clone());
+        let handler = self.error_handler();
         if let Some(handler) = handler {
             handler(self, &error.to_string());
         }
