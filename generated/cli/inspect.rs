@@ -112,7 +112,7 @@ DESCRIPTION
     root root of the system, one of those that inspect-os found
 
 OUTPUT
-    one of the words below, or unknown
+    one of the words above, or unknown
 
 ERRORS
     EINVAL root is not one that inspect-os found.
@@ -157,7 +157,7 @@ DESCRIPTION
     root root of the system, one of those that inspect-os found
 
 OUTPUT
-    one of the words below, or unknown
+    one of the words above, or unknown
 
 ERRORS
     EINVAL root is not one that inspect-os found.
@@ -432,7 +432,7 @@ DESCRIPTION
     root root of the system, one of those that inspect-os found
 
 OUTPUT
-    one of the words below, or unknown
+    one of the words above, or unknown
 
 ERRORS
     EINVAL root is not one that inspect-os found.
@@ -468,7 +468,7 @@ DESCRIPTION
     root root of the system, one of those that inspect-os found
 
 OUTPUT
-    one of the words below, or unknown
+    one of the words above, or unknown
 
 ERRORS
     EINVAL root is not one that inspect-os found.

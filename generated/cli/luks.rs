@@ -104,8 +104,8 @@ DESCRIPTION
     LUKS of both versions and BitLocker are recognized. plain has no header
     by which a wrong key would show: what comes out then is noise.
 
-    key is the passphrase itself: unlike in the files of others, a line
-    break at its end is part of it.
+    key is the passphrase itself. A line break at its end, as a file has
+    that was written with an editor, is part of it.
 
     device encrypted device
     key passphrase
@@ -277,7 +277,7 @@ SYNOPSIS
     luks-format-cipher device keyslot cipher
 
 DESCRIPTION
-    The same as luks-format, where the cipher must not be the one that
+    The same as luks-format, for those who do not want the cipher that
     cryptsetup chooses.
 
     device device to encrypt; everything on it is lost

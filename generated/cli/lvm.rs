@@ -307,7 +307,7 @@ DESCRIPTION
     The devices of logical volumes exist only while their volume group is
     active. Volume groups that are on the disks when the appliance starts,
     and those made by vgcreate, are active. Groups which appear later, such
-    as those inside an opened LUKS device, need this call.
+    as those inside an opened LUKS device, need this call or lvm-scan.
 
     When it returns, the devices /dev/VG/LV exist, or are gone.
 

@@ -458,8 +458,8 @@ DESCRIPTION
     [[:digit:]] are known to both.
 
     A line matches if some part of it does. The content is taken as bytes,
-    whatever its encoding, and a line may hold NUL bytes. In C they are
-    missing from the result, as a string there ends with the first.
+    whatever its encoding, and a line may hold NUL bytes. In C such a line
+    ends for the program at the first of them.
 
     An empty regex matches each line. A line end in regex separates
     alternatives.
@@ -813,7 +813,7 @@ DESCRIPTION
     Characters of several bytes are printable if they are in ASCII. They may
     begin at any byte of the file, and are returned as ASCII.
 
-    encoding one of the letters below
+    encoding one of the letters above
     path file to read
 
 OUTPUT
@@ -821,7 +821,7 @@ OUTPUT
 
 ERRORS
     EFBIG the strings do not fit into one message.
-    EINVAL encoding is none of the letters below, or path is not a regular
+    EINVAL encoding is none of the letters above, or path is not a regular
         file.
     EISDIR path is a directory.
     ENOENT path does not exist.

@@ -99,7 +99,7 @@ impl Handle {
     ///
     /// # Result
     ///
-    /// one of the words below, or `unknown`
+    /// one of the words above, or `unknown`
     ///
     /// # Errors
     ///
@@ -146,7 +146,7 @@ impl Handle {
     ///
     /// # Result
     ///
-    /// one of the words below, or `unknown`
+    /// one of the words above, or `unknown`
     ///
     /// # Errors
     ///
@@ -441,7 +441,7 @@ impl Handle {
     ///
     /// # Result
     ///
-    /// one of the words below, or `unknown`
+    /// one of the words above, or `unknown`
     ///
     /// # Errors
     ///
@@ -480,7 +480,7 @@ impl Handle {
     ///
     /// # Result
     ///
-    /// one of the words below, or `unknown`
+    /// one of the words above, or `unknown`
     ///
     /// # Errors
     ///

@@ -475,8 +475,7 @@ impl Handle {
     ///
     /// A line matches if some part of it does.  The content is taken as
     /// bytes, whatever its encoding, and a line may hold NUL bytes.  In C
-    /// they are missing from the result, as a string there ends with the
-    /// first.
+    /// such a line ends for the program at the first of them.
     ///
     /// An empty `regex` matches each line.  A line end in `regex` separates
     /// alternatives.
@@ -859,7 +858,7 @@ impl Handle {
     ///
     /// # Arguments
     ///
-    /// * `encoding`: one of the letters below
+    /// * `encoding`: one of the letters above
     /// * `path`: file to read
     ///
     /// # Result
@@ -869,7 +868,7 @@ impl Handle {
     /// # Errors
     ///
     /// * `EFBIG`: the strings do not fit into one message.
-    /// * `EINVAL`: `encoding` is none of the letters below, or `path` is not a regular file.
+    /// * `EINVAL`: `encoding` is none of the letters above, or `path` is not a regular file.
     /// * `EISDIR`: `path` is a directory.
     /// * `ENOENT`: `path` does not exist.
     ///

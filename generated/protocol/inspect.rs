@@ -72,7 +72,7 @@ impl Unpack<Strict<'_>> for InspectGetTypeArgs {
 /// Result of `inspect_get_type`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InspectGetTypeRet {
-    /// one of the words below, or `unknown`
+    /// one of the words above, or `unknown`
     pub name: BString,
 }
 
@@ -114,7 +114,7 @@ impl Unpack<Strict<'_>> for InspectGetDistroArgs {
 /// Result of `inspect_get_distro`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InspectGetDistroRet {
-    /// one of the words below, or `unknown`
+    /// one of the words above, or `unknown`
     pub distro: BString,
 }
 
@@ -450,7 +450,7 @@ impl Unpack<Strict<'_>> for InspectGetPackageFormatArgs {
 /// Result of `inspect_get_package_format`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InspectGetPackageFormatRet {
-    /// one of the words below, or `unknown`
+    /// one of the words above, or `unknown`
     pub packageformat: BString,
 }
 
@@ -492,7 +492,7 @@ impl Unpack<Strict<'_>> for InspectGetPackageManagementArgs {
 /// Result of `inspect_get_package_management`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InspectGetPackageManagementRet {
-    /// one of the words below, or `unknown`
+    /// one of the words above, or `unknown`
     pub packagemanagement: BString,
 }
 

@@ -58,7 +58,7 @@ impl GuestFS {
     /// `unknown` is a system that is one beyond doubt, though it cannot be said which.
     ///
     /// :param root: root of the system, one of those that `inspect_os` found
-    /// :returns: one of the words below, or `unknown`
+    /// :returns: one of the words above, or `unknown`
     /// :raises Error: EINVAL: `root` is not one that `inspect_os` found.
     ///
     /// Not implemented yet: calling it fails with `ENOTSUP`.
@@ -85,7 +85,7 @@ impl GuestFS {
     /// not there when it was written.
     ///
     /// :param root: root of the system, one of those that `inspect_os` found
-    /// :returns: one of the words below, or `unknown`
+    /// :returns: one of the words above, or `unknown`
     /// :raises Error: EINVAL: `root` is not one that `inspect_os` found.
     ///
     /// Not implemented yet: calling it fails with `ENOTSUP`.
@@ -214,7 +214,7 @@ impl GuestFS {
     /// It follows from the distribution, and does not mean that packages were found.
     ///
     /// :param root: root of the system, one of those that `inspect_os` found
-    /// :returns: one of the words below, or `unknown`
+    /// :returns: one of the words above, or `unknown`
     /// :raises Error: EINVAL: `root` is not one that `inspect_os` found.
     ///
     /// Not implemented yet: calling it fails with `ENOTSUP`.
@@ -232,7 +232,7 @@ impl GuestFS {
     /// It follows from the distribution and its version, and does not mean that the program is there.
     ///
     /// :param root: root of the system, one of those that `inspect_os` found
-    /// :returns: one of the words below, or `unknown`
+    /// :returns: one of the words above, or `unknown`
     /// :raises Error: EINVAL: `root` is not one that `inspect_os` found.
     ///
     /// Not implemented yet: calling it fails with `ENOTSUP`.

@@ -56,8 +56,8 @@ impl GuestFS {
     /// LUKS of both versions and BitLocker are recognized.  `plain` has no header by which a wrong
     /// key would show: what comes out then is noise.
     ///
-    /// `key` is the passphrase itself: unlike in the files of others, a line break at its end is
-    /// part of it.
+    /// `key` is the passphrase itself.  A line break at its end, as a file has that was written with
+    /// an editor, is part of it.
     ///
     /// :param device: encrypted device
     /// :param key: passphrase
@@ -158,8 +158,7 @@ impl GuestFS {
 
     /// make a LUKS device with a given cipher
     ///
-    /// The same as `luks_format`, where the cipher must not be the one that **cryptsetup**
-    /// chooses.
+    /// The same as `luks_format`, for those who do not want the cipher that **cryptsetup** chooses.
     ///
     /// :param device: device to encrypt; everything on it is lost
     /// :param key: passphrase

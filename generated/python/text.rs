@@ -228,8 +228,7 @@ impl GuestFS {
     ///
     /// A line matches if some part of it does.  The content is taken as
     /// bytes, whatever its encoding, and a line may hold NUL bytes.  In C
-    /// they are missing from the result, as a string there ends with the
-    /// first.
+    /// such a line ends for the program at the first of them.
     ///
     /// An empty `regex` matches each line.  A line end in `regex` separates
     /// alternatives.
@@ -425,11 +424,11 @@ impl GuestFS {
     /// Characters of several bytes are printable if they are in ASCII.  They
     /// may begin at any byte of the file, and are returned as ASCII.
     ///
-    /// :param encoding: one of the letters below
+    /// :param encoding: one of the letters above
     /// :param path: file to read
     /// :returns: the strings, in the order of the file
     /// :raises Error: EFBIG: the strings do not fit into one message.
-    /// :raises Error: EINVAL: `encoding` is none of the letters below, or `path` is not a regular file.
+    /// :raises Error: EINVAL: `encoding` is none of the letters above, or `path` is not a regular file.
     /// :raises Error: EISDIR: `path` is a directory.
     /// :raises Error: ENOENT: `path` does not exist.
     #[pyo3(signature = (encoding, path))]

@@ -288,6 +288,7 @@ fn word(value: &Value) -> String {
         Value::Null => "\"\"".to_owned(),
         Value::Bool(value) => value.to_string(),
         Value::Number(value) => value.to_string(),
+        Value::String(text) if text.is_empty() => "\"\"".to_owned(),
         Value::String(text) => match text.contains(|c: char| " \"'\n\t".contains(c)) {
             true => format!("{text:?}"),
             false => text.clone(),
