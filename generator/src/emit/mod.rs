@@ -114,8 +114,9 @@ pub(crate) fn explained(doc: &str, values: &[String]) -> String {
     }
 }
 
+/// `tests` is what is generated.
 #[cfg(test)]
-mod tests {
+mod unit_tests {
     use super::*;
 
     #[track_caller]
