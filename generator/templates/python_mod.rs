@@ -11,6 +11,11 @@ use crate::convert::*;
 pub(crate) const EVENTS: &[(&str, u64)] = &[
 {% for event in events %}    ("{{ event.constant }}", {{ event.value }}),
 {% endfor %}];
+
+/// Other names of methods.
+pub(crate) const ALIASES: &[(&str, &str)] = &[
+{% for it in aliases %}    ("{{ it.alias }}", "{{ it.name }}"),
+{% endfor %}];
 {% for struct in structs %}
 impl Element for guestfs::{{ struct.rust }} {}
 

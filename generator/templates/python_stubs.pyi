@@ -6,6 +6,7 @@ from typing import Any, TypeAlias, TypedDict
 from types import TracebackType
 
 Text: TypeAlias = str | bytes | os.PathLike[str]
+Bytes: TypeAlias = str | bytes | bytearray | memoryview
 
 __version__: str
 
@@ -32,6 +33,7 @@ class GuestFS:
         environment: bool = True,
         close_on_exit: bool = True,
     ) -> None: ...
+    def __del__(self) -> None: ...
     def __enter__(self) -> GuestFS: ...
     def __exit__(
         self,
@@ -45,4 +47,5 @@ class GuestFS:
     ) -> int: ...
     def delete_event_callback(self, event_handle: int) -> None: ...
 {% for group in groups %}{% for function in group %}    def {{ function.name }}(self{% for parameter in function.parameters %}, {{ parameter }}{% endfor %}) -> {{ function.returns }}: ...
-{% endfor %}{% endfor %}
+{% endfor %}{% endfor %}{% for it in aliases %}    {{ it.alias }} = {{ it.name }}
+{% endfor %}

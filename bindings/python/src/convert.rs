@@ -13,9 +13,9 @@ use bstr::BString;
 use pyo3::IntoPyObjectExt as _;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyMemoryView, PyString, PyTuple};
 
-/// Text or bytes: `str`, `bytes` or anything that is a path.
+/// Text or bytes: `str`, `bytes` and its kind, or anything that is a path.
 pub(crate) struct Text(Vec<u8>);
 
 impl Text {
@@ -53,6 +53,12 @@ impl<'py> FromPyObject<'_, 'py> for Text {
         }
         if object.is_instance_of::<PyString>() {
             return Ok(Self(object.extract::<OsString>()?.into_vec()));
+        }
+        if let Ok(bytes) = object.cast::<PyByteArray>() {
+            return Ok(Self(bytes.to_vec()));
+        }
+        if object.is_instance_of::<PyMemoryView>() {
+            return object.call_method0("tobytes")?.extract();
         }
         if object.hasattr("__fspath__")? {
             // A str or bytes.

@@ -16,7 +16,8 @@ pub(crate) fn event_to_string(events: u64) -> String {
 /// Calls a callback of Python.  There is nobody to give an exception to: it is printed, as Python
 /// does with those of destructors.
 pub(crate) fn call(callback: &Py<PyAny>, event: Events, id: i32, payload: Payload<'_>) {
-    Python::attach(|py| {
+    // An interpreter that is at its end runs nothing any more.
+    let _ = Python::try_attach(|py| {
         let result = arguments(py, payload)
             .and_then(|(buf, array)| callback.call1(py, (event.bits(), id, buf, array)).map(drop));
         if let Err(err) = result {

@@ -2,7 +2,7 @@
 //! `import guestfs`: the library as a module of Python.
 //!
 //! Methods are generated.  What they need is here: the class and its life, how values are
-//! converted, and how errors become exceptions.
+//! converted, how errors become exceptions, and how calls and signals get along.
 
 mod convert;
 mod error;
@@ -10,6 +10,7 @@ mod event;
 #[rustfmt::skip]
 mod generated;
 mod handle;
+mod signals;
 
 use pyo3::prelude::*;
 
@@ -18,6 +19,12 @@ use pyo3::prelude::*;
 fn guestfs(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<handle::GuestFS>()?;
+    let class = module.getattr("GuestFS")?;
+    for (alias, name) in generated::ALIASES {
+        class.setattr(*alias, class.getattr(*name)?)?;
+    }
+    let close_all = wrap_pyfunction!(handle::close_all, module)?;
+    module.py().import("atexit")?.call_method1("register", (close_all,))?;
     module.add("Error", module.py().get_type::<error::Error>())?;
     module.add("ClosedHandle", module.py().get_type::<error::ClosedHandle>())?;
     module.add_function(wrap_pyfunction!(event::event_to_string, module)?)?;

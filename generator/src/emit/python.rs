@@ -5,7 +5,7 @@ use anyhow::Result;
 use serde::Serialize;
 use tera::Tera;
 
-use crate::emit::{by_group, comment, render};
+use crate::emit::{by_group, comment, explained, render};
 use crate::names::{camel, item, markdown, rust, text};
 use crate::output::Files;
 use crate::schema::{Api, ArgType, FieldType, Function, OptType, Payload, Ret};
@@ -39,7 +39,15 @@ struct Module<'a> {
     modules: Vec<&'a str>,
     structs: Vec<StructView>,
     events: Vec<EventView>,
+    /// Other names of methods.
+    aliases: Vec<Alias>,
     groups: Vec<Vec<Stub>>,
+}
+
+#[derive(Serialize)]
+struct Alias {
+    alias: String,
+    name: String,
 }
 
 #[derive(Serialize)]
@@ -72,6 +80,7 @@ pub fn emit(tera: &Tera, api: &Api) -> Result<Files> {
         modules: Vec::new(),
         structs: api.structs.iter().map(structure).collect(),
         events: api.events.iter().map(event).collect(),
+        aliases: aliases(api),
         groups: Vec::new(),
     };
     for (group, functions) in by_group(api, |_| true) {
@@ -86,6 +95,14 @@ pub fn emit(tera: &Tera, api: &Api) -> Result<Files> {
     module.modules.sort_unstable();
     files.insert("python/mod.rs".into(), render(tera, "python_mod.rs", &module)?);
     Ok(files)
+}
+
+/// Functions that had no options once have a second name, as in C.
+fn aliases(api: &Api) -> Vec<Alias> {
+    let functions = api.functions.iter().filter(|it| it.opts);
+    functions
+        .map(|it| Alias { alias: format!("{}_opts", it.name), name: it.name.clone() })
+        .collect()
 }
 
 fn event(event: &crate::schema::Event) -> EventView {
@@ -132,7 +149,7 @@ fn method(function: &Function) -> Method {
     for arg in &function.args {
         let ident = rust(&arg.name);
         let (ty, python, pass) = argument(&ident, arg.ty);
-        names.push(arg.name.clone());
+        names.push(ident.clone());
         parameters.push(format!("{ident}: {ty}"));
         stubs.push(format!("{}: {python}", arg.name));
         passed.push(pass);
@@ -142,7 +159,7 @@ fn method(function: &Function) -> Method {
         for opt in &function.options {
             let ident = rust(&opt.name);
             let (ty, python, convert) = option(&ident, opt.ty);
-            names.push(format!("{}=None", opt.name));
+            names.push(format!("{ident}=None"));
             parameters.push(format!("{ident}: Option<{ty}>"));
             stubs.push(format!("{}: {python} | None = None", opt.name));
             fields.push(match convert == ident {
@@ -155,6 +172,13 @@ fn method(function: &Function) -> Method {
         passed.push("&options".to_owned());
     }
     let ident = rust(&function.name);
+    if let Some(deprecated) = &function.deprecated {
+        let instead = deprecated.by.as_ref().map_or_else(
+            || format!("{} is deprecated", function.name),
+            |by| format!("{} is deprecated: use {by}", function.name),
+        );
+        lines.insert(0, format!("crate::error::deprecated(py, c{instead:?})?;"));
+    }
     lines.push(format!("self.run(py, |g| g.{ident}({}))", passed.join(", ")));
     Method {
         docs: comment(&docs(function), "    ///"),
@@ -173,9 +197,10 @@ fn method(function: &Function) -> Method {
 /// The docstring.
 fn docs(function: &Function) -> String {
     let mut out = markdown(&function.summary) + "\n\n" + markdown(&function.docs).trim() + "\n";
-    let arguments = function.args.iter().map(|it| (&it.name, &it.doc));
-    for (name, doc) in arguments.chain(function.options.iter().map(|it| (&it.name, &it.doc))) {
-        out += &format!("\n:param {name}: {}", item(doc, "    "));
+    let arguments = function.args.iter().map(|it| (&it.name, explained(&it.doc, &it.values)));
+    let options = function.options.iter().map(|it| (&it.name, explained(&it.doc, &it.values)));
+    for (name, doc) in arguments.chain(options) {
+        out += &format!("\n:param {name}: {}", item(&doc, "    "));
     }
     if let Some(result) = &function.result {
         out += &format!("\n:returns: {}", item(result, "    "));
@@ -213,7 +238,7 @@ fn argument(ident: &str, ty: ArgType) -> (&'static str, &'static str, String) {
         | ArgType::Key => ("Text", "Text", format!("&{ident}")),
         ArgType::Optstring => ("Option<Text>", "Text | None", format!("{ident}.as_deref()")),
         ArgType::Filein | ArgType::Fileout => ("Text", "Text", format!("{ident}.as_path()")),
-        ArgType::Bytes => ("Text", "bytes | str", format!("&{ident}")),
+        ArgType::Bytes => ("Text", "Bytes", format!("&{ident}")),
         ArgType::StringList | ArgType::DeviceList | ArgType::PathList | ArgType::FilenameList => {
             ("Vec<Text>", "Sequence[Text]", format!("&{ident}"))
         }
