@@ -300,7 +300,9 @@ test_options (guestfs_h *g)
 int
 main (void)
 {
-  guestfs_h *g, *forgotten, *kept;
+  /* Static, so that it is not lost when the function returns. */
+  static guestfs_h *kept;
+  guestfs_h *g, *forgotten;
 
   test_create ();
   g = guestfs_create ();

@@ -40,12 +40,18 @@ pub fn run(command: &mut Command) -> Output {
 
 /// Compiles a program against the library, as its users do.
 pub fn compile(source: &Path, program: &Path) {
+    compile_with(&[], source, program);
+}
+
+/// The same with flags for the compiler.
+pub fn compile_with(extra: &[&str], source: &Path, program: &Path) {
     let flags = run(Command::new("pkg-config")
         .args(["--cflags", "--libs", "libguestfs"])
         .env("PKG_CONFIG_PATH", library()));
     let flags = String::from_utf8(flags.stdout).unwrap();
     run(Command::new("cc")
         .args(["-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-g"])
+        .args(extra)
         .arg(format!("-I{CRATE}/tests/c"))
         .arg(source)
         .arg("-o")
