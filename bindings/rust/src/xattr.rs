@@ -62,8 +62,7 @@ mod tests {
             let mut ask = |names: &[BString]| match names.len() > fits {
                 true => Err(Error::new(Errno::EFBIG as i32, "too much")),
                 false => {
-                    let echo =
-                        |it: &BString| Xattr { attrname: it.clone(), attrval: Vec::new() };
+                    let echo = |it: &BString| Xattr { attrname: it.clone(), attrval: Vec::new() };
                     Ok(names.iter().map(echo).collect())
                 }
             };

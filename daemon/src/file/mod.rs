@@ -92,7 +92,8 @@ impl Part {
         let count = not_negative("count", count.into())?;
         let offset = not_negative("offset", offset)?;
         if count > CONTENT_MAX as u64 {
-            let why = format!("{count} is more than {CONTENT_MAX}, which is what fits into a reply");
+            let why =
+                format!("{count} is more than {CONTENT_MAX}, which is what fits into a reply");
             return Err(Error::refused(Errno::MSGSIZE, "count", why));
         }
         Ok(Self { count, offset })
