@@ -17,7 +17,12 @@ use tempfile::TempDir;
 mod inspect_disk;
 
 /// Where links may lead outside the manual.
-const ELSEWHERE: [&str; 2] = ["https://manpages.debian.org/", "https://docs.python.org/"];
+const ELSEWHERE: [&str; 4] = [
+    "https://augeas.net/",
+    "https://docs.python.org/",
+    "https://libguestfs.org/",
+    "https://manpages.debian.org/",
+];
 
 fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -214,4 +219,113 @@ fn examples_compile() {
         let include = format!("=for include docs/examples/{name}\n");
         assert!(pages.contains(&include), "{name}: is in no page");
     }
+}
+
+/// What a synopsis or the README begins with, in Rust: compiled here, and compared with the text.
+#[expect(dead_code, reason = "compiled, not run")]
+mod shown {
+    pub(super) fn synopsis() -> guestfs::Result<()> {
+        use guestfs::{AddDriveOptions, Handle};
+
+        let g = Handle::create()?;
+        g.add_drive("guest.img", &AddDriveOptions { readonly: Some(true), ..Default::default() })?;
+        g.launch()?;
+        g.mount_ro("/dev/sda1", "/")?;
+        println!("{}", g.cat("/etc/hostname")?);
+        g.close()?;
+        Ok(())
+    }
+
+    pub(super) fn readme() -> guestfs::Result<()> {
+        let g = guestfs::Handle::create()?;
+        g.add_drive_ro("disk.qcow2")?;
+        g.launch()?;
+        g.mount_ro("/dev/sda1", "/")?;
+        println!("{}", g.cat("/etc/hostname")?);
+        Ok(())
+    }
+}
+
+/// The indented lines of the section SYNOPSIS.
+fn synopsis(page: &str) -> String {
+    let pod = read(top().join(format!("docs/man/{page}.pod")));
+    let (_, section) = pod.split_once("=head1 SYNOPSIS\n\n").expect("a synopsis");
+    let lines = section.split("\n=head1").next().unwrap().lines();
+    lines.map(|line| line.strip_prefix(' ').unwrap_or(line).to_owned() + "\n").collect()
+}
+
+/// The block of the README that is marked as code in `language`.
+fn readme(language: &str) -> String {
+    let readme = read(top().join("README.md"));
+    let (_, code) = readme.split_once(&format!("```{language}\n")).expect("a block of code");
+    code.split_once("```").expect("its end").0.to_owned()
+}
+
+#[test]
+fn first_examples_compile() {
+    let scratch = tempfile::tempdir().unwrap();
+    // The line that is for the shell.
+    let page = synopsis("guestfs").replace("cc prog.c", "// cc prog.c");
+    let include = "#include <guestfs.h>\n";
+    for (name, code) in [("synopsis", page), ("readme", readme("c"))] {
+        let body = code.replace(include, "");
+        let text = format!("{include}int main (void)\n{{\n{body}return g == NULL;\n}}\n");
+        let file = scratch.path().join(format!("{name}.c"));
+        fs::write(&file, text).unwrap();
+        let mut cc = Command::new("cc");
+        cc.args(["-Wall", "-Werror", "-Wno-unused-variable", "-fsyntax-only", "-I"]);
+        run(cc.arg(top().join("generated/c")).arg(&file));
+    }
+    for (name, code) in [("synopsis", synopsis("guestfs-python")), ("readme", readme("python"))] {
+        let file = scratch.path().join(format!("{name}.py"));
+        fs::write(&file, code).unwrap();
+        run(Command::new("python3").args(["-m", "py_compile"]).arg(&file));
+    }
+    let compiled: Vec<&str> = include_str!("manual.rs").lines().map(str::trim).collect();
+    for code in [synopsis("guestfs-rust"), readme("rust")] {
+        let wanted: Vec<&str> = code.lines().map(str::trim).collect();
+        let wanted = wanted.join("\n").trim().to_owned();
+        assert!(compiled.join("\n").contains(&wanted), "not compiled:\n{wanted}");
+    }
+}
+
+/// Chapters that programs, packages and other pages send their readers to.
+#[test]
+fn chapters_stay() {
+    let page = read(top().join("docs/man/guestfs.pod"));
+    let headings: BTreeSet<&str> = all(r"(?m)^=head[12] (.+)$", &page).into_iter().collect();
+    let chapters = [
+        "API OVERVIEW",
+        "CONNECTION MANAGEMENT",
+        "ERROR HANDLING",
+        "PATH",
+        "FUNCTIONS",
+        "STRUCTURES",
+        "AVAILABILITY",
+        "EVENTS",
+        "BLOCK DEVICE NAMING",
+        "INTERNALS",
+        "MULTIPLE HANDLES AND MULTIPLE THREADS",
+        "QEMU WRAPPERS",
+        "BACKEND",
+        "ENVIRONMENT VARIABLES",
+        "BUGS",
+    ];
+    let missing: Vec<_> = chapters.into_iter().filter(|it| !headings.contains(it)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// guestfs-api-status(7) lists what has no body, and nothing else.
+#[test]
+fn what_is_missing_is_marked() {
+    let api = read(top().join("api.yaml"));
+    let (_, functions) = api.split_once("\nfunctions:\n").expect("a list of functions");
+    let missing: BTreeSet<&str> = functions
+        .split("  - name: ")
+        .filter(|it| it.contains("\n    implemented: false\n"))
+        .map(|it| it.lines().next().unwrap())
+        .collect();
+    let status = read(top().join("generated/pod/status.pod"));
+    let listed: BTreeSet<&str> = all(r"(?:L<|C<)guestfs_(\w+)[|>]", &status).into_iter().collect();
+    assert_eq!(missing, listed);
 }
