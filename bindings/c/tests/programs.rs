@@ -72,6 +72,21 @@ mod appliance {
         assert_eq!(String::from_utf8_lossy(&output.stdout), "ok\n");
     }
 
+    /// A program that exits closes its handles, and what was written is on the disk.
+    #[test]
+    fn a_handle_is_left_open() {
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("left_open");
+        compile(&source("left_open.c"), &program);
+        let run = |arg| {
+            let output = run_in(directory.path(), &program, &[OsStr::new("disk.img"), arg]);
+            assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        assert_eq!(run(OsStr::new("write")), "closed\n");
+        assert_eq!(run(OsStr::new("read")), "text\nclosed\n");
+    }
+
     /// What is allocated is freed.  Valgrind has never heard of `pidfd_open`, so that nothing can
     /// be launched with it; the compiler's own means see less, but let qemu be started.
     #[test]

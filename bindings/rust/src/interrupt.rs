@@ -50,7 +50,8 @@ impl Drop for Restored {
 
 /// What calls of this thread have to watch, if anything.
 pub(crate) fn current() -> Option<Rc<Scope>> {
-    SCOPE.with_borrow(Clone::clone)
+    // There is none any more when a program that exits has its handles closed.
+    SCOPE.try_with(|scope| scope.borrow().clone()).ok().flatten()
 }
 
 /// The call is to end.
