@@ -12,6 +12,7 @@ mod whole {
     mod accelerator;
     mod anyone;
     mod confined;
+    mod debian_clients;
     mod drives;
     mod events;
     mod faults;
