@@ -813,7 +813,7 @@ DESCRIPTION
     Characters of several bytes are printable if they are in ASCII. They may
     begin at any byte of the file, and are returned as ASCII.
 
-    encoding one of the letters above
+    encoding one of the letters below
     path file to read
 
 OUTPUT
@@ -821,7 +821,7 @@ OUTPUT
 
 ERRORS
     EFBIG the strings do not fit into one message.
-    EINVAL encoding is none of the letters above, or path is not a regular
+    EINVAL encoding is none of the letters below, or path is not a regular
         file.
     EISDIR path is a directory.
     ENOENT path does not exist.

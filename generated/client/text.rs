@@ -858,7 +858,7 @@ impl Handle {
     ///
     /// # Arguments
     ///
-    /// * `encoding`: one of the letters above
+    /// * `encoding`: one of the letters below
     /// * `path`: file to read
     ///
     /// # Result
@@ -868,7 +868,7 @@ impl Handle {
     /// # Errors
     ///
     /// * `EFBIG`: the strings do not fit into one message.
-    /// * `EINVAL`: `encoding` is none of the letters above, or `path` is not a regular file.
+    /// * `EINVAL`: `encoding` is none of the letters below, or `path` is not a regular file.
     /// * `EISDIR`: `path` is a directory.
     /// * `ENOENT`: `path` does not exist.
     ///

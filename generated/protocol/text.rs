@@ -896,7 +896,7 @@ impl Unpack<Strict<'_>> for StringsRet {
 /// Arguments of `strings_e`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StringsEArgs {
-    /// one of the letters above
+    /// one of the letters below
     pub encoding: BString,
     /// file to read
     pub path: BString,

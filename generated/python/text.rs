@@ -424,11 +424,11 @@ impl GuestFS {
     /// Characters of several bytes are printable if they are in ASCII.  They
     /// may begin at any byte of the file, and are returned as ASCII.
     ///
-    /// :param encoding: one of the letters above
+    /// :param encoding: one of the letters below
     /// :param path: file to read
     /// :returns: the strings, in the order of the file
     /// :raises Error: EFBIG: the strings do not fit into one message.
-    /// :raises Error: EINVAL: `encoding` is none of the letters above, or `path` is not a regular file.
+    /// :raises Error: EINVAL: `encoding` is none of the letters below, or `path` is not a regular file.
     /// :raises Error: EISDIR: `path` is a directory.
     /// :raises Error: ENOENT: `path` does not exist.
     #[pyo3(signature = (encoding, path))]

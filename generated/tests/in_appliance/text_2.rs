@@ -669,9 +669,9 @@ fn strings_a_missing_file() {
     fails(got, Some("ENOENT"), "/known/missing");
 }
 
-// strings_e: bytes of 7 bits
+// strings_e: one byte
 #[test]
-fn strings_e_bytes_of_7_bits() {
+fn strings_e_one_byte() {
     let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
     let g = case.handle();
     step("write", g.write(b"/new".as_slice(), b"\xe9abc\xe9abcd".as_slice()));
@@ -679,9 +679,9 @@ fn strings_e_bytes_of_7_bits() {
     returns(got, list([bytes(b"abcd".as_slice())]));
 }
 
-// strings_e: bytes of 8 bits
+// strings_e: one byte above 127 too
 #[test]
-fn strings_e_bytes_of_8_bits() {
+fn strings_e_one_byte_above_127_too() {
     let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
     let g = case.handle();
     step("write", g.write(b"/new".as_slice(), b"\xe9ab\x00abc\xe9".as_slice()));
@@ -689,9 +689,9 @@ fn strings_e_bytes_of_8_bits() {
     returns(got, list([bytes(b"abc\xe9".as_slice())]));
 }
 
-// strings_e: 16 bits with the high byte first
+// strings_e: two bytes and the higher one first
 #[test]
-fn strings_e_16_bits_with_the_high_byte_first() {
+fn strings_e_two_bytes_and_the_higher_one_first() {
     let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
     let g = case.handle();
     step(
@@ -702,9 +702,9 @@ fn strings_e_16_bits_with_the_high_byte_first() {
     returns(got, list([bytes(b"hello".as_slice())]));
 }
 
-// strings_e: 16 bits with the low byte first
+// strings_e: two bytes and the lower one first
 #[test]
-fn strings_e_16_bits_with_the_low_byte_first() {
+fn strings_e_two_bytes_and_the_lower_one_first() {
     let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
     let g = case.handle();
     step("write", g.write(b"/new".as_slice(), b"\x01\x00h\x00e\x00l\x00l\x00o\x00".as_slice()));
@@ -712,9 +712,9 @@ fn strings_e_16_bits_with_the_low_byte_first() {
     returns(got, list([bytes(b"hello".as_slice())]));
 }
 
-// strings_e: 32 bits with the high byte first
+// strings_e: four bytes and the highest one first
 #[test]
-fn strings_e_32_bits_with_the_high_byte_first() {
+fn strings_e_four_bytes_and_the_highest_one_first() {
     let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
     let g = case.handle();
     step(
@@ -728,9 +728,9 @@ fn strings_e_32_bits_with_the_high_byte_first() {
     returns(got, list([bytes(b"hello".as_slice())]));
 }
 
-// strings_e: 32 bits with the low byte first
+// strings_e: four bytes and the lowest one first
 #[test]
-fn strings_e_32_bits_with_the_low_byte_first() {
+fn strings_e_four_bytes_and_the_lowest_one_first() {
     let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
     let g = case.handle();
     step(
