@@ -18,6 +18,7 @@ mod whole {
     mod faults;
     mod host_tools;
     mod install;
+    mod interop;
     mod many;
     mod python;
     mod template;

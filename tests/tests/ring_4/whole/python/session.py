@@ -45,6 +45,33 @@ class WithoutAppliance(unittest.TestCase):
             g.cat("/x")
         self.assertEqual(caught.exception.errno, errno.EINVAL)
 
+    def test_values_of_the_host(self):
+        Path("host.img").write_bytes(bytes(1 << 20))
+        g = guestfs.GuestFS()
+        for name in (Path("host.img"), "host.img", b"host.img", bytearray(b"host.img")):
+            g.add_drive(name, readonly=1, format=None)
+        self.assertEqual(g.disk_format(Path("host.img")), "raw")
+        self.assertEqual(g.get_program(), os.path.basename(sys.argv[0]))
+        g.internal_test_set_output("output")
+        g.internal_test("a", None, [], 2, 0, 0, "", "", memoryview(b"of memory"))
+        self.assertIn(b"\ntrue\n", Path("output").read_bytes())
+        self.assertIn(b"\nof memory\n", Path("output").read_bytes())
+
+    def test_subclasses(self):
+        class Named(guestfs.GuestFS):
+            def __init__(self, name):
+                super().__init__(python_return_dict=True)
+                self.name = name
+
+            def __del__(self):
+                super().__del__()
+
+        g = Named("of mine")
+        self.assertEqual((g.name, g.get_verbose()), ("of mine", 0))
+        with self.assertRaises(guestfs.ClosedHandle):
+            Named.__new__(Named).get_verbose()
+        self.assertTrue({"add_drive_opts", "mkfs_opts", "umount_opts"} <= set(dir(g)))
+
     def test_closed_handles(self):
         g = guestfs.GuestFS()
         g.close()
@@ -169,7 +196,8 @@ class WithAppliance(unittest.TestCase):
         self.assertEqual(entries["."]["ftyp"], "d")
         stat = g.statns("/text")
         self.assertEqual(stat["st_size"], 6)
-        self.assertEqual(g.stat("/text")["size"], 6)
+        with self.assertWarnsRegex(DeprecationWarning, "use statns"):
+            self.assertEqual(g.stat("/text")["size"], 6)
         (partition,) = g.part_list("/dev/sda")
         self.assertEqual(partition["part_num"], 1)
         self.assertEqual(g.mountpoints(), {"/dev/sda1": "/"})

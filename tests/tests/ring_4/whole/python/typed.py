@@ -29,7 +29,9 @@ def main(disk: Path) -> int:
         for entry in g.readdir("/"):
             name: str = entry["name"]
             print(name, entry["ino"])
-        print(text, content, g.stat("/file")["size"])
+        print(text, content, g.statns("/file")["st_size"])
+        g.write("/file", bytearray(b"more"))
+        g.mkfs_opts("ext4", devices[0], blocksize=1024)
         try:
             g.cat("/missing")
         except guestfs.Error as err:
