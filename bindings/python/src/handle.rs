@@ -14,10 +14,10 @@ use crate::event;
 use crate::signals::detached;
 
 /// A handle that may have been closed.
-type Slot = Arc<Mutex<Option<Arc<Handle>>>>;
+type Slot = Mutex<Option<Arc<Handle>>>;
 
 /// What is closed when the interpreter ends.
-static OPEN: Mutex<Vec<Weak<Mutex<Option<Arc<Handle>>>>>> = Mutex::new(Vec::new());
+static OPEN: Mutex<Vec<Weak<Slot>>> = Mutex::new(Vec::new());
 
 /// A handle: add disks, launch, call, close.
 ///
@@ -26,7 +26,7 @@ static OPEN: Mutex<Vec<Weak<Mutex<Option<Arc<Handle>>>>>> = Mutex::new(Vec::new(
 /// `close_on_exit` a handle that is still open when the program ends is closed.
 #[pyclass(module = "guestfs", subclass, dict, weakref)]
 pub(crate) struct GuestFS {
-    handle: Slot,
+    handle: Arc<Slot>,
     style: Style,
 }
 
@@ -36,7 +36,7 @@ impl GuestFS {
     #[new]
     #[pyo3(signature = (*_args, **_options))]
     fn new(_args: &Bound<'_, PyTuple>, _options: Option<&Bound<'_, PyDict>>) -> Self {
-        Self { handle: Slot::default(), style: Style::Tuples }
+        Self { handle: Arc::default(), style: Style::Tuples }
     }
 
     #[pyo3(signature = (python_return_dict=Flag(false), environment=Flag(true), close_on_exit=Flag(true)))]
