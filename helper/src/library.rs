@@ -3,11 +3,12 @@
 #![expect(unsafe_code, reason = "the functions are of C")]
 
 use std::ffi::{CStr, CString, c_char};
+use std::mem::ManuallyDrop;
 
 use libloading::os::unix::{Library as Loaded, RTLD_GLOBAL, RTLD_NOW};
 
 /// A library that is never unloaded, so that its functions may be copied out of it.
-pub(crate) struct Library(Loaded);
+pub(crate) struct Library(ManuallyDrop<Loaded>);
 
 impl Library {
     /// Loads it by its name, such as `libaugeas.so.0`.
@@ -15,7 +16,7 @@ impl Library {
         // SAFETY: what runs now are the constructors of a library of the appliance, which expect
         // nothing.
         let loaded = unsafe { Loaded::open(Some(name), RTLD_NOW | RTLD_GLOBAL) };
-        loaded.map(Self).map_err(|err| err.to_string())
+        loaded.map(|it| Self(ManuallyDrop::new(it))).map_err(|err| err.to_string())
     }
 
     /// A function of the library.

@@ -16,7 +16,7 @@ pub(crate) fn linux_raid(disk: &impl ReadAt) -> Found {
     for (at, version) in places {
         let Some(at) = at else { continue };
         let Some(block) = disk.bytes(at, 256)? else { continue };
-        let at_home = block.le64(128) == at / SECTOR;
+        let at_home = block.le64(144) == at / SECTOR;
         if block.le32(0) == MD_MAGIC && block.le32(4) == 1 && at_home {
             return Ok(Some(Superblock {
                 label: block.text(32, 32),
@@ -136,14 +136,14 @@ mod tests {
     fn arrays() {
         let magic = b"\xfc\x4e\x2b\xa9\x01\0\0\0";
         check(
-            &[(4096, magic), (4096 + 32, b"host:0"), (4096 + 128, b"\x08")],
+            &[(4096, magic), (4096 + 32, b"host:0"), (4096 + 144, b"\x08")],
             "raid linux_raid_member label=host:0 version=1.2",
         );
         check(&[(4096, magic)], "nothing");
         check(&[(0, magic)], "raid linux_raid_member version=1.1");
         let near_end = (256 << 10) - 8192;
         check(
-            &[(near_end, magic), (near_end + 128, b"\xf0\x01")],
+            &[(near_end, magic), (near_end + 144, b"\xf0\x01")],
             "raid linux_raid_member version=1.0",
         );
         check(
