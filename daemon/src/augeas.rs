@@ -104,6 +104,9 @@ pub(crate) fn aug_clear(cx: &mut Ctx, augpath: &BStr) -> Result<()> {
 }
 
 pub(crate) fn aug_insert(cx: &mut Ctx, augpath: &BStr, label: &BStr, before: bool) -> Result<()> {
+    if label.is_empty() || label.contains(&b'/') {
+        return Err(Error::invalid("label", format_args!("{label:?} is no label")));
+    }
     ask(cx, augpath, &[b"insert", augpath, label, flag(before)]).map(drop)
 }
 

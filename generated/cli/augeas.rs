@@ -211,7 +211,7 @@ DESCRIPTION
     error, and the tree is gone.
 
     root directory that Augeas takes for the root of the guest, usually /
-    flags sum of the numbers above, or 0
+    flags sum of the numbers below, or 0
 
 ERRORS
     EINVAL flags has an unknown bit.

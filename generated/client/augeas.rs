@@ -212,7 +212,7 @@ impl Handle {
     /// # Arguments
     ///
     /// * `root`: directory that Augeas takes for the root of the guest, usually `/`
-    /// * `flags`: sum of the numbers above, or 0
+    /// * `flags`: sum of the numbers below, or 0
     ///
     /// # Errors
     ///

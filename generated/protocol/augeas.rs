@@ -170,7 +170,7 @@ impl Unpack<Strict<'_>> for AugGetRet {
 pub struct AugInitArgs {
     /// directory that Augeas takes for the root of the guest, usually `/`
     pub root: BString,
-    /// sum of the numbers above, or 0
+    /// sum of the numbers below, or 0
     pub flags: i32,
 }
 

@@ -106,7 +106,7 @@ impl GuestFS {
     /// it reads, the call is an error, and the tree is gone.
     ///
     /// :param root: directory that Augeas takes for the root of the guest, usually `/`
-    /// :param flags: sum of the numbers above, or 0
+    /// :param flags: sum of the numbers below, or 0
     /// :raises Error: EINVAL: `flags` has an unknown bit.
     /// :raises Error: ENOENT: `root` does not exist.
     /// :raises Error: ENOTDIR: `root` is not a directory.
