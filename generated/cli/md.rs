@@ -54,7 +54,7 @@ DESCRIPTION
     without the one of this position. Spare devices stand last.
 
     level may also be the bare number, such as 5. The device is
-    /dev/md/NAME, and list-md-devices lists it under its number.
+    /dev/md/NAME; list-md-devices lists it by the kernel's name for it.
 
     name name of the array, which becomes /dev/md/NAME
     devices its devices; what they hold is lost

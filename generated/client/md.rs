@@ -51,8 +51,8 @@ impl Handle {
     /// is taken from the list, and the array is made without the one of this position.  Spare
     /// devices stand last.
     ///
-    /// `level` may also be the bare number, such as `5`.  The device is `/dev/md/NAME`, and
-    /// `list_md_devices` lists it under its number.
+    /// `level` may also be the bare number, such as `5`.  The device is `/dev/md/NAME`;
+    /// `list_md_devices` lists it by the kernel's name for it.
     ///
     /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///

@@ -38,6 +38,46 @@ fn list_md_devices_an_array_that_runs() {
     returns(got, list([bytes(b"/dev/md3".as_slice())]));
 }
 
+// list_md_devices: an array is there after launch
+#[test]
+fn list_md_devices_an_array_is_there_after_launch() {
+    let Some(case) = Case::start(Disk::Unlaunched, &["mdadm"]) else { return };
+    let g = case.handle();
+    step(
+        "disk_create",
+        g.disk_create(
+            b"a.img".as_slice(),
+            b"raw".as_slice(),
+            67108864,
+            &DiskCreateOptions::default(),
+        ),
+    );
+    step("add_drive", g.add_drive(b"a.img".as_slice(), &AddDriveOptions::default()));
+    step("launch", g.launch());
+    step(
+        "debug",
+        g.debug(
+            b"sh".as_slice(),
+            &[
+                b"mdadm".as_slice(),
+                b"--create".as_slice(),
+                b"/dev/md/keep".as_slice(),
+                b"--run".as_slice(),
+                b"--quiet".as_slice(),
+                b"--metadata=1.2".as_slice(),
+                b"--level=1".as_slice(),
+                b"--raid-devices=2".as_slice(),
+                b"/dev/sda".as_slice(),
+                b"missing".as_slice(),
+            ],
+        ),
+    );
+    step("shutdown", g.shutdown());
+    step("launch", g.launch());
+    let got = g.list_md_devices();
+    returns(got, list([bytes(b"/dev/md_keep".as_slice())]));
+}
+
 // md_detail: what mdadm tells
 #[test]
 fn md_detail_what_mdadm_tells() {
