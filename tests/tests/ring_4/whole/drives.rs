@@ -69,7 +69,7 @@ fn add(g: &Handle, dir: &Path, index: usize) {
         2 => (
             overlay,
             AddDriveOptions {
-                format: (index % 2 == 0).then(|| "qcow2".into()),
+                format: (index.is_multiple_of(2)).then(|| "qcow2".into()),
                 copyonread: Some(true),
                 ..Default::default()
             },

@@ -270,7 +270,7 @@ fn an_old_template_has_no_old_clock() {
     assert_eq!(year("template=0"), (false, "2020".to_owned()));
     let (is_restored, year) = year("template=1");
     assert!(is_restored);
-    assert!(year > "2020".to_owned(), "{year}");
+    assert!(year.as_str() > "2020", "{year}");
 }
 
 #[test]

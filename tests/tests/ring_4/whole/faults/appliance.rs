@@ -181,10 +181,10 @@ exec sleep 1000"#;
 /// Files that others may not read.
 #[test]
 fn unreadable() {
-    let place = Place::new().as_nobody();
+    let place = Place::new().without_rights();
     let dir = copy(&place);
     replace(&dir, "root", b"secret");
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0);
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o000);
     File::open(dir.join("root")).and_then(|it| it.set_permissions(mode)).expect("chmod");
     place.env("LIBGUESTFS_PATH", dir).fails(&["(unreadable: root)", BUILD]);
 }

@@ -96,7 +96,7 @@ fn a_directory_that_another_user_has_planted() {
 
 #[test]
 fn a_directory_that_cannot_be_written() {
-    let place = verbose(Place::new()).as_nobody();
+    let place = verbose(Place::new()).without_rights();
     fs::set_permissions(place.cache(), Permissions::from_mode(0o555)).expect("chmod");
     let says = ["no template: ", "/cache/.guestfs-", "Permission denied", "booted in "];
     check(&place.launches(), &says);

@@ -57,7 +57,7 @@ fn whose_backing_file_is_gone() {
 #[test]
 fn that_this_user_may_not_use() {
     let closed = |mode| {
-        let place = with_disk().as_nobody();
+        let place = with_disk().without_rights();
         fs::set_permissions(place.file("disk"), Permissions::from_mode(mode)).expect("chmod");
         place
     };

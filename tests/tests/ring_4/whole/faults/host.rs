@@ -27,7 +27,7 @@ fn no_room_for_temporary_files() {
 
 #[test]
 fn temporary_directory_that_cannot_be_written() {
-    let place = Place::new().as_nobody();
+    let place = Place::new().without_rights();
     let (tmp, disk) = (place.dir.path().join("tmp"), place.file("disk"));
     fs::write(&disk, [0; 4096]).expect("a disk");
     fs::set_permissions(&tmp, Permissions::from_mode(0o555)).expect("chmod");
@@ -102,10 +102,10 @@ fn open_kvm() -> std::io::Result<fs::File> {
 fn kvm_that_this_user_may_not_use() {
     let emulation = "force_kvm is set, without it the appliance runs by emulation";
     if Path::new(KVM).exists() && nix::unistd::geteuid().is_root() {
-        let place = force_kvm(Place::new().as_nobody());
+        let place = force_kvm(Place::new().without_rights());
         let file = place.file("kvm");
         fs::write(&file, "").expect("a file");
-        fs::set_permissions(&file, Permissions::from_mode(0)).expect("chmod");
+        fs::set_permissions(&file, Permissions::from_mode(0o000)).expect("chmod");
         let place = place.with_mounts(&format!("mount --bind '{}' {KVM}", file.display()));
         place.fails(&["/dev/kvm: Permission denied", "group", emulation]);
     } else if !Path::new(KVM).exists() {

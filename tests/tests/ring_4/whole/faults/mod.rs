@@ -90,7 +90,7 @@ impl Place {
     }
 
     /// The user has no rights, if it is up to the test.
-    fn as_nobody(mut self) -> Self {
+    fn without_rights(mut self) -> Self {
         self.nobody = true;
         self
     }
