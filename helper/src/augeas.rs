@@ -248,12 +248,12 @@ impl Augeas {
             ("clear", &[path]) => self.number(unsafe { (f.set)(handle, path, null()) }),
             // SAFETY: see above.
             ("set", &[path, value]) => self.number(unsafe { (f.set)(handle, path, value) }),
-            // SAFETY: see above.
             ("setm", &[base, value]) => {
+                // SAFETY: see above.
                 self.number(unsafe { (f.setm)(handle, base, null(), value) })
             }
-            // SAFETY: see above.
             ("setm", &[base, value, sub]) => {
+                // SAFETY: see above.
                 self.number(unsafe { (f.setm)(handle, base, sub, value) })
             }
             // SAFETY: see above.
@@ -272,8 +272,8 @@ impl Augeas {
             }
             // SAFETY: see above.
             ("defvar", &[name]) => self.number(unsafe { (f.defvar)(handle, name, null()) }),
-            // SAFETY: see above.
             ("defvar", &[name, expression]) => {
+                // SAFETY: see above.
                 self.number(unsafe { (f.defvar)(handle, name, expression) })
             }
             ("defnode", &[name, expression, value]) => {

@@ -17,8 +17,8 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let result = match args[..] {
-        ["augeas", sysroot] => Augeas::load(sysroot).and_then(|augeas| serve(augeas)),
-        ["journal", sysroot] => Journal::load(sysroot).and_then(|journal| serve(journal)),
+        ["augeas", sysroot] => Augeas::load(sysroot).and_then(serve),
+        ["journal", sysroot] => Journal::load(sysroot).and_then(serve),
         // For who builds the appliance: whether all is there that will be needed.
         ["check"] => Augeas::load("/").and(Journal::load("/")).map(drop),
         _ => Err("usage: guestfs-helper augeas|journal SYSROOT".into()),
