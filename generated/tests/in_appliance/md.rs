@@ -73,6 +73,7 @@ fn list_md_devices_an_array_is_there_after_launch() {
         ),
     );
     step("shutdown", g.shutdown());
+    step("add_drive", g.add_drive(b"a.img".as_slice(), &AddDriveOptions::default()));
     step("launch", g.launch());
     let got = g.list_md_devices();
     returns(got, list([bytes(b"/dev/md_keep".as_slice())]));
