@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn commands() {
-        check("umount-", &["umount-all ", "umount-opts "]);
+        check("umount-", &["umount-all ", "umount-local ", "umount-opts "]);
         check("part_lis", &["part-list "]);
         check("  copy-o", &["  copy-out "]);
         check("-copy-o", &["-copy-out "]);
