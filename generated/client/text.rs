@@ -474,8 +474,8 @@ impl Handle {
     /// and classes such as `[[:digit:]]` are known to both.
     ///
     /// A line matches if some part of it does.  The content is taken as
-    /// bytes, whatever its encoding, and a line may hold NUL bytes.  In C
-    /// such a line ends for the program at the first of them.
+    /// bytes, whatever its encoding, and a line may have NUL bytes, which
+    /// count when it is compared and are left out of the result.
     ///
     /// An empty `regex` matches each line.  A line end in `regex` separates
     /// alternatives.
@@ -539,8 +539,8 @@ impl Handle {
 
     /// The first ten lines of a file.
     ///
-    /// Lines end with a newline, and the last one may do without.  No more of
-    /// the file is read than is needed.
+    /// Lines end with a newline, and the last one may do without.  NUL bytes
+    /// in them are left out.  No more of the file is read than is needed.
     ///
     /// # Arguments
     ///
@@ -577,7 +577,7 @@ impl Handle {
     ///
     /// If `nrlines` is above 0, these are the first `nrlines` lines; if it
     /// is below 0, all except for the last -`nrlines` ones; and if it is 0,
-    /// none.
+    /// none.  NUL bytes in them are left out.
     ///
     /// The lines have to fit into one message of the protocol, which is
     /// something below 4 MiB.
@@ -617,7 +617,8 @@ impl Handle {
 
     /// The last ten lines of a file.
     ///
-    /// The file is read from its end, so this is quick for large files too.
+    /// NUL bytes in the lines are left out.  The file is read from its end,
+    /// so this is quick for large files too.
     ///
     /// # Arguments
     ///
@@ -654,7 +655,7 @@ impl Handle {
     ///
     /// If `nrlines` is above 0, these are the last `nrlines` lines; if it
     /// is below 0, all from line -`nrlines` on, where the first line has the
-    /// number 1; and if it is 0, none.
+    /// number 1; and if it is 0, none.  NUL bytes in them are left out.
     ///
     /// The lines have to fit into one message of the protocol, which is
     /// something below 4 MiB.

@@ -35,6 +35,15 @@ fn head_an_empty_file() {
     returns(got, list([]));
 }
 
+// head: NUL bytes are left out
+#[test]
+fn head_nul_bytes_are_left_out() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.head(b"/known/nul".as_slice());
+    returns(got, list([bytes(b"ab".as_slice())]));
+}
+
 // head: a line without end
 #[test]
 fn head_a_line_without_end() {
@@ -219,6 +228,15 @@ fn tail_an_empty_file() {
     let g = case.handle();
     let got = g.tail(b"/known/empty".as_slice());
     returns(got, list([]));
+}
+
+// tail: NUL bytes are left out
+#[test]
+fn tail_nul_bytes_are_left_out() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.tail(b"/known/nul".as_slice());
+    returns(got, list([bytes(b"ab".as_slice())]));
 }
 
 // tail: a line without end
