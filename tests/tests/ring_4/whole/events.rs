@@ -49,7 +49,6 @@ fn the_order_of_a_session() {
         got,
         [
             "enter set_trace",
-            "trace set_trace = 0",
             "enter launch",
             "trace launch",
             "launch_done ",
