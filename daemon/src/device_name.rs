@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use bstr::{BStr, BString, ByteSlice};
+use guestfs_protocol::disk_name;
 use rustix::fs::{FileType, major, minor, readlinkat};
 
 use crate::error::{About, Errno, Error, Result};
@@ -73,7 +74,7 @@ impl DeviceNames {
         let scsi = scsi
             .into_iter()
             .enumerate()
-            .map(|(idx, (_, kernel))| Drive { name: scsi_name(idx), kernel });
+            .map(|(idx, (_, kernel))| Drive { name: disk_name(idx), kernel });
         let others = others.into_iter().map(|name| Drive { name: name.clone(), kernel: name });
         Ok(scsi.chain(others).collect())
     }
@@ -194,21 +195,6 @@ pub(crate) fn number_of_node(path: &Path) -> Option<u64> {
     (FileType::from_raw_mode(stat.st_mode) == FileType::BlockDevice).then_some(stat.st_rdev)
 }
 
-/// `sda`, `sdb` ... `sdz`, `sdaa` ...
-fn scsi_name(mut idx: usize) -> BString {
-    let mut letters = Vec::new();
-    loop {
-        letters.push(b'a' + (idx % 26) as u8);
-        if idx < 26 {
-            break;
-        }
-        idx = idx / 26 - 1;
-    }
-    letters.extend_from_slice(b"ds");
-    letters.reverse();
-    letters.into()
-}
-
 /// Splits `sdaa12` into `aa` and `12`; anything else is not the name of a SCSI disk.
 fn split_scsi(name: &[u8]) -> Option<(&[u8], &[u8])> {
     let rest = name.strip_prefix(b"sd")?;
@@ -323,16 +309,5 @@ mod tests {
         check("/dev/mapper/VG-LV", "/dev/mapper/VG-LV");
         let text = names.to_api_in_text("/dev/sda1 is full, /dev/sdb: not so").unwrap();
         assert_eq!(text, "/dev/sdb1 is full, /dev/sda: not so");
-    }
-
-    #[test]
-    fn letters() {
-        let check = |idx, expected: &str| assert_eq!(scsi_name(idx), expected);
-        check(0, "sda");
-        check(25, "sdz");
-        check(26, "sdaa");
-        check(255, "sdiv");
-        check(701, "sdzz");
-        check(702, "sdaaa");
     }
 }

@@ -5,6 +5,7 @@
 //! reader, which knows how many bytes there are, so a message that lies about a length is an
 //! error and never a hang, a large allocation or a wrong value.
 
+mod disk;
 pub mod errno;
 mod key;
 pub mod wire;
@@ -13,6 +14,7 @@ pub mod xdr;
 #[rustfmt::skip]
 mod generated;
 
+pub use disk::disk_name;
 pub use generated::*;
 pub use key::{Arguments, Key, Locked};
 pub use xdr_codec::{Pack, Unpack};

@@ -98,17 +98,19 @@ impl Handle {
 
 /// The text of an argument.  It ends at a NUL in the daemon's programs, so it must not have one.
 pub(crate) fn text(argument: &str, value: &[u8]) -> Result<BString> {
+    without_nul(argument, value).map(BString::from)
+}
+
+fn without_nul<'a>(argument: &str, value: &'a [u8]) -> Result<&'a [u8]> {
     match value.contains(&0) {
         true => Err(Error::invalid(argument, "contains a NUL byte")),
-        false => Ok(value.into()),
+        false => Ok(value),
     }
 }
 
 /// The text of an argument that is a secret.
 pub(crate) fn secret(argument: &str, value: &[u8]) -> Result<Key> {
-    if value.contains(&0) {
-        return Err(Error::invalid(argument, "contains a NUL byte"));
-    }
+    let value = without_nul(argument, value)?;
     Key::new(value).map_err(|err| Error::io(&err, argument))
 }
 

@@ -3,7 +3,7 @@
 
 use bstr::{BString, ByteSlice};
 use guestfs_protocol::wire::Nothing;
-use guestfs_protocol::{ListDevicesRet, LvsRet, Procedure};
+use guestfs_protocol::{ListDevicesRet, LvsRet, Procedure, disk_name};
 use nix::errno::Errno;
 
 use crate::call::text;
@@ -37,20 +37,9 @@ pub(crate) fn canonical_device_name(g: &Handle, device: &[u8]) -> Result<BString
 }
 
 pub(crate) fn device_name(_: &Handle, index: i32) -> Result<BString> {
-    let mut rest = usize::try_from(index)
+    let index = usize::try_from(index)
         .map_err(|_| Error::invalid("index", format!("{index} is negative")))?;
-    // From the last letter to the first: a, b ... z, aa, ab ...
-    let mut letters = Vec::new();
-    loop {
-        letters.push(b'a' + (rest % 26) as u8);
-        if rest < 26 {
-            break;
-        }
-        rest = rest / 26 - 1;
-    }
-    letters.extend_from_slice(b"ds/ved/");
-    letters.reverse();
-    Ok(letters.into())
+    Ok(format!("/dev/{}", disk_name(index)).into())
 }
 
 /// The name of the logical volume that the device mapper would call so: a hyphen separates group

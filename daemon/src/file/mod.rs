@@ -306,7 +306,7 @@ fn names(directory: &std::os::fd::OwnedFd) -> rustix::io::Result<Vec<BString>> {
 
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "these files are the test's own")]
-mod tests {
+pub(crate) mod tests {
     use std::fmt::Debug;
     use std::os::unix::fs::symlink;
 
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[track_caller]
-    pub(super) fn check<T: Debug>(result: Result<T>, expected: &str) {
+    pub(crate) fn check<T: Debug>(result: Result<T>, expected: &str) {
         let got = match result {
             Ok(value) => format!("{value:?}"),
             Err(err) => format!("{err} [{:?}]", err.errno().map(|it| it.raw_os_error())),

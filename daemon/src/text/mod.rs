@@ -145,9 +145,8 @@ fn words(file: &File) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::fmt::Debug;
-
     use super::*;
+    pub(super) use crate::file::tests::check;
 
     pub(super) fn path() -> GuestPath {
         GuestPath::new("path", b"/file").unwrap()
@@ -159,15 +158,6 @@ mod tests {
         crate::system::write(dir.path().join("file"), content).unwrap();
         let cx = Ctx::new(dir.path());
         (dir, cx)
-    }
-
-    #[track_caller]
-    pub(super) fn check<T: Debug>(result: Result<T>, expected: &str) {
-        let got = match result {
-            Ok(value) => format!("{value:?}"),
-            Err(err) => format!("{err} [{:?}]", err.errno().map(|it| it.raw_os_error())),
-        };
-        assert_eq!(got, expected);
     }
 
     #[test]

@@ -15,6 +15,11 @@ use guestfs::{AddDriveOptions, Handle};
 use nix::errno::Errno;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 
+use crate::descriptors::descriptors;
+
+#[path = "../descriptors.rs"]
+mod descriptors;
+
 /// Where the answer is written.
 const ANSWER: i64 = 1 << 20;
 
@@ -70,18 +75,4 @@ fn answer(disk: &Path) -> Result<(), Box<dyn Error>> {
     g.close()?;
     fs::remove_file(copy)?;
     Ok(())
-}
-
-/// What the descriptors of this process are of.
-fn descriptors() -> Result<Vec<String>, Box<dyn Error>> {
-    let mut open = Vec::new();
-    for entry in fs::read_dir("/proc/self/fd")? {
-        // The directory that is being read is one of them, and gone by now.
-        if let Ok(target) = fs::read_link(entry?.path()) {
-            open.push(target.display().to_string());
-        }
-    }
-    open.retain(|it| !it.ends_with("/fd"));
-    open.sort();
-    Ok(open)
 }

@@ -10,6 +10,11 @@ use guestfs::{AddDriveOptions, Events, Handle};
 use nix::errno::Errno;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 
+use crate::descriptors::descriptors;
+
+#[path = "../descriptors.rs"]
+mod descriptors;
+
 type Done = Result<(), Box<dyn Error>>;
 
 fn main() -> Done {
@@ -110,20 +115,6 @@ fn cycle(cycles: usize) -> Done {
     println!("before: {before:?}");
     println!("after:  {:?}", descriptors()?);
     Ok(())
-}
-
-/// What this process has open.
-fn descriptors() -> Result<Vec<String>, Box<dyn Error>> {
-    let mut open = Vec::new();
-    for entry in fs::read_dir("/proc/self/fd")? {
-        // The directory that is being read is one of them, and gone by now.
-        if let Ok(target) = fs::read_link(entry?.path()) {
-            open.push(target.display().to_string());
-        }
-    }
-    open.retain(|it| !it.ends_with("/fd"));
-    open.sort();
-    Ok(open)
 }
 
 /// Sends a file and fetches it; prints by how many KiB that has made this process grow.

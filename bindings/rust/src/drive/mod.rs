@@ -360,7 +360,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(filename: &str, options: AddDriveOptions, expected: &str) {
+    pub(super) fn check(filename: &str, options: AddDriveOptions, expected: &str) {
         let drive = Drive::new(filename.as_bytes(), &options);
         assert_eq!(drive.map_or_else(|it| it.message().to_owned(), |it| it.name()), expected);
     }

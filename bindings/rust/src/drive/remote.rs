@@ -221,13 +221,7 @@ fn check_remote_path(protocol: Protocol, path: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::drive::Drive;
-
-    #[track_caller]
-    fn check(filename: &str, options: AddDriveOptions, expected: &str) {
-        let drive = Drive::new(filename.as_bytes(), &options);
-        assert_eq!(drive.map_or_else(|it| it.message().to_owned(), |it| it.name()), expected);
-    }
+    use crate::drive::tests::check;
 
     fn remote(protocol: &str, servers: &[&str]) -> AddDriveOptions {
         AddDriveOptions {

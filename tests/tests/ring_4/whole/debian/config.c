@@ -13,6 +13,8 @@
 #define GUESTFS_PRIVATE 1
 #include <guestfs.h>
 
+#include "show.h"
+
 #define SHOW(call) printf ("%s = %lld\n", #call, (long long) (call))
 
 #define SHOW_TEXT(call)                                 \
@@ -25,18 +27,6 @@
   do {                                                  \
     char *own = (call);                                 \
     printf ("%s = %s\n", #call, own ? own : "NULL");    \
-    free (own);                                         \
-  } while (0)
-
-#define SHOW_TEXTS(call)                                \
-  do {                                                  \
-    char **own = (call);                                \
-    printf ("%s =", #call);                             \
-    for (size_t n = 0; own != NULL && own[n]; n++) {    \
-      printf (" %s", own[n]);                           \
-      free (own[n]);                                    \
-    }                                                   \
-    puts (own != NULL ? "" : " NULL");                  \
     free (own);                                         \
   } while (0)
 

@@ -12,24 +12,14 @@
 
 #include <guestfs.h>
 
+#include "show.h"
+
 #define DO(call)                                        \
   do {                                                  \
     if ((call) == -1) {                                 \
       fprintf (stderr, "%s failed\n", #call);           \
       exit (EXIT_FAILURE);                              \
     }                                                   \
-  } while (0)
-
-#define SHOW_TEXTS(call)                                \
-  do {                                                  \
-    char **own = (call);                                \
-    printf ("%s =", #call);                             \
-    for (size_t n = 0; own != NULL && own[n]; n++) {    \
-      printf (" %s", own[n]);                           \
-      free (own[n]);                                    \
-    }                                                   \
-    puts (own != NULL ? "" : " NULL");                  \
-    free (own);                                         \
   } while (0)
 
 int
