@@ -79,11 +79,13 @@ mod tests {
         *values.get_mut() = 1;
         for number in 2..10 {
             thread::scope(|scope| {
-                scope.spawn(|| {
+                let other = scope.spawn(|| {
                     assert_eq!(values.get(), None);
                     *values.get_mut() = number;
                     assert_eq!(values.get(), Some(&number));
                 });
+                // The end of a scope waits for what its threads do, not for their end.
+                other.join().unwrap();
             });
         }
         assert_eq!(values.get(), Some(&1));
