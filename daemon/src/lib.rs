@@ -35,6 +35,7 @@ mod mount;
 mod partition;
 mod path;
 mod pieces;
+mod random;
 mod resume;
 mod system;
 mod text;

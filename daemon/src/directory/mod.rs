@@ -12,7 +12,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use bstr::{BString, ByteSlice};
 use guestfs_protocol::{Dirent, Pack, wire};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, fstatvfs, mkdirat, statat, unlinkat};
-use rustix::rand::{GetRandomFlags, getrandom};
 
 pub(crate) use self::case::case_sensitive_path;
 pub(crate) use self::listing::{database, ll, llz};
@@ -20,6 +19,7 @@ use self::walk::{enter, entries, walk};
 use crate::ctx::Ctx;
 use crate::error::{About, Errno, Error, Result};
 use crate::path::GuestPath;
+use crate::random::random;
 use crate::transfer::FileOut;
 
 /// Permissions that the umask is taken from.
@@ -143,9 +143,7 @@ pub(crate) fn with_random_letters(
 
 fn random_letters() -> Result<[u8; PLACEHOLDER.len()]> {
     const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    let mut bytes = [0; 8];
-    getrandom(&mut bytes, GetRandomFlags::empty()).about("random numbers")?;
-    let mut number = u64::from_ne_bytes(bytes);
+    let mut number = u64::from_ne_bytes(random()?);
     Ok(std::array::from_fn(|_| {
         let letter = LETTERS[(number % 62) as usize];
         number /= 62;

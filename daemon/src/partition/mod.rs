@@ -25,6 +25,7 @@ use crate::block::Device;
 use crate::ctx::Ctx;
 use crate::error::{About, Errno, Error, Result};
 use crate::filesystem::bytes::ReadAt;
+use crate::random::random;
 
 /// Where the partition of `part_disk` begins, and how far from the end it ends.
 const MARGIN: i64 = 128;
@@ -472,16 +473,6 @@ fn taken(other: &Slice, start: u64, end: u64) -> Result<()> {
     let first = start.max(other.start);
     let why = format!("sector {first} belongs to partition {}", other.number);
     Err(Error::refused(Errno::NOSPC, what, why))
-}
-
-fn random<const N: usize>() -> Result<[u8; N]> {
-    let mut bytes = [0; N];
-    let mut done = 0;
-    while done < N {
-        let flags = rustix::rand::GetRandomFlags::empty();
-        done += rustix::rand::getrandom(&mut bytes[done..], flags).about("random numbers")?;
-    }
-    Ok(bytes)
 }
 
 /// A GUID of version 4, whose third group is little-endian.
