@@ -9,6 +9,7 @@ use super::identity;
 use crate::block::Device;
 use crate::error::{Error, Result};
 use crate::generated::MkfsOptions;
+use crate::random::random;
 use crate::tool::Tool;
 
 /// How one family of filesystems wants to be made.
@@ -24,6 +25,9 @@ struct Maker {
     blocksize: Option<Number>,
     inode: Option<Number>,
     sectorsize: Option<Number>,
+    /// Gives the filesystem a number of its own, where the program takes it from the time: two
+    /// appliances may do that at the same moment.
+    renumber: Option<fn(&Device, u64) -> Tool>,
 }
 
 struct Features {
@@ -52,6 +56,7 @@ const MAKERS: &[Maker] = &[
         blocksize: Some(Number { values: 1024..=65536, args: |it, _| flag("-b", it) }),
         inode: Some(Number { values: 128..=4096, args: |it, _| flag("-I", it) }),
         sectorsize: None,
+        renumber: None,
     },
     Maker {
         fstypes: &["xfs"],
@@ -63,6 +68,7 @@ const MAKERS: &[Maker] = &[
         blocksize: Some(Number { values: 512..=65536, args: |it, _| named("-b", "size", it) }),
         inode: Some(Number { values: 256..=2048, args: |it, _| named("-i", "size", it) }),
         sectorsize: Some(Number { values: 512..=32768, args: |it, _| named("-s", "size", it) }),
+        renumber: None,
     },
     Maker {
         fstypes: &["btrfs"],
@@ -75,6 +81,7 @@ const MAKERS: &[Maker] = &[
         blocksize: None,
         inode: None,
         sectorsize: Some(Number { values: 4096..=65536, args: |it, _| flag("-s", it) }),
+        renumber: None,
     },
     Maker {
         fstypes: &["vfat", "msdos", "fat"],
@@ -91,6 +98,7 @@ const MAKERS: &[Maker] = &[
         }),
         inode: None,
         sectorsize: Some(Number { values: 512..=32768, args: |it, _| flag("-S", it) }),
+        renumber: None,
     },
     Maker {
         fstypes: &["ntfs"],
@@ -102,6 +110,9 @@ const MAKERS: &[Maker] = &[
         blocksize: Some(Number { values: 256..=2 << 20, args: |it, _| flag("-c", it) }),
         inode: None,
         sectorsize: Some(Number { values: 256..=4096, args: |it, _| flag("-s", it) }),
+        renumber: Some(|device, number| {
+            Tool::new("ntfslabel").arg(format!("--new-serial={number:016x}")).arg(device.path())
+        }),
     },
     Maker {
         fstypes: &["exfat"],
@@ -113,6 +124,7 @@ const MAKERS: &[Maker] = &[
         blocksize: Some(Number { values: 512..=32 << 20, args: |it, _| flag("-c", it) }),
         inode: None,
         sectorsize: None,
+        renumber: None,
     },
     Maker {
         fstypes: &["f2fs"],
@@ -124,6 +136,7 @@ const MAKERS: &[Maker] = &[
         blocksize: None,
         inode: None,
         sectorsize: Some(Number { values: 512..=4096, args: |it, _| flag("-w", it) }),
+        renumber: None,
     },
 ];
 
@@ -194,6 +207,7 @@ impl Maker {
 pub(super) struct Command {
     maker: &'static Maker,
     tool: Tool,
+    renumber: Option<Tool>,
 }
 
 impl Command {
@@ -202,11 +216,14 @@ impl Command {
         if !crate::tool::exists(maker.program) {
             return Err(Error::unsupported(format_args!("filesystem {fstype}")));
         }
-        Ok(Self { maker, tool: maker.tool(fstype, device, options)? })
+        let number = u64::from_ne_bytes(random()?);
+        let renumber = maker.renumber.map(|tool| tool(device, number));
+        Ok(Self { maker, tool: maker.tool(fstype, device, options)?, renumber })
     }
 
     pub(super) fn run(self) -> Result<()> {
-        self.tool.run().map_err(|err| self.maker.explain(err))
+        self.tool.run().map_err(|err| self.maker.explain(err))?;
+        self.renumber.map_or(Ok(()), |tool| tool.run().map(drop))
     }
 }
 
