@@ -27,6 +27,8 @@ fn debian(name: &str, directory: &Path) -> Command {
     command.current_dir(directory).env("LC_ALL", "C");
     command.env("LIBGUESTFS_BACKEND", "direct").env("LIBGUESTFS_HV", hv);
     command.env("LIBGUESTFS_CACHEDIR", directory).env("TMPDIR", directory);
+    // It would be taken for the appliance that is to be made.
+    command.env_remove("LIBGUESTFS_PATH");
     command
 }
 
