@@ -1,9 +1,19 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Archives of directories, by GNU tar: it knows the formats that are out there.
+//! Archives: those of directories are made and read by GNU tar, which knows the formats that are
+//! out there.
+
+mod base64;
+mod cpio;
+mod initrd;
+mod squashfs;
 
 use bstr::{BStr, BString, ByteSlice};
 use rustix::fs::OFlags;
 
+pub(crate) use self::base64::{base64_in, base64_out};
+pub(crate) use self::cpio::cpio_out;
+pub(crate) use self::initrd::{initrd_cat, initrd_list};
+pub(crate) use self::squashfs::mksquashfs;
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
 use crate::generated::{TarInOptions, TarOutOptions};
@@ -77,6 +87,57 @@ fn create(options: &TarOutOptions) -> Result<Tool> {
     }
     let tool = attributes(tool, options.xattrs, options.selinux, options.acls);
     Ok(tool.args(["--", "."]))
+}
+
+// The names of old, for archives that are compressed.
+
+pub(crate) fn tgz_in(cx: &mut Ctx, input: &mut FileIn<'_>, directory: &GuestPath) -> Result<()> {
+    unpack(cx, input, directory, "gzip")
+}
+
+pub(crate) fn tgz_out(cx: &mut Ctx, directory: &GuestPath, out: &mut FileOut<'_>) -> Result<()> {
+    pack(cx, directory, out, "gzip")
+}
+
+pub(crate) fn txz_in(cx: &mut Ctx, input: &mut FileIn<'_>, directory: &GuestPath) -> Result<()> {
+    unpack(cx, input, directory, "xz")
+}
+
+pub(crate) fn txz_out(cx: &mut Ctx, directory: &GuestPath, out: &mut FileOut<'_>) -> Result<()> {
+    pack(cx, directory, out, "xz")
+}
+
+fn unpack(
+    cx: &mut Ctx,
+    input: &mut FileIn<'_>,
+    directory: &GuestPath,
+    compression: &str,
+) -> Result<()> {
+    let options = TarInOptions {
+        compress: Some(compression.into()),
+        xattrs: None,
+        selinux: None,
+        acls: None,
+        keepdirlink: None,
+    };
+    tar_in(cx, input, directory, options)
+}
+
+fn pack(
+    cx: &mut Ctx,
+    directory: &GuestPath,
+    out: &mut FileOut<'_>,
+    compression: &str,
+) -> Result<()> {
+    let options = TarOutOptions {
+        compress: Some(compression.into()),
+        numericowner: None,
+        excludes: None,
+        xattrs: None,
+        selinux: None,
+        acls: None,
+    };
+    tar_out(cx, directory.as_bstr(), out, options)
 }
 
 /// The option for tar, if the appliance has the program.

@@ -124,6 +124,18 @@ pub(crate) enum DeviceOrPath {
     Path(GuestPath),
 }
 
+impl From<&Device> for DeviceOrPath {
+    fn from(device: &Device) -> Self {
+        Self::Device(device.clone())
+    }
+}
+
+impl From<&GuestPath> for DeviceOrPath {
+    fn from(path: &GuestPath) -> Self {
+        Self::Path(path.clone())
+    }
+}
+
 impl fmt::Display for DeviceOrPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

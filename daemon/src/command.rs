@@ -11,21 +11,21 @@ use crate::error::{Errno, Error, Result};
 use crate::file::file_architecture;
 use crate::path::GuestPath;
 use crate::tool::{PATH, Tool};
+use crate::transfer::FileOut;
 use crate::view::View;
 
 pub(crate) fn command(cx: &mut Ctx, arguments: &[BString]) -> Result<BString> {
-    let (name, arguments) = match arguments {
-        [name, arguments @ ..] if !name.is_empty() => (name.as_bstr(), arguments),
-        _ => return Err(Error::invalid("arguments", "no program is named")),
-    };
-    let program = find(cx, name)?;
-    let tool = Tool::new(program.to_os_str_lossy()).view(View::guest(cx));
-    let tool = arguments.iter().fold(tool, |tool, argument| tool.arg_bytes(argument));
-    match tool.stdout() {
-        Ok(output) => Ok(output.into()),
-        Err(Error::Sys { errno: Errno::NOEXEC, .. }) => Err(not_executable(cx, &program)),
-        Err(err) => Err(err),
-    }
+    let (program, tool) = prepare(cx, arguments)?;
+    tool.stdout().map(BString::from).map_err(|err| explain(cx, &program, err))
+}
+
+pub(crate) fn command_out(
+    cx: &mut Ctx,
+    arguments: &[BString],
+    out: &mut FileOut<'_>,
+) -> Result<()> {
+    let (program, tool) = prepare(cx, arguments)?;
+    tool.write_to(out).map_err(|err| explain(cx, &program, err))
 }
 
 pub(crate) fn command_lines(cx: &mut Ctx, arguments: &[BString]) -> Result<Vec<BString>> {
@@ -38,6 +38,30 @@ pub(crate) fn sh(cx: &mut Ctx, script: &BStr) -> Result<BString> {
 
 pub(crate) fn sh_lines(cx: &mut Ctx, script: &BStr) -> Result<Vec<BString>> {
     Ok(lines(sh(cx, script)?.as_bstr()))
+}
+
+pub(crate) fn sh_out(cx: &mut Ctx, script: &BStr, out: &mut FileOut<'_>) -> Result<()> {
+    command_out(cx, &["/bin/sh".into(), "-c".into(), script.into()], out)
+}
+
+/// The program, and how it is to be run.
+fn prepare(cx: &Ctx, arguments: &[BString]) -> Result<(BString, Tool)> {
+    let (name, arguments) = match arguments {
+        [name, arguments @ ..] if !name.is_empty() => (name.as_bstr(), arguments),
+        _ => return Err(Error::invalid("arguments", "no program is named")),
+    };
+    let program = find(cx, name)?;
+    let tool = Tool::new(program.to_os_str_lossy()).view(View::guest(cx));
+    let tool = arguments.iter().fold(tool, |tool, argument| tool.arg_bytes(argument));
+    Ok((program, tool))
+}
+
+/// Says why something cannot be run, where the kernel's reason does not.
+fn explain(cx: &mut Ctx, program: &BString, err: Error) -> Error {
+    match err {
+        Error::Sys { errno: Errno::NOEXEC, .. } => not_executable(cx, program),
+        err => err,
+    }
 }
 
 /// The path of a program that is called by its name.  Left to the C library, this would run a

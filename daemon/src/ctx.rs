@@ -71,6 +71,15 @@ impl Ctx {
         GuestPath::new(arg, path)
     }
 
+    /// Checks a list of arguments that are names of files of the guest.
+    pub(crate) fn guest_paths(
+        &self,
+        arg: &'static str,
+        paths: &[BString],
+    ) -> Result<Vec<GuestPath>> {
+        paths.iter().map(|path| GuestPath::new(arg, path)).collect()
+    }
+
     /// Looks up a device.
     pub(crate) fn device(&self, _: &'static str, name: &BString) -> Result<Device> {
         Device::new(&self.names, name.as_bstr())

@@ -33,6 +33,16 @@ impl Texts {
         Ok(())
     }
 
+    /// Sorts those from `start` on.
+    pub(crate) fn sort_from(&mut self, start: usize) {
+        self.texts[start..].sort_unstable();
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.texts.len()
+    }
+
     /// All of them.
     pub(crate) fn into_vec(self) -> Vec<BString> {
         self.texts

@@ -160,8 +160,6 @@ ERRORS
     EISDIR filename is a directory.
     ENOENT the directory of filename does not exist.
 
-    Not implemented yet: it only says so.
-
     See also base64-out, upload.
 ",
         params: &[
@@ -194,8 +192,6 @@ ERRORS
     EISDIR filename is a directory.
     ENOENT filename does not exist.
 
-    Not implemented yet: it only says so.
-
     See also base64-in, download.
 ",
         params: &[
@@ -220,7 +216,7 @@ SYNOPSIS
 DESCRIPTION
     The format newc is what the Linux kernel takes as its initial file
     system; crc is the same with checksums. Neither can hold files of 4 GiB
-    and more, and the call fails if there is one.
+    and more.
 
     Names in the archive are relative to directory. Links are stored as
     links, and special files as such. Filesystems mounted below directory
@@ -233,12 +229,11 @@ DESCRIPTION
     format: newc, the default, or crc
 
 ERRORS
+    EFBIG a file has 4 GiB or more.
     EINVAL format is neither of the two, or directory is not an absolute
         path.
     ENOENT directory does not exist.
     ENOTDIR directory is a file.
-
-    Not implemented yet: it only says so.
 
     See also tar-out, initrd-list.
 ",
@@ -283,8 +278,6 @@ ERRORS
     EISDIR path is a directory.
     ENOENT path does not exist.
 
-    Not implemented yet: it only says so.
-
     See also initrd-cat.
 ",
         params: &[Param { name: "path", kind: Kind::Path, unit: Unit::Plain, values: &[] }],
@@ -322,8 +315,6 @@ ERRORS
     EISDIR initrdpath is a directory.
     ENOENT initrdpath does not exist, or filename is not in it.
 
-    Not implemented yet: it only says so.
-
     See also initrd-list.
 ",
         params: &[
@@ -357,7 +348,7 @@ DESCRIPTION
     The image is put together in the memory of the appliance before it is
     sent, so there must be enough for it; see set-memsize.
 
-    path directory or file of the guest to pack
+    path directory of the guest to pack
     filename image to write on the host
     compress: how to compress: gzip, lzma, lzo, lz4, xz or zstd; what
         mksquashfs(1) takes if not given
@@ -366,8 +357,7 @@ DESCRIPTION
 ERRORS
     EINVAL compress is none of these.
     ENOENT path does not exist.
-
-    Not implemented yet: it only says so.
+    ENOTDIR path is a file.
 
     It needs the feature squashfs of the appliance: see supported.
 
@@ -407,8 +397,6 @@ ERRORS
 
     Deprecated: use tar-in.
 
-    Not implemented yet: it only says so.
-
     See also tar-in.
 ",
         params: &[
@@ -442,8 +430,6 @@ ERRORS
 
     Deprecated: use tar-out.
 
-    Not implemented yet: it only says so.
-
     See also tar-out.
 ",
         params: &[
@@ -476,8 +462,6 @@ ERRORS
     ENOTDIR directory is a file.
 
     Deprecated: use tar-in.
-
-    Not implemented yet: it only says so.
 
     It needs the feature xz of the appliance: see supported.
 
@@ -513,8 +497,6 @@ ERRORS
     ENOTDIR directory is a file.
 
     Deprecated: use tar-out.
-
-    Not implemented yet: it only says so.
 
     It needs the feature xz of the appliance: see supported.
 

@@ -187,8 +187,6 @@ ERRORS
     ENOEXEC the program is for another architecture, or not a program at
         all.
 
-    Not implemented yet: it only says so.
-
     See also command, sh-out.
 ",
         params: &[
@@ -219,8 +217,6 @@ DESCRIPTION
 
 ERRORS
     ENOENT the guest has no /bin/sh.
-
-    Not implemented yet: it only says so.
 
     See also sh, command-out.
 ",

@@ -43,8 +43,6 @@ ERRORS
     EISDIR file is a directory.
     ENOENT file does not exist.
 
-    Not implemented yet: it only says so.
-
     See also compress-device-out, download, tar-out.
 ",
         params: &[
@@ -78,8 +76,6 @@ DESCRIPTION
 ERRORS
     EINVAL ctype is none of these, or level is not one that it has.
     ENOENT there is no such device.
-
-    Not implemented yet: it only says so.
 
     See also compress-out, download.
 ",
@@ -129,8 +125,6 @@ ERRORS
         source and destination overlap, or append is set.
     ENOENT there is no such device.
     ENOSPC dest is too small.
-
-    Not implemented yet: it only says so.
 
     See also copy-device-to-file, copy-file-to-device, copy-file-to-file.
 ",
@@ -188,8 +182,6 @@ ERRORS
     ENOENT there is no such device, or the directory of dest does not exist.
     ENOSPC the filesystem has not that much space.
 
-    Not implemented yet: it only says so.
-
     See also copy-device-to-device, copy-file-to-device, copy-file-to-file,
     download.
 ",
@@ -245,8 +237,6 @@ ERRORS
     EISDIR src is a directory.
     ENOENT src does not exist, or there is no such device.
     ENOSPC dest is too small.
-
-    Not implemented yet: it only says so.
 
     See also copy-device-to-device, copy-device-to-file, copy-file-to-file,
     upload.
@@ -308,8 +298,6 @@ ERRORS
     ENOENT src does not exist, or the directory of dest.
     ENOSPC the filesystem has not that much space.
 
-    Not implemented yet: it only says so.
-
     See also cp, copy-device-to-device, copy-device-to-file,
     copy-file-to-device.
 ",
@@ -356,8 +344,6 @@ ERRORS
 
     Deprecated: use copy-device-to-device.
 
-    Not implemented yet: it only says so.
-
     See also copy-device-to-device, copy-device-to-file,
     copy-file-to-device, copy-file-to-file.
 ",
@@ -396,8 +382,6 @@ ERRORS
     ENOSPC dest is a device and too small, or its filesystem is.
 
     Deprecated: use copy-device-to-device.
-
-    Not implemented yet: it only says so.
 
     See also copy-device-to-device, copy-device-to-file,
     copy-file-to-device, copy-file-to-file, cp.

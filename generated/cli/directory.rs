@@ -420,8 +420,6 @@ ERRORS
     ENOENT dir does not exist.
     ENOTDIR dir is not a directory.
 
-    Not implemented yet: it only says so.
-
     See also touch, fill.
 ",
         params: &[
@@ -466,8 +464,6 @@ ERRORS
     EINVAL pattern is not an absolute path.
 
     Also called glob-expand-opts.
-
-    Not implemented yet: it only says so.
 
     See also find, ls.
 ",

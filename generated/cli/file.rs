@@ -1021,8 +1021,6 @@ ERRORS
     EISDIR one of them is a directory.
     ENOENT one of them does not exist.
 
-    Not implemented yet: it only says so.
-
     See also checksum, filesize.
 ",
         params: &[
@@ -1057,8 +1055,6 @@ ERRORS
     ENOSPC the filesystem has not that much space.
 
     Deprecated: use fallocate64.
-
-    Not implemented yet: it only says so.
 
     See also fallocate64.
 ",
@@ -1102,8 +1098,6 @@ ERRORS
     ENOENT the directory of path does not exist.
     ENOSPC the filesystem has not that much space.
 
-    Not implemented yet: it only says so.
-
     See also truncate-size, fill, disk-create.
 ",
         params: &[
@@ -1139,8 +1133,6 @@ ERRORS
     EISDIR path is a directory.
     ENOENT the directory of path does not exist.
     ENOSPC the filesystem has not that much space.
-
-    Not implemented yet: it only says so.
 
     See also fill-pattern, truncate-size, fallocate64.
 ",
@@ -1178,8 +1170,6 @@ ERRORS
     ENOENT the directory of path does not exist.
     ENOSPC the filesystem has not that much space.
 
-    Not implemented yet: it only says so.
-
     See also fill.
 ",
         params: &[
@@ -1214,8 +1204,6 @@ ERRORS
     EINVAL path is not a regular file.
     EISDIR path is a directory.
     ENOENT path does not exist.
-
-    Not implemented yet: it only says so.
 
     See also is-file, filesize.
 ",
@@ -1254,8 +1242,6 @@ ERRORS
     EINVAL tmpl does not end in XXXXXX, or suffix has a slash in it.
     ENOENT the directory that is to hold the file does not exist.
 
-    Not implemented yet: it only says so.
-
     See also mkdtemp, rm.
 ",
         params: &[Param { name: "tmpl", kind: Kind::Path, unit: Unit::Plain, values: &[] }],
@@ -1290,8 +1276,6 @@ ERRORS
     EISDIR file is a directory.
     ELOOP file is a symbolic link.
     ENOENT file does not exist.
-
-    Not implemented yet: it only says so.
 
     It needs the feature scrub of the appliance: see supported.
 
@@ -1328,8 +1312,6 @@ ERRORS
     EBUSY the device, or something on it, is mounted or part of a volume.
     ENOENT there is no such device.
 
-    Not implemented yet: it only says so.
-
     See also wipefs, zero-device.
 ",
         params: &[Param { name: "device", kind: Kind::Device, unit: Unit::Plain, values: &[] }],
@@ -1363,8 +1345,6 @@ ERRORS
     ENOENT path does not exist.
 
     Deprecated: use file.
-
-    Not implemented yet: it only says so.
 
     See also file.
 ",
@@ -1406,8 +1386,6 @@ ERRORS
     ENOTEMPTY newpath is a directory with something in it.
     EXDEV oldpath and newpath are on different filesystems.
 
-    Not implemented yet: it only says so.
-
     See also mv.
 ",
         params: &[
@@ -1432,12 +1410,12 @@ DESCRIPTION
     Each regular file in directory and in the directories beneath it gets a
     line in sumsfile, in the form that sha256sum(1) and its kin print and
     check: the checksum, two blanks, and a name such as ./etc/passwd. In
-    lines of crc the length of the file stands between the two. Lines are
-    sorted by name, directory by directory.
+    lines of crc the length of the file stands between the two. Lines come
+    in no order, except that those of a directory come together.
 
-    Where a name has a newline or a backslash in it, these are written as \n
-    and \\, and the line begins with a backslash, which those programs
-    understand.
+    Where a name has a newline, a carriage return or a backslash in it,
+    these are written as \n, \r and \\, and the line begins with a
+    backslash, which those programs understand.
 
     Links are not followed; what is mounted beneath directory counts too.
 
@@ -1450,8 +1428,6 @@ ERRORS
     ENOENT directory does not exist.
     ENOTDIR directory is not a directory.
     ENOTSUP csumtype is gost or gost12, which are not supported.
-
-    Not implemented yet: it only says so.
 
     See also checksum, find.
 ",

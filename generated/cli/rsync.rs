@@ -40,8 +40,6 @@ DESCRIPTION
 ERRORS
     ENOENT src does not exist, or the directory of dest.
 
-    Not implemented yet: it only says so.
-
     It needs the feature rsync of the appliance: see supported.
 
     See also rsync-in, rsync-out, cp-a.
@@ -89,8 +87,6 @@ ERRORS
     EINVAL remote does not name another machine.
     ENOENT the directory of dest does not exist.
 
-    Not implemented yet: it only says so.
-
     It needs the feature rsync of the appliance: see supported.
 
     See also rsync, rsync-out, set-network, tar-in.
@@ -137,8 +133,6 @@ DESCRIPTION
 ERRORS
     EINVAL remote does not name another machine.
     ENOENT src does not exist.
-
-    Not implemented yet: it only says so.
 
     It needs the feature rsync of the appliance: see supported.
 

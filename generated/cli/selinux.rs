@@ -24,8 +24,8 @@ SYNOPSIS
     getcon
 
 DESCRIPTION
-    The kernel of the appliance must have been started with SELinux, see
-    set-selinux; otherwise the call fails as one of a missing feature.
+    For SELinux, the kernel of the appliance has to be started with the
+    words security=selinux on its command line, see set-append.
 
     This has nothing to do with the labels of files, for which nothing needs
     to be enabled.
@@ -33,13 +33,14 @@ DESCRIPTION
 OUTPUT
     the context, kernel before a policy was loaded
 
-    Deprecated: use setfiles.
+ERRORS
+    ENOTSUP the kernel of the appliance runs without SELinux.
 
-    Not implemented yet: it only says so.
+    Deprecated: use setfiles.
 
     It needs the feature selinux of the appliance: see supported.
 
-    See also setcon, set-selinux, setfiles.
+    See also setcon, set-append, setfiles.
 ",
         params: &[],
         options: &[],
@@ -62,17 +63,13 @@ DESCRIPTION
 
     specfile file of the guest that says which label each path gets
     path file or directory to start from
-    force: set the whole label, and those of files that an administrator may
-        have given one of their own
+    force: set the whole label, not only the type
 
 ERRORS
-    EINVAL specfile is not an absolute path, or has a line that makes no
-        sense.
+    EINVAL specfile is not an absolute path.
     ENOENT specfile or path does not exist.
 
     Deprecated: use setfiles.
-
-    Not implemented yet: it only says so.
 
     It needs the feature selinuxrelabel of the appliance: see supported.
 
@@ -98,22 +95,21 @@ SYNOPSIS
     setcon context
 
 DESCRIPTION
-    The kernel of the appliance must have been started with SELinux, see
-    set-selinux; otherwise the call fails as one of a missing feature. What
-    the daemon starts runs in the same context.
+    For SELinux, the kernel of the appliance has to be started with the
+    words security=selinux on its command line, see set-append. What the
+    daemon starts runs in the same context.
 
     context context that the daemon is to run in
 
 ERRORS
     EINVAL the policy has no such context.
+    ENOTSUP the kernel of the appliance runs without SELinux.
 
     Deprecated: use setfiles.
 
-    Not implemented yet: it only says so.
-
     It needs the feature selinux of the appliance: see supported.
 
-    See also getcon, set-selinux.
+    See also getcon, set-append.
 ",
         params: &[Param { name: "context", kind: Kind::Text, unit: Unit::Plain, values: &[] }],
         options: &[],
@@ -132,19 +128,19 @@ SYNOPSIS
     setfiles specfile 'paths ...' [force:..] [excludes:..]
 
 DESCRIPTION
-    All files beneath paths get the labels that specfile has for them, as
-    setfiles(8) does it. A file system that is mounted beneath is relabelled
-    too. Symbolic links get labels and are not followed, but specfile may be
-    reached through links.
+    All files beneath paths get the labels that specfile has for them:
+    setfiles(8) does it. A filesystem that is mounted beneath is relabelled
+    too; if it cannot have labels, the call fails, so leave it out by
+    excludes. Symbolic links get labels and are not followed, but specfile
+    may be reached through links.
 
     If there are files with the names of specfile and .homedirs, .local,
     .subs or .subs_dist at the end, they count too. A file that specfile
     says nothing about, or for which it says << <<none> >>>, keeps its
     label.
 
-    Without force, only the type is set: user, role and level of a label
-    that is there stay. So do labels whose type is in the list
-    customizable_types, in the directory above that of specfile.
+    Without force, a label that is there is changed only if its type is
+    another one, and then keeps its user and role.
 
     The labels are written for the guest to use. The appliance need not know
     its policy, and does not check them against it.
@@ -152,17 +148,12 @@ DESCRIPTION
     specfile file of the guest that says which label each path gets, such as
         /etc/selinux/targeted/contexts/files/file_contexts
     paths files and directories to start from
-    force: set the whole label, and those of files that an administrator may
-        have given one of their own
+    force: set the whole label, not only the type
     excludes: files and directories to leave out, with all beneath them
 
 ERRORS
-    EINVAL specfile or one of excludes is not an absolute path, or specfile
-        has a line that makes no sense.
+    EINVAL specfile or one of excludes is not an absolute path.
     ENOENT specfile or one of paths does not exist.
-    EROFS the filesystem is mounted read-only.
-
-    Not implemented yet: it only says so.
 
     It needs the feature selinuxrelabel of the appliance: see supported.
 

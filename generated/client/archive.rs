@@ -200,8 +200,6 @@ impl Handle {
     /// there already, its content is lost, and if the call fails, what was
     /// decoded until then stays.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `base64file`: file of the host to decode
@@ -239,8 +237,6 @@ impl Handle {
     /// Encode a file of the guest into a base64 file of the host.
     ///
     /// The output has lines of 76 characters, as that of `base64(1)`.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -280,15 +276,13 @@ impl Handle {
     ///
     /// The format `newc` is what the Linux kernel takes as its initial file
     /// system; `crc` is the same with checksums.  Neither can hold files of
-    /// 4 GiB and more, and the call fails if there is one.
+    /// 4 GiB and more.
     ///
     /// Names in the archive are relative to `directory`.  Links are stored
     /// as links, and special files as such.  Filesystems mounted below
     /// `directory` are packed too.
     ///
     /// Unless a cpio archive is needed, `tar_out` is the better choice.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -297,6 +291,7 @@ impl Handle {
     ///
     /// # Errors
     ///
+    /// * `EFBIG`: a file has 4 GiB or more.
     /// * `EINVAL`: `format` is neither of the two, or `directory` is not an absolute path.
     /// * `ENOENT`: `directory` does not exist.
     /// * `ENOTDIR`: `directory` is a file.
@@ -341,8 +336,6 @@ impl Handle {
     /// Initial ram disks of Linux up to 2.4, which are filesystems, cannot be
     /// read; decompress and mount them.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `path`: file to read
@@ -380,8 +373,6 @@ impl Handle {
     /// file of that name the last one counts, as for the kernel.  The content
     /// has to fit into one message of the protocol, which is something below
     /// 4 MiB.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -437,17 +428,16 @@ impl Handle {
     /// The image is put together in the memory of the appliance before it is
     /// sent, so there must be enough for it; see `set_memsize`.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
-    /// * `path`: directory or file of the guest to pack
+    /// * `path`: directory of the guest to pack
     /// * `filename`: image to write on the host
     ///
     /// # Errors
     ///
     /// * `EINVAL`: `compress` is none of these.
     /// * `ENOENT`: `path` does not exist.
+    /// * `ENOTDIR`: `path` is a file.
     ///
     /// See also [`tar_out`](Self::tar_out), [`set_memsize`](Self::set_memsize).
     pub fn mksquashfs(
@@ -485,8 +475,6 @@ impl Handle {
     ///
     /// The same as `tar_in` with `compress` set to `gzip`.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `tarball`: archive of the host
@@ -520,8 +508,6 @@ impl Handle {
     /// Pack a directory of the guest into a tar archive compressed by gzip.
     ///
     /// The same as `tar_out` with `compress` set to `gzip`.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -557,8 +543,6 @@ impl Handle {
     ///
     /// The same as `tar_in` with `compress` set to `xz`.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `tarball`: archive of the host
@@ -592,8 +576,6 @@ impl Handle {
     /// Pack a directory of the guest into a tar archive compressed by xz.
     ///
     /// The same as `tar_out` with `compress` set to `xz`.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///

@@ -179,8 +179,6 @@ impl Handle {
     /// KiB, its words are not in the error but on the console of the
     /// appliance.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `arguments`: the program, followed by its arguments
@@ -220,8 +218,6 @@ impl Handle {
     ///
     /// The same as `command_out`, for a command line in the language of
     /// `/bin/sh` of the guest; see `sh`.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///

@@ -457,8 +457,6 @@ impl Handle {
     /// are there already are left alone.  This is meant for tests of
     /// filesystems.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `dir`: directory to put them into
@@ -499,8 +497,6 @@ impl Handle {
     /// Only names that exist are returned.  Links in the path are followed;
     /// one that the whole path names does not have to lead anywhere.  A
     /// directory that cannot be read is one in which nothing matches.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///

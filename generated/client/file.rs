@@ -1132,8 +1132,6 @@ impl Handle {
     /// Nothing but the content is compared.  Symbolic links are followed.
     /// Files of different lengths are not read.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `file1`: a file
@@ -1170,8 +1168,6 @@ impl Handle {
     /// Make a file of zeroes that has its space.
     ///
     /// The same as `fallocate64`, for sizes below 2 GiB.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -1215,8 +1211,6 @@ impl Handle {
     ///
     /// `truncate_size` makes a file of zeroes that takes no space.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `path`: file to make
@@ -1251,8 +1245,6 @@ impl Handle {
     ///
     /// The bytes are written, whatever `c` is.  If the file is there
     /// already, its content is lost.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -1289,8 +1281,6 @@ impl Handle {
     ///
     /// The text is repeated, and at the end cut off, so that the file gets
     /// just `len` bytes.  If the file is there already, its content is lost.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -1337,8 +1327,6 @@ impl Handle {
     ///
     /// Holes of the file are not read.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `path`: file to read
@@ -1377,8 +1365,6 @@ impl Handle {
     /// may read or write it: its permissions are 0600.
     ///
     /// Nothing removes the file by itself.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -1424,8 +1410,6 @@ impl Handle {
     /// made by a journal, by a filesystem or image that copies when it
     /// writes, or by a solid-state disk.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `file`: file to destroy
@@ -1463,8 +1447,6 @@ impl Handle {
     /// To make a device empty `wipefs` is better, as it knows where the
     /// signatures are; `zero_device` erases all of it.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `device`: disk, partition or volume
@@ -1495,8 +1477,6 @@ impl Handle {
     /// `file` does the same and finds out by itself how a file is
     /// compressed, and so does this function: `meth` is checked and not
     /// used.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -1540,8 +1520,6 @@ impl Handle {
     ///
     /// `mv` can move files into a directory and to another filesystem too.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `oldpath`: what to rename
@@ -1583,16 +1561,15 @@ impl Handle {
     /// gets a line in `sumsfile`, in the form that `sha256sum(1)` and its
     /// kin print and check: the checksum, two blanks, and a name such as
     /// `./etc/passwd`.  In lines of `crc` the length of the file stands
-    /// between the two.  Lines are sorted by name, directory by directory.
+    /// between the two.  Lines come in no order, except that those of a
+    /// directory come together.
     ///
-    /// Where a name has a newline or a backslash in it, these are written as
-    /// `\n` and `\\`, and the line begins with a backslash, which those
-    /// programs understand.
+    /// Where a name has a newline, a carriage return or a backslash in it,
+    /// these are written as `\n`, `\r` and `\\`, and the line begins with
+    /// a backslash, which those programs understand.
     ///
     /// Links are not followed; what is mounted beneath `directory` counts
     /// too.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///

@@ -42,8 +42,6 @@ impl Handle {
     /// no slash means the directory itself.  Without `archive` only files
     /// are copied, and no directories.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `src`: file or directory to read
@@ -95,8 +93,6 @@ impl Handle {
     /// A slash at the end of the source means what is in the directory, and
     /// no slash means the directory itself.  Without `archive` only files
     /// are copied, and no directories.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -150,8 +146,6 @@ impl Handle {
     /// A slash at the end of the source means what is in the directory, and
     /// no slash means the directory itself.  Without `archive` only files
     /// are copied, and no directories.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///

@@ -9,14 +9,14 @@ use guestfs_protocol::*;
 /// Options of [`Handle::selinux_relabel`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SelinuxRelabelOptions {
-    /// set the whole label, and those of files that an administrator may have given one of their own
+    /// set the whole label, not only the type
     pub force: Option<bool>,
 }
 
 /// Options of [`Handle::setfiles`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SetfilesOptions {
-    /// set the whole label, and those of files that an administrator may have given one of their own
+    /// set the whole label, not only the type
     pub force: Option<bool>,
     /// files and directories to leave out, with all beneath them
     pub excludes: Option<Vec<BString>>,
@@ -25,18 +25,20 @@ pub struct SetfilesOptions {
 impl Handle {
     /// Read the SELinux context of the daemon.
     ///
-    /// The kernel of the appliance must have been started with SELinux, see `set_selinux`; otherwise
-    /// the call fails as one of a missing feature.
+    /// For SELinux, the kernel of the appliance has to be started with the words `security=selinux`
+    /// on its command line, see `set_append`.
     ///
     /// This has nothing to do with the labels of files, for which nothing needs to be enabled.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Result
     ///
     /// the context, `kernel` before a policy was loaded
     ///
-    /// See also [`setcon`](Self::setcon), [`set_selinux`](Self::set_selinux), [`setfiles`](Self::setfiles).
+    /// # Errors
+    ///
+    /// * `ENOTSUP`: the kernel of the appliance runs without SELinux.
+    ///
+    /// See also [`setcon`](Self::setcon), [`set_append`](Self::set_append), [`setfiles`](Self::setfiles).
     #[deprecated = "use `setfiles`"]
     pub fn getcon(&self) -> Result<BString> {
         self.action(
@@ -53,8 +55,6 @@ impl Handle {
     ///
     /// This is `setfiles` for a single path, and all that is said there holds.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `specfile`: file of the guest that says which label each path gets
@@ -62,7 +62,7 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// * `EINVAL`: `specfile` is not an absolute path, or has a line that makes no sense.
+    /// * `EINVAL`: `specfile` is not an absolute path.
     /// * `ENOENT`: `specfile` or `path` does not exist.
     ///
     /// See also [`setfiles`](Self::setfiles).
@@ -97,10 +97,8 @@ impl Handle {
 
     /// Set the SELinux context of the daemon.
     ///
-    /// The kernel of the appliance must have been started with SELinux, see `set_selinux`; otherwise
-    /// the call fails as one of a missing feature.  What the daemon starts runs in the same context.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    /// For SELinux, the kernel of the appliance has to be started with the words `security=selinux`
+    /// on its command line, see `set_append`.  What the daemon starts runs in the same context.
     ///
     /// # Arguments
     ///
@@ -109,8 +107,9 @@ impl Handle {
     /// # Errors
     ///
     /// * `EINVAL`: the policy has no such context.
+    /// * `ENOTSUP`: the kernel of the appliance runs without SELinux.
     ///
-    /// See also [`getcon`](Self::getcon), [`set_selinux`](Self::set_selinux).
+    /// See also [`getcon`](Self::getcon), [`set_append`](Self::set_append).
     #[deprecated = "use `setfiles`"]
     pub fn setcon(&self, context: impl AsRef<[u8]>) -> Result<()> {
         let context = context.as_ref();
@@ -129,22 +128,20 @@ impl Handle {
 
     /// Set the SELinux labels of trees.
     ///
-    /// All files beneath `paths` get the labels that `specfile` has for them, as setfiles(8) does it.
-    /// A file system that is mounted beneath is relabelled too.  Symbolic links get labels and are
+    /// All files beneath `paths` get the labels that `specfile` has for them: setfiles(8) does it.
+    /// A filesystem that is mounted beneath is relabelled too; if it cannot have labels, the call
+    /// fails, so leave it out by `excludes`.  Symbolic links get labels and are
     /// not followed, but `specfile` may be reached through links.
     ///
     /// If there are files with the names of `specfile` and `.homedirs`, `.local`, `.subs` or
     /// `.subs_dist` at the end, they count too.  A file that `specfile` says nothing about, or for
     /// which it says `<< <<none`> >>>, keeps its label.
     ///
-    /// Without `force`, only the type is set: user, role and level of a label that is there stay.
-    /// So do labels whose type is in the list `customizable_types`, in the directory above that of
-    /// `specfile`.
+    /// Without `force`, a label that is there is changed only if its type is another one, and then
+    /// keeps its user and role.
     ///
     /// The labels are written for the guest to use.  The appliance need not know its policy, and does
     /// not check them against it.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -153,9 +150,8 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// * `EINVAL`: `specfile` or one of `excludes` is not an absolute path, or `specfile` has a line that makes no sense.
+    /// * `EINVAL`: `specfile` or one of `excludes` is not an absolute path.
     /// * `ENOENT`: `specfile` or one of `paths` does not exist.
-    /// * `EROFS`: the filesystem is mounted read-only.
     ///
     /// See also [`selinux_relabel`](Self::selinux_relabel), [`lgetxattr`](Self::lgetxattr), [`set_selinux`](Self::set_selinux).
     pub fn setfiles(

@@ -2,7 +2,6 @@
 
 use crate::call::{Call, Reply};
 use crate::ctx::Ctx;
-use crate::error::Error;
 use crate::error::Result;
 use bstr::BString;
 use bstr::ByteSlice;
@@ -70,45 +69,111 @@ pub(super) fn tar_out(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
     Ok(Reply::empty())
 }
 
-pub(super) fn base64_in(_: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
-    let _unread = call.file_in();
-    Err(Error::NotImplemented)
+pub(super) fn base64_in(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let mut base64file = call.file_in();
+    let a: Base64InArgs = call.decode()?;
+    cx.needs_root()?;
+    let filename = cx.guest_path("filename", &a.filename)?;
+    crate::archive::base64_in(cx, &mut base64file, &filename)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn base64_out(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn base64_out(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let mut base64file = call.file_out();
+    let a: Base64OutArgs = call.decode()?;
+    cx.needs_root()?;
+    let filename = cx.guest_path("filename", &a.filename)?;
+    crate::archive::base64_out(cx, &filename, &mut base64file)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn cpio_out(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(crate) struct CpioOutOptions {
+    /// `newc`, the default, or `crc`
+    pub(crate) format: Option<BString>,
 }
 
-pub(super) fn initrd_list(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn cpio_out(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let mut cpiofile = call.file_out();
+    let a: CpioOutArgs = call.decode()?;
+    cx.needs_root()?;
+    call.knows_options(1)?;
+    let options = CpioOutOptions { format: call.option(0, a.format) };
+    crate::archive::cpio_out(cx, a.directory.as_bstr(), &mut cpiofile, options)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn initrd_cat(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn initrd_list(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: InitrdListArgs = call.decode()?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    let filenames = crate::archive::initrd_list(cx, &path)?;
+    Ok(Reply::of(&InitrdListRet { filenames }))
 }
 
-pub(super) fn mksquashfs(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn initrd_cat(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: InitrdCatArgs = call.decode()?;
+    cx.needs_root()?;
+    let initrdpath = cx.guest_path("initrdpath", &a.initrdpath)?;
+    let content = crate::archive::initrd_cat(cx, &initrdpath, a.filename.as_bstr())?;
+    Ok(Reply::of(&InitrdCatRet { content }))
 }
 
-pub(super) fn tgz_in(_: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
-    let _unread = call.file_in();
-    Err(Error::NotImplemented)
+pub(crate) struct MksquashfsOptions {
+    /// how to compress: `gzip`, `lzma`, `lzo`, `lz4`, `xz` or `zstd`; what `mksquashfs(1)` takes if not given
+    pub(crate) compress: Option<BString>,
+    /// patterns of the shell; what matches one is left out
+    pub(crate) excludes: Option<Vec<BString>>,
 }
 
-pub(super) fn tgz_out(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn mksquashfs(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let mut filename = call.file_out();
+    let a: MksquashfsArgs = call.decode()?;
+    cx.needs_feature("squashfs")?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    call.knows_options(2)?;
+    let options = MksquashfsOptions {
+        compress: call.option(0, a.compress),
+        excludes: call.option(1, a.excludes),
+    };
+    crate::archive::mksquashfs(cx, &path, &mut filename, options)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn txz_in(_: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
-    let _unread = call.file_in();
-    Err(Error::NotImplemented)
+pub(super) fn tgz_in(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let mut tarball = call.file_in();
+    let a: TgzInArgs = call.decode()?;
+    cx.needs_root()?;
+    let directory = cx.guest_path("directory", &a.directory)?;
+    crate::archive::tgz_in(cx, &mut tarball, &directory)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn txz_out(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn tgz_out(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let mut tarball = call.file_out();
+    let a: TgzOutArgs = call.decode()?;
+    cx.needs_root()?;
+    let directory = cx.guest_path("directory", &a.directory)?;
+    crate::archive::tgz_out(cx, &directory, &mut tarball)?;
+    Ok(Reply::empty())
+}
+
+pub(super) fn txz_in(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let mut tarball = call.file_in();
+    let a: TxzInArgs = call.decode()?;
+    cx.needs_feature("xz")?;
+    cx.needs_root()?;
+    let directory = cx.guest_path("directory", &a.directory)?;
+    crate::archive::txz_in(cx, &mut tarball, &directory)?;
+    Ok(Reply::empty())
+}
+
+pub(super) fn txz_out(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let mut tarball = call.file_out();
+    let a: TxzOutArgs = call.decode()?;
+    cx.needs_feature("xz")?;
+    cx.needs_root()?;
+    let directory = cx.guest_path("directory", &a.directory)?;
+    crate::archive::txz_out(cx, &directory, &mut tarball)?;
+    Ok(Reply::empty())
 }

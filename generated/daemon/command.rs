@@ -2,7 +2,6 @@
 
 use crate::call::{Call, Reply};
 use crate::ctx::Ctx;
-use crate::error::Error;
 use crate::error::Result;
 use bstr::ByteSlice;
 use guestfs_protocol::*;
@@ -35,10 +34,18 @@ pub(super) fn sh_lines(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
     Ok(Reply::of(&ShLinesRet { lines }))
 }
 
-pub(super) fn command_out(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn command_out(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let mut output = call.file_out();
+    let a: CommandOutArgs = call.decode()?;
+    cx.needs_root()?;
+    crate::command::command_out(cx, &a.arguments, &mut output)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn sh_out(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn sh_out(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let mut output = call.file_out();
+    let a: ShOutArgs = call.decode()?;
+    cx.needs_root()?;
+    crate::command::sh_out(cx, a.command.as_bstr(), &mut output)?;
+    Ok(Reply::empty())
 }

@@ -2,37 +2,172 @@
 
 use crate::call::{Call, Reply};
 use crate::ctx::Ctx;
-use crate::error::Error;
 use crate::error::Result;
+use bstr::ByteSlice;
+use guestfs_protocol::*;
 
-pub(super) fn compress_out(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(crate) struct CompressOutOptions {
+    /// from 1, the quickest, to 9, the smallest; not with `compress`
+    pub(crate) level: Option<i32>,
 }
 
-pub(super) fn compress_device_out(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn compress_out(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let mut zfile = call.file_out();
+    let a: CompressOutArgs = call.decode()?;
+    cx.needs_root()?;
+    let file = cx.guest_path("file", &a.file)?;
+    call.knows_options(1)?;
+    let options = CompressOutOptions { level: call.option(0, a.level) };
+    crate::copy::compress_out(cx, a.ctype.as_bstr(), &file, &mut zfile, options)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn copy_device_to_device(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(crate) struct CompressDeviceOutOptions {
+    /// from 1, the quickest, to 9, the smallest; not with `compress`
+    pub(crate) level: Option<i32>,
 }
 
-pub(super) fn copy_device_to_file(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn compress_device_out(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let mut zdevice = call.file_out();
+    let a: CompressDeviceOutArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    call.knows_options(1)?;
+    let options = CompressDeviceOutOptions { level: call.option(0, a.level) };
+    crate::copy::compress_device_out(cx, a.ctype.as_bstr(), &device, &mut zdevice, options)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn copy_file_to_device(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(crate) struct CopyDeviceToDeviceOptions {
+    /// where to start in `src`; 0 if not given
+    pub(crate) srcoffset: Option<i64>,
+    /// where to start in `dest`; 0 if not given
+    pub(crate) destoffset: Option<i64>,
+    /// how many bytes to copy; up to the end of `src` if not given
+    pub(crate) size: Option<i64>,
+    /// do not write blocks that are zero: they must be zero on `dest` already
+    pub(crate) sparse: Option<bool>,
+    /// not for devices
+    pub(crate) append: Option<bool>,
 }
 
-pub(super) fn copy_file_to_file(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn copy_device_to_device(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: CopyDeviceToDeviceArgs = call.decode()?;
+    let src = cx.device("src", &a.src)?;
+    let dest = cx.device("dest", &a.dest)?;
+    call.knows_options(5)?;
+    let options = CopyDeviceToDeviceOptions {
+        srcoffset: call.option(0, a.srcoffset),
+        destoffset: call.option(1, a.destoffset),
+        size: call.option(2, a.size),
+        sparse: call.option(3, a.sparse),
+        append: call.option(4, a.append),
+    };
+    crate::copy::copy_device_to_device(cx, &src, &dest, options)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn copy_size(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(crate) struct CopyDeviceToFileOptions {
+    /// where to start in `src`; 0 if not given
+    pub(crate) srcoffset: Option<i64>,
+    /// where to start in `dest`; 0 if not given
+    pub(crate) destoffset: Option<i64>,
+    /// how many bytes to copy; up to the end of `src` if not given
+    pub(crate) size: Option<i64>,
+    /// do not write blocks that are zero
+    pub(crate) sparse: Option<bool>,
+    /// do not truncate `dest`, and begin at its end
+    pub(crate) append: Option<bool>,
 }
 
-pub(super) fn dd(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn copy_device_to_file(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: CopyDeviceToFileArgs = call.decode()?;
+    cx.needs_root()?;
+    let src = cx.device("src", &a.src)?;
+    let dest = cx.guest_path("dest", &a.dest)?;
+    call.knows_options(5)?;
+    let options = CopyDeviceToFileOptions {
+        srcoffset: call.option(0, a.srcoffset),
+        destoffset: call.option(1, a.destoffset),
+        size: call.option(2, a.size),
+        sparse: call.option(3, a.sparse),
+        append: call.option(4, a.append),
+    };
+    crate::copy::copy_device_to_file(cx, &src, &dest, options)?;
+    Ok(Reply::empty())
+}
+
+pub(crate) struct CopyFileToDeviceOptions {
+    /// where to start in `src`; 0 if not given
+    pub(crate) srcoffset: Option<i64>,
+    /// where to start in `dest`; 0 if not given
+    pub(crate) destoffset: Option<i64>,
+    /// how many bytes to copy; up to the end of `src` if not given
+    pub(crate) size: Option<i64>,
+    /// do not write blocks that are zero: they must be zero on `dest` already
+    pub(crate) sparse: Option<bool>,
+    /// not for devices
+    pub(crate) append: Option<bool>,
+}
+
+pub(super) fn copy_file_to_device(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: CopyFileToDeviceArgs = call.decode()?;
+    cx.needs_root()?;
+    let src = cx.guest_path("src", &a.src)?;
+    let dest = cx.device("dest", &a.dest)?;
+    call.knows_options(5)?;
+    let options = CopyFileToDeviceOptions {
+        srcoffset: call.option(0, a.srcoffset),
+        destoffset: call.option(1, a.destoffset),
+        size: call.option(2, a.size),
+        sparse: call.option(3, a.sparse),
+        append: call.option(4, a.append),
+    };
+    crate::copy::copy_file_to_device(cx, &src, &dest, options)?;
+    Ok(Reply::empty())
+}
+
+pub(crate) struct CopyFileToFileOptions {
+    /// where to start in `src`; 0 if not given
+    pub(crate) srcoffset: Option<i64>,
+    /// where to start in `dest`; 0 if not given
+    pub(crate) destoffset: Option<i64>,
+    /// how many bytes to copy; up to the end of `src` if not given
+    pub(crate) size: Option<i64>,
+    /// do not write blocks that are zero
+    pub(crate) sparse: Option<bool>,
+    /// do not truncate `dest`, and begin at its end
+    pub(crate) append: Option<bool>,
+}
+
+pub(super) fn copy_file_to_file(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: CopyFileToFileArgs = call.decode()?;
+    cx.needs_root()?;
+    let src = cx.guest_path("src", &a.src)?;
+    let dest = cx.guest_path("dest", &a.dest)?;
+    call.knows_options(5)?;
+    let options = CopyFileToFileOptions {
+        srcoffset: call.option(0, a.srcoffset),
+        destoffset: call.option(1, a.destoffset),
+        size: call.option(2, a.size),
+        sparse: call.option(3, a.sparse),
+        append: call.option(4, a.append),
+    };
+    crate::copy::copy_file_to_file(cx, &src, &dest, options)?;
+    Ok(Reply::empty())
+}
+
+pub(super) fn copy_size(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: CopySizeArgs = call.decode()?;
+    let src = cx.device_or_path("src", &a.src)?;
+    let dest = cx.device_or_path("dest", &a.dest)?;
+    crate::copy::copy_size(cx, &src, &dest, a.size)?;
+    Ok(Reply::empty())
+}
+
+pub(super) fn dd(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: DdArgs = call.decode()?;
+    let src = cx.device_or_path("src", &a.src)?;
+    let dest = cx.device_or_path("dest", &a.dest)?;
+    crate::copy::dd(cx, &src, &dest)?;
+    Ok(Reply::empty())
 }

@@ -2,7 +2,6 @@
 
 use crate::call::{Call, Reply};
 use crate::ctx::Ctx;
-use crate::error::Error;
 use crate::error::Result;
 use guestfs_protocol::*;
 
@@ -89,12 +88,27 @@ pub(super) fn du(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
     Ok(Reply::of(&DuRet { sizekb }))
 }
 
-pub(super) fn fill_dir(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn fill_dir(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: FillDirArgs = call.decode()?;
+    cx.needs_root()?;
+    let dir = cx.guest_path("dir", &a.dir)?;
+    crate::directory::fill_dir(cx, &dir, a.nr)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn glob_expand(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(crate) struct GlobExpandOptions {
+    /// whether names of directories get a slash at the end; this is so if not given
+    pub(crate) directoryslash: Option<bool>,
+}
+
+pub(super) fn glob_expand(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: GlobExpandArgs = call.decode()?;
+    cx.needs_root()?;
+    let pattern = cx.guest_path("pattern", &a.pattern)?;
+    call.knows_options(1)?;
+    let options = GlobExpandOptions { directoryslash: call.option(0, a.directoryslash) };
+    let paths = crate::directory::glob_expand(cx, &pattern, options)?;
+    Ok(Reply::of(&GlobExpandRet { paths }))
 }
 
 pub(super) fn case_sensitive_path(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {

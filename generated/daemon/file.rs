@@ -2,8 +2,8 @@
 
 use crate::call::{Call, Reply};
 use crate::ctx::Ctx;
-use crate::error::Error;
 use crate::error::Result;
+use bstr::BString;
 use bstr::ByteSlice;
 use guestfs_protocol::*;
 
@@ -201,50 +201,108 @@ pub(super) fn internal_upload(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
     Ok(Reply::empty())
 }
 
-pub(super) fn equal(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn equal(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: EqualArgs = call.decode()?;
+    cx.needs_root()?;
+    let file1 = cx.guest_path("file1", &a.file1)?;
+    let file2 = cx.guest_path("file2", &a.file2)?;
+    let equality = crate::file::equal(cx, &file1, &file2)?;
+    Ok(Reply::of(&EqualRet { equality }))
 }
 
-pub(super) fn fallocate(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn fallocate(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: FallocateArgs = call.decode()?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    crate::file::fallocate(cx, &path, a.len)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn fallocate64(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn fallocate64(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: Fallocate64Args = call.decode()?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    crate::file::fallocate64(cx, &path, a.len)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn fill(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn fill(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: FillArgs = call.decode()?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    crate::file::fill(cx, a.c, a.len, &path)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn fill_pattern(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn fill_pattern(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: FillPatternArgs = call.decode()?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    crate::file::fill_pattern(cx, a.pattern.as_bstr(), a.len, &path)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn is_zero(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn is_zero(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: IsZeroArgs = call.decode()?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    let zeroflag = crate::file::is_zero(cx, &path)?;
+    Ok(Reply::of(&IsZeroRet { zeroflag }))
 }
 
-pub(super) fn mktemp(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(crate) struct MktempOptions {
+    /// what follows the random letters, such as `.conf`; nothing if not given
+    pub(crate) suffix: Option<BString>,
 }
 
-pub(super) fn scrub_file(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn mktemp(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: MktempArgs = call.decode()?;
+    cx.needs_root()?;
+    let tmpl = cx.guest_path("tmpl", &a.tmpl)?;
+    call.knows_options(1)?;
+    let options = MktempOptions { suffix: call.option(0, a.suffix) };
+    let path = crate::file::mktemp(cx, &tmpl, options)?;
+    Ok(Reply::of(&MktempRet { path }))
 }
 
-pub(super) fn zero(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn scrub_file(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: ScrubFileArgs = call.decode()?;
+    cx.needs_feature("scrub")?;
+    cx.needs_root()?;
+    let file = cx.guest_path("file", &a.file)?;
+    crate::file::scrub_file(cx, &file)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn zfile(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn zero(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: ZeroArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    crate::file::zero(cx, &device)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn rename(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn zfile(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: ZfileArgs = call.decode()?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    let description = crate::file::zfile(cx, a.meth.as_bstr(), &path)?;
+    Ok(Reply::of(&ZfileRet { description }))
 }
 
-pub(super) fn checksums_out(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn rename(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: RenameArgs = call.decode()?;
+    cx.needs_root()?;
+    let oldpath = cx.guest_path("oldpath", &a.oldpath)?;
+    let newpath = cx.guest_path("newpath", &a.newpath)?;
+    crate::file::rename(cx, &oldpath, &newpath)?;
+    Ok(Reply::empty())
+}
+
+pub(super) fn checksums_out(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let mut sumsfile = call.file_out();
+    let a: ChecksumsOutArgs = call.decode()?;
+    cx.needs_root()?;
+    let directory = cx.guest_path("directory", &a.directory)?;
+    crate::file::checksums_out(cx, a.csumtype.as_bstr(), &directory, &mut sumsfile)?;
+    Ok(Reply::empty())
 }

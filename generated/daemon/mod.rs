@@ -36,9 +36,14 @@ mod xfs;
 
 pub(crate) use archive::*;
 pub(crate) use augeas::*;
+pub(crate) use copy::*;
+pub(crate) use directory::*;
+pub(crate) use file::*;
 pub(crate) use filesystem::*;
 pub(crate) use metadata::*;
 pub(crate) use mount::*;
+pub(crate) use rsync::*;
+pub(crate) use selinux::*;
 pub(crate) use text::*;
 
 use crate::call::{Call, Reply};
@@ -607,14 +612,14 @@ pub(crate) const FEATURES: &[Feature] = &[
     Feature { name: "mknod", programs: &[], filesystem: None, implemented: true },
     Feature { name: "ntfs3g", programs: &["ntfs-3g.probe"], filesystem: None, implemented: false },
     Feature { name: "ntfsprogs", programs: &["ntfsresize"], filesystem: None, implemented: false },
-    Feature { name: "rsync", programs: &["rsync"], filesystem: None, implemented: false },
-    Feature { name: "scrub", programs: &["scrub"], filesystem: None, implemented: false },
-    Feature { name: "selinux", programs: &[], filesystem: None, implemented: false },
+    Feature { name: "rsync", programs: &["rsync"], filesystem: None, implemented: true },
+    Feature { name: "scrub", programs: &["scrub"], filesystem: None, implemented: true },
+    Feature { name: "selinux", programs: &[], filesystem: Some("selinuxfs"), implemented: true },
     Feature {
         name: "selinuxrelabel",
         programs: &["setfiles"],
         filesystem: None,
-        implemented: false,
+        implemented: true,
     },
     Feature {
         name: "sleuthkit",
@@ -622,10 +627,10 @@ pub(crate) const FEATURES: &[Feature] = &[
         filesystem: None,
         implemented: false,
     },
-    Feature { name: "squashfs", programs: &["mksquashfs"], filesystem: None, implemented: false },
+    Feature { name: "squashfs", programs: &["mksquashfs"], filesystem: None, implemented: true },
     Feature { name: "syslinux", programs: &["syslinux"], filesystem: None, implemented: false },
     Feature { name: "wipefs", programs: &[], filesystem: None, implemented: true },
     Feature { name: "xfs", programs: &["mkfs.xfs"], filesystem: None, implemented: false },
-    Feature { name: "xz", programs: &["xz"], filesystem: None, implemented: false },
+    Feature { name: "xz", programs: &["xz"], filesystem: None, implemented: true },
     Feature { name: "zerofree", programs: &["zerofree"], filesystem: None, implemented: false },
 ];

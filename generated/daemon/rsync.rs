@@ -2,17 +2,70 @@
 
 use crate::call::{Call, Reply};
 use crate::ctx::Ctx;
-use crate::error::Error;
 use crate::error::Result;
+use bstr::ByteSlice;
+use guestfs_protocol::*;
 
-pub(super) fn rsync(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(crate) struct RsyncOptions {
+    /// go through directories, and keep links, permissions, times, owners and special files, as `rsync -a`
+    pub(crate) archive: Option<bool>,
+    /// remove files from the destination that the source does not have
+    pub(crate) deletedest: Option<bool>,
 }
 
-pub(super) fn rsync_in(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn rsync(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: RsyncArgs = call.decode()?;
+    cx.needs_feature("rsync")?;
+    cx.needs_root()?;
+    let src = cx.guest_path("src", &a.src)?;
+    let dest = cx.guest_path("dest", &a.dest)?;
+    call.knows_options(2)?;
+    let options = RsyncOptions {
+        archive: call.option(0, a.archive),
+        deletedest: call.option(1, a.deletedest),
+    };
+    crate::rsync::rsync(cx, &src, &dest, options)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn rsync_out(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(crate) struct RsyncInOptions {
+    /// go through directories, and keep links, permissions, times, owners and special files, as `rsync -a`
+    pub(crate) archive: Option<bool>,
+    /// remove files from the destination that the source does not have
+    pub(crate) deletedest: Option<bool>,
+}
+
+pub(super) fn rsync_in(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: RsyncInArgs = call.decode()?;
+    cx.needs_feature("rsync")?;
+    cx.needs_root()?;
+    let dest = cx.guest_path("dest", &a.dest)?;
+    call.knows_options(2)?;
+    let options = RsyncInOptions {
+        archive: call.option(0, a.archive),
+        deletedest: call.option(1, a.deletedest),
+    };
+    crate::rsync::rsync_in(cx, a.remote.as_bstr(), &dest, options)?;
+    Ok(Reply::empty())
+}
+
+pub(crate) struct RsyncOutOptions {
+    /// go through directories, and keep links, permissions, times, owners and special files, as `rsync -a`
+    pub(crate) archive: Option<bool>,
+    /// remove files from the destination that the source does not have
+    pub(crate) deletedest: Option<bool>,
+}
+
+pub(super) fn rsync_out(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: RsyncOutArgs = call.decode()?;
+    cx.needs_feature("rsync")?;
+    cx.needs_root()?;
+    let src = cx.guest_path("src", &a.src)?;
+    call.knows_options(2)?;
+    let options = RsyncOutOptions {
+        archive: call.option(0, a.archive),
+        deletedest: call.option(1, a.deletedest),
+    };
+    crate::rsync::rsync_out(cx, &src, a.remote.as_bstr(), options)?;
+    Ok(Reply::empty())
 }

@@ -2,21 +2,55 @@
 
 use crate::call::{Call, Reply};
 use crate::ctx::Ctx;
-use crate::error::Error;
 use crate::error::Result;
+use bstr::BString;
+use bstr::ByteSlice;
+use guestfs_protocol::*;
 
-pub(super) fn getcon(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn getcon(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
+    cx.needs_feature("selinux")?;
+    let context = crate::selinux::getcon(cx)?;
+    Ok(Reply::of(&GetconRet { context }))
 }
 
-pub(super) fn selinux_relabel(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(crate) struct SelinuxRelabelOptions {
+    /// set the whole label, not only the type
+    pub(crate) force: Option<bool>,
 }
 
-pub(super) fn setcon(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn selinux_relabel(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: SelinuxRelabelArgs = call.decode()?;
+    cx.needs_feature("selinuxrelabel")?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    call.knows_options(1)?;
+    let options = SelinuxRelabelOptions { force: call.option(0, a.force) };
+    crate::selinux::selinux_relabel(cx, a.specfile.as_bstr(), &path, options)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn setfiles(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn setcon(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: SetconArgs = call.decode()?;
+    cx.needs_feature("selinux")?;
+    crate::selinux::setcon(cx, a.context.as_bstr())?;
+    Ok(Reply::empty())
+}
+
+pub(crate) struct SetfilesOptions {
+    /// set the whole label, not only the type
+    pub(crate) force: Option<bool>,
+    /// files and directories to leave out, with all beneath them
+    pub(crate) excludes: Option<Vec<BString>>,
+}
+
+pub(super) fn setfiles(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: SetfilesArgs = call.decode()?;
+    cx.needs_feature("selinuxrelabel")?;
+    cx.needs_root()?;
+    let paths = cx.guest_paths("paths", &a.paths)?;
+    call.knows_options(2)?;
+    let options =
+        SetfilesOptions { force: call.option(0, a.force), excludes: call.option(1, a.excludes) };
+    crate::selinux::setfiles(cx, a.specfile.as_bstr(), &paths, options)?;
+    Ok(Reply::empty())
 }

@@ -252,7 +252,7 @@ impl Unpack<Strict<'_>> for InitrdCatRet {
 /// Arguments of `mksquashfs`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MksquashfsArgs {
-    /// directory or file of the guest to pack
+    /// directory of the guest to pack
     pub path: BString,
     /// how to compress: `gzip`, `lzma`, `lzo`, `lz4`, `xz` or `zstd`; what `mksquashfs(1)` takes if not given
     pub compress: BString,

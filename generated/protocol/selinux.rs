@@ -33,7 +33,7 @@ pub struct SelinuxRelabelArgs {
     pub specfile: BString,
     /// file or directory to start from
     pub path: BString,
-    /// set the whole label, and those of files that an administrator may have given one of their own
+    /// set the whole label, not only the type
     pub force: bool,
 }
 
@@ -85,7 +85,7 @@ pub struct SetfilesArgs {
     pub specfile: BString,
     /// files and directories to start from
     pub paths: Vec<BString>,
-    /// set the whole label, and those of files that an administrator may have given one of their own
+    /// set the whole label, not only the type
     pub force: bool,
     /// files and directories to leave out, with all beneath them
     pub excludes: Vec<BString>,

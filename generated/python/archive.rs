@@ -118,8 +118,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: the content is not base64, or `filename` is not a regular file.
     /// :raises Error: EISDIR: `filename` is a directory.
     /// :raises Error: ENOENT: the directory of `filename` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (base64file, filename))]
     fn base64_in(&self, py: Python<'_>, base64file: Text, filename: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.base64_in(base64file.as_path(), &filename))
@@ -134,8 +132,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `filename` is not a regular file.
     /// :raises Error: EISDIR: `filename` is a directory.
     /// :raises Error: ENOENT: `filename` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (filename, base64file))]
     fn base64_out(&self, py: Python<'_>, filename: Text, base64file: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.base64_out(&filename, base64file.as_path()))
@@ -145,7 +141,7 @@ impl GuestFS {
     ///
     /// The format `newc` is what the Linux kernel takes as its initial file
     /// system; `crc` is the same with checksums.  Neither can hold files of
-    /// 4 GiB and more, and the call fails if there is one.
+    /// 4 GiB and more.
     ///
     /// Names in the archive are relative to `directory`.  Links are stored
     /// as links, and special files as such.  Filesystems mounted below
@@ -156,11 +152,10 @@ impl GuestFS {
     /// :param directory: directory of the guest to pack
     /// :param cpiofile: archive to write on the host
     /// :param format: `newc`, the default, or `crc`
+    /// :raises Error: EFBIG: a file has 4 GiB or more.
     /// :raises Error: EINVAL: `format` is neither of the two, or `directory` is not an absolute path.
     /// :raises Error: ENOENT: `directory` does not exist.
     /// :raises Error: ENOTDIR: `directory` is a file.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (directory, cpiofile, format=None))]
     fn cpio_out(
         &self,
@@ -190,8 +185,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `path` is not such an archive, ends too early, or is not a regular file.
     /// :raises Error: EISDIR: `path` is a directory.
     /// :raises Error: ENOENT: `path` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (path))]
     fn initrd_list(&self, py: Python<'_>, path: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.initrd_list(&path))
@@ -211,8 +204,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `initrdpath` is not such an archive, ends too early, or is not a regular file; or `filename` is not one in the archive.
     /// :raises Error: EISDIR: `initrdpath` is a directory.
     /// :raises Error: ENOENT: `initrdpath` does not exist, or `filename` is not in it.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (initrdpath, filename))]
     fn initrd_cat(&self, py: Python<'_>, initrdpath: Text, filename: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.initrd_cat(&initrdpath, &filename))
@@ -231,14 +222,13 @@ impl GuestFS {
     /// The image is put together in the memory of the appliance before it is
     /// sent, so there must be enough for it; see `set_memsize`.
     ///
-    /// :param path: directory or file of the guest to pack
+    /// :param path: directory of the guest to pack
     /// :param filename: image to write on the host
     /// :param compress: how to compress: `gzip`, `lzma`, `lzo`, `lz4`, `xz` or `zstd`; what `mksquashfs(1)` takes if not given
     /// :param excludes: patterns of the shell; what matches one is left out
     /// :raises Error: EINVAL: `compress` is none of these.
     /// :raises Error: ENOENT: `path` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    /// :raises Error: ENOTDIR: `path` is a file.
     #[pyo3(signature = (path, filename, compress=None, excludes=None))]
     fn mksquashfs(
         &self,
@@ -264,8 +254,6 @@ impl GuestFS {
     /// :raises Error: ENOENT: `directory` does not exist.
     /// :raises Error: ENOTDIR: `directory` is a file.
     ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
-    ///
     /// Deprecated: use `tar_in`.
     #[pyo3(signature = (tarball, directory))]
     fn tgz_in(&self, py: Python<'_>, tarball: Text, directory: Text) -> PyResult<Py<PyAny>> {
@@ -281,8 +269,6 @@ impl GuestFS {
     /// :param tarball: archive to write on the host
     /// :raises Error: ENOENT: `directory` does not exist.
     /// :raises Error: ENOTDIR: `directory` is a file.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     ///
     /// Deprecated: use `tar_out`.
     #[pyo3(signature = (directory, tarball))]
@@ -300,8 +286,6 @@ impl GuestFS {
     /// :raises Error: ENOENT: `directory` does not exist.
     /// :raises Error: ENOTDIR: `directory` is a file.
     ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
-    ///
     /// Deprecated: use `tar_in`.
     #[pyo3(signature = (tarball, directory))]
     fn txz_in(&self, py: Python<'_>, tarball: Text, directory: Text) -> PyResult<Py<PyAny>> {
@@ -317,8 +301,6 @@ impl GuestFS {
     /// :param tarball: archive to write on the host
     /// :raises Error: ENOENT: `directory` does not exist.
     /// :raises Error: ENOTDIR: `directory` is a file.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     ///
     /// Deprecated: use `tar_out`.
     #[pyo3(signature = (directory, tarball))]

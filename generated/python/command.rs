@@ -104,8 +104,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `arguments` is empty, or the name of the program is.
     /// :raises Error: ENOENT: there is no such program.
     /// :raises Error: ENOEXEC: the program is for another architecture, or not a program at all.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (arguments, output))]
     fn command_out(
         &self,
@@ -124,8 +122,6 @@ impl GuestFS {
     /// :param command: command line, as for `/bin/sh -c`
     /// :param output: file of the host to write
     /// :raises Error: ENOENT: the guest has no `/bin/sh`.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (command, output))]
     fn sh_out(&self, py: Python<'_>, command: Text, output: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.sh_out(&command, output.as_path()))

@@ -22,8 +22,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `ctype` is none of these, `level` is not one that it has, or `file` is not a regular file.
     /// :raises Error: EISDIR: `file` is a directory.
     /// :raises Error: ENOENT: `file` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (ctype, file, zfile, level=None))]
     fn compress_out(
         &self,
@@ -47,8 +45,6 @@ impl GuestFS {
     /// :param level: from 1, the quickest, to 9, the smallest; not with `compress`
     /// :raises Error: EINVAL: `ctype` is none of these, or `level` is not one that it has.
     /// :raises Error: ENOENT: there is no such device.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (ctype, device, zdevice, level=None))]
     fn compress_device_out(
         &self,
@@ -82,8 +78,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `srcoffset`, `destoffset` or `size` is negative, `src` is not that long, source and destination overlap, or `append` is set.
     /// :raises Error: ENOENT: there is no such device.
     /// :raises Error: ENOSPC: `dest` is too small.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (src, dest, srcoffset=None, destoffset=None, size=None, sparse=None, append=None))]
     fn copy_device_to_device(
         &self,
@@ -129,8 +123,6 @@ impl GuestFS {
     /// :raises Error: EISDIR: `dest` is a directory.
     /// :raises Error: ENOENT: there is no such device, or the directory of `dest` does not exist.
     /// :raises Error: ENOSPC: the filesystem has not that much space.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (src, dest, srcoffset=None, destoffset=None, size=None, sparse=None, append=None))]
     fn copy_device_to_file(
         &self,
@@ -174,8 +166,6 @@ impl GuestFS {
     /// :raises Error: EISDIR: `src` is a directory.
     /// :raises Error: ENOENT: `src` does not exist, or there is no such device.
     /// :raises Error: ENOSPC: `dest` is too small.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (src, dest, srcoffset=None, destoffset=None, size=None, sparse=None, append=None))]
     fn copy_file_to_device(
         &self,
@@ -223,8 +213,6 @@ impl GuestFS {
     /// :raises Error: EISDIR: `src` or `dest` is a directory.
     /// :raises Error: ENOENT: `src` does not exist, or the directory of `dest`.
     /// :raises Error: ENOSPC: the filesystem has not that much space.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (src, dest, srcoffset=None, destoffset=None, size=None, sparse=None, append=None))]
     fn copy_file_to_file(
         &self,
@@ -261,8 +249,6 @@ impl GuestFS {
     /// :param remotedir: directory of the guest to put it into
     /// :raises Error: ENOENT: `localpath` or `remotedir` does not exist.
     /// :raises Error: ENOTDIR: `remotedir` is not a directory.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (localpath, remotedir))]
     fn copy_in(&self, py: Python<'_>, localpath: Text, remotedir: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.copy_in(&localpath, &remotedir))
@@ -283,10 +269,9 @@ impl GuestFS {
     ///
     /// :param remotepath: file or directory of the guest
     /// :param localdir: directory of the host to put it into
+    /// :raises Error: EINVAL: `remotepath` ends in `..`, or is a fifo, a socket or a device node.
     /// :raises Error: ENOENT: `remotepath` or `localdir` does not exist.
     /// :raises Error: ENOTDIR: `localdir` is not a directory.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (remotepath, localdir))]
     fn copy_out(&self, py: Python<'_>, remotepath: Text, localdir: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.copy_out(&remotepath, &localdir))
@@ -306,8 +291,6 @@ impl GuestFS {
     /// :raises Error: ENOENT: `src` does not exist, or the directory of `dest`.
     /// :raises Error: ENOSPC: `dest` is a device and too small, or its filesystem is.
     ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
-    ///
     /// Deprecated: use `copy_device_to_device`.
     #[pyo3(signature = (src, dest, size))]
     fn copy_size(&self, py: Python<'_>, src: Text, dest: Text, size: i64) -> PyResult<Py<PyAny>> {
@@ -326,8 +309,6 @@ impl GuestFS {
     /// :raises Error: EISDIR: `src` or `dest` is a directory.
     /// :raises Error: ENOENT: `src` does not exist, or the directory of `dest`.
     /// :raises Error: ENOSPC: `dest` is a device and too small, or its filesystem is.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     ///
     /// Deprecated: use `copy_device_to_device`.
     #[pyo3(signature = (src, dest))]

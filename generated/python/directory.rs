@@ -216,8 +216,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `nr` is negative.
     /// :raises Error: ENOENT: `dir` does not exist.
     /// :raises Error: ENOTDIR: `dir` is not a directory.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (dir, nr))]
     fn fill_dir(&self, py: Python<'_>, dir: Text, nr: i32) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.fill_dir(&dir, nr))
@@ -241,8 +239,6 @@ impl GuestFS {
     /// :returns: the paths, sorted; none if nothing matches
     /// :raises Error: EFBIG: the paths do not fit into one message.
     /// :raises Error: EINVAL: `pattern` is not an absolute path.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (pattern, directoryslash=None))]
     fn glob_expand(
         &self,

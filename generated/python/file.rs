@@ -592,8 +592,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: one of them is a fifo, a socket or a device node.
     /// :raises Error: EISDIR: one of them is a directory.
     /// :raises Error: ENOENT: one of them does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (file1, file2))]
     fn equal(&self, py: Python<'_>, file1: Text, file2: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.equal(&file1, &file2))
@@ -609,8 +607,6 @@ impl GuestFS {
     /// :raises Error: EISDIR: `path` is a directory.
     /// :raises Error: ENOENT: the directory of `path` does not exist.
     /// :raises Error: ENOSPC: the filesystem has not that much space.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     ///
     /// Deprecated: use `fallocate64`.
     #[pyo3(signature = (path, len))]
@@ -638,8 +634,6 @@ impl GuestFS {
     /// :raises Error: EISDIR: `path` is a directory.
     /// :raises Error: ENOENT: the directory of `path` does not exist.
     /// :raises Error: ENOSPC: the filesystem has not that much space.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (path, len))]
     fn fallocate64(&self, py: Python<'_>, path: Text, len: i64) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.fallocate64(&path, len))
@@ -657,8 +651,6 @@ impl GuestFS {
     /// :raises Error: EISDIR: `path` is a directory.
     /// :raises Error: ENOENT: the directory of `path` does not exist.
     /// :raises Error: ENOSPC: the filesystem has not that much space.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (c, len, path))]
     fn fill(&self, py: Python<'_>, c: i32, len: i32, path: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.fill(c, len, &path))
@@ -676,8 +668,6 @@ impl GuestFS {
     /// :raises Error: EISDIR: `path` is a directory.
     /// :raises Error: ENOENT: the directory of `path` does not exist.
     /// :raises Error: ENOSPC: the filesystem has not that much space.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (pattern, len, path))]
     fn fill_pattern(
         &self,
@@ -698,8 +688,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `path` is not a regular file.
     /// :raises Error: EISDIR: `path` is a directory.
     /// :raises Error: ENOENT: `path` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (path))]
     fn is_zero(&self, py: Python<'_>, path: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.is_zero(&path))
@@ -719,8 +707,6 @@ impl GuestFS {
     /// :returns: path of the file
     /// :raises Error: EINVAL: `tmpl` does not end in `XXXXXX`, or `suffix` has a slash in it.
     /// :raises Error: ENOENT: the directory that is to hold the file does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (tmpl, suffix=None))]
     fn mktemp(&self, py: Python<'_>, tmpl: Text, suffix: Option<Text>) -> PyResult<Py<PyAny>> {
         let options = guestfs::MktempOptions { suffix: suffix.map(Into::into) };
@@ -742,8 +728,6 @@ impl GuestFS {
     /// :raises Error: EISDIR: `file` is a directory.
     /// :raises Error: ELOOP: `file` is a symbolic link.
     /// :raises Error: ENOENT: `file` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (file))]
     fn scrub_file(&self, py: Python<'_>, file: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.scrub_file(&file))
@@ -762,8 +746,6 @@ impl GuestFS {
     /// :param device: disk, partition or volume
     /// :raises Error: EBUSY: the device, or something on it, is mounted or part of a volume.
     /// :raises Error: ENOENT: there is no such device.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device))]
     fn zero(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.zero(&device))
@@ -780,8 +762,6 @@ impl GuestFS {
     /// :returns: a description in words
     /// :raises Error: EINVAL: `meth` is none of these.
     /// :raises Error: ENOENT: `path` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     ///
     /// Deprecated: use `file`.
     #[pyo3(signature = (meth, path))]
@@ -807,8 +787,6 @@ impl GuestFS {
     /// :raises Error: ENOTDIR: `oldpath` is a directory and `newpath` is not.
     /// :raises Error: ENOTEMPTY: `newpath` is a directory with something in it.
     /// :raises Error: EXDEV: `oldpath` and `newpath` are on different filesystems.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (oldpath, newpath))]
     fn rename(&self, py: Python<'_>, oldpath: Text, newpath: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.rename(&oldpath, &newpath))
@@ -820,11 +798,12 @@ impl GuestFS {
     /// gets a line in `sumsfile`, in the form that `sha256sum(1)` and its
     /// kin print and check: the checksum, two blanks, and a name such as
     /// `./etc/passwd`.  In lines of `crc` the length of the file stands
-    /// between the two.  Lines are sorted by name, directory by directory.
+    /// between the two.  Lines come in no order, except that those of a
+    /// directory come together.
     ///
-    /// Where a name has a newline or a backslash in it, these are written as
-    /// `\n` and `\\`, and the line begins with a backslash, which those
-    /// programs understand.
+    /// Where a name has a newline, a carriage return or a backslash in it,
+    /// these are written as `\n`, `\r` and `\\`, and the line begins with
+    /// a backslash, which those programs understand.
     ///
     /// Links are not followed; what is mounted beneath `directory` counts
     /// too.
@@ -836,8 +815,6 @@ impl GuestFS {
     /// :raises Error: ENOENT: `directory` does not exist.
     /// :raises Error: ENOTDIR: `directory` is not a directory.
     /// :raises Error: ENOTSUP: `csumtype` is `gost` or `gost12`, which are not supported.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (csumtype, directory, sumsfile))]
     fn checksums_out(
         &self,

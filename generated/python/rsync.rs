@@ -21,8 +21,6 @@ impl GuestFS {
     /// :param archive: go through directories, and keep links, permissions, times, owners and special files, as `rsync -a`
     /// :param deletedest: remove files from the destination that the source does not have
     /// :raises Error: ENOENT: `src` does not exist, or the directory of `dest`.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (src, dest, archive=None, deletedest=None))]
     fn rsync(
         &self,
@@ -56,8 +54,6 @@ impl GuestFS {
     /// :param deletedest: remove files from the destination that the source does not have
     /// :raises Error: EINVAL: `remote` does not name another machine.
     /// :raises Error: ENOENT: the directory of `dest` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (remote, dest, archive=None, deletedest=None))]
     fn rsync_in(
         &self,
@@ -91,8 +87,6 @@ impl GuestFS {
     /// :param deletedest: remove files from the destination that the source does not have
     /// :raises Error: EINVAL: `remote` does not name another machine.
     /// :raises Error: ENOENT: `src` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (src, remote, archive=None, deletedest=None))]
     fn rsync_out(
         &self,

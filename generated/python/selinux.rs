@@ -11,14 +11,13 @@ use crate::handle::GuestFS;
 impl GuestFS {
     /// read the SELinux context of the daemon
     ///
-    /// The kernel of the appliance must have been started with SELinux, see `set_selinux`; otherwise
-    /// the call fails as one of a missing feature.
+    /// For SELinux, the kernel of the appliance has to be started with the words `security=selinux`
+    /// on its command line, see `set_append`.
     ///
     /// This has nothing to do with the labels of files, for which nothing needs to be enabled.
     ///
     /// :returns: the context, `kernel` before a policy was loaded
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    /// :raises Error: ENOTSUP: the kernel of the appliance runs without SELinux.
     ///
     /// Deprecated: use `setfiles`.
     fn getcon(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
@@ -32,11 +31,9 @@ impl GuestFS {
     ///
     /// :param specfile: file of the guest that says which label each path gets
     /// :param path: file or directory to start from
-    /// :param force: set the whole label, and those of files that an administrator may have given one of their own
-    /// :raises Error: EINVAL: `specfile` is not an absolute path, or has a line that makes no sense.
+    /// :param force: set the whole label, not only the type
+    /// :raises Error: EINVAL: `specfile` is not an absolute path.
     /// :raises Error: ENOENT: `specfile` or `path` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     ///
     /// Deprecated: use `setfiles`.
     #[pyo3(signature = (specfile, path, force=None))]
@@ -54,13 +51,12 @@ impl GuestFS {
 
     /// set the SELinux context of the daemon
     ///
-    /// The kernel of the appliance must have been started with SELinux, see `set_selinux`; otherwise
-    /// the call fails as one of a missing feature.  What the daemon starts runs in the same context.
+    /// For SELinux, the kernel of the appliance has to be started with the words `security=selinux`
+    /// on its command line, see `set_append`.  What the daemon starts runs in the same context.
     ///
     /// :param context: context that the daemon is to run in
     /// :raises Error: EINVAL: the policy has no such context.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
+    /// :raises Error: ENOTSUP: the kernel of the appliance runs without SELinux.
     ///
     /// Deprecated: use `setfiles`.
     #[pyo3(signature = (context))]
@@ -71,30 +67,27 @@ impl GuestFS {
 
     /// set the SELinux labels of trees
     ///
-    /// All files beneath `paths` get the labels that `specfile` has for them, as setfiles(8) does it.
-    /// A file system that is mounted beneath is relabelled too.  Symbolic links get labels and are
+    /// All files beneath `paths` get the labels that `specfile` has for them: setfiles(8) does it.
+    /// A filesystem that is mounted beneath is relabelled too; if it cannot have labels, the call
+    /// fails, so leave it out by `excludes`.  Symbolic links get labels and are
     /// not followed, but `specfile` may be reached through links.
     ///
     /// If there are files with the names of `specfile` and `.homedirs`, `.local`, `.subs` or
     /// `.subs_dist` at the end, they count too.  A file that `specfile` says nothing about, or for
     /// which it says `<< <<none`> >>>, keeps its label.
     ///
-    /// Without `force`, only the type is set: user, role and level of a label that is there stay.
-    /// So do labels whose type is in the list `customizable_types`, in the directory above that of
-    /// `specfile`.
+    /// Without `force`, a label that is there is changed only if its type is another one, and then
+    /// keeps its user and role.
     ///
     /// The labels are written for the guest to use.  The appliance need not know its policy, and does
     /// not check them against it.
     ///
     /// :param specfile: file of the guest that says which label each path gets, such as `/etc/selinux/targeted/contexts/files/file_contexts`
     /// :param paths: files and directories to start from
-    /// :param force: set the whole label, and those of files that an administrator may have given one of their own
+    /// :param force: set the whole label, not only the type
     /// :param excludes: files and directories to leave out, with all beneath them
-    /// :raises Error: EINVAL: `specfile` or one of `excludes` is not an absolute path, or `specfile` has a line that makes no sense.
+    /// :raises Error: EINVAL: `specfile` or one of `excludes` is not an absolute path.
     /// :raises Error: ENOENT: `specfile` or one of `paths` does not exist.
-    /// :raises Error: EROFS: the filesystem is mounted read-only.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (specfile, paths, force=None, excludes=None))]
     fn setfiles(
         &self,

@@ -13,15 +13,20 @@ mod host {
 mod in_appliance {
     mod appliance;
     mod archive;
+    mod archive_2;
     mod augeas;
     mod bind_test;
     mod command;
+    mod copy;
+    mod copy_2;
     mod device;
     mod directory;
+    mod directory_2;
     mod drive;
     mod file;
     mod file_2;
     mod file_3;
+    mod file_4;
     mod filesystem;
     mod handle;
     mod inotify;
@@ -34,6 +39,8 @@ mod in_appliance {
     mod partition;
     mod partition_2;
     mod properties;
+    mod rsync;
+    mod selinux;
     mod text;
     mod text_2;
     mod xattr;

@@ -50,7 +50,7 @@ pub(crate) fn write_append(g: &Handle, path: &[u8], content: &[u8]) -> Result<()
 }
 
 /// Calls a procedure that takes what begins with `/dev/` for a device, with the name of a file.
-fn as_file<T>(path: &[u8], call: impl FnOnce(BString) -> Result<T>) -> Result<T> {
+pub(crate) fn as_file<T>(path: &[u8], call: impl FnOnce(BString) -> Result<T>) -> Result<T> {
     let path = text("path", path)?;
     if !path.starts_with(b"/dev/") {
         return call(path).map_err(|err| err.renamed("remotefilename: ", "path: "));

@@ -21,6 +21,7 @@ mod appliance;
 mod bind_test;
 mod call;
 mod connection;
+mod copy;
 mod device;
 mod diagnose;
 mod directory;

@@ -2,8 +2,9 @@
 //! Directories: making and removing them, and what is in them.
 
 mod case;
+mod glob;
 mod listing;
-mod walk;
+pub(crate) mod walk;
 
 use std::collections::HashSet;
 use std::io::Write;
@@ -11,9 +12,12 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use bstr::{BString, ByteSlice};
 use guestfs_protocol::{Dirent, Pack, wire};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, fstatvfs, mkdirat, statat, unlinkat};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, fstat, fstatvfs, mkdirat, mknodat, statat, unlinkat,
+};
 
 pub(crate) use self::case::case_sensitive_path;
+pub(crate) use self::glob::glob_expand;
 pub(crate) use self::listing::{database, ll, llz};
 use self::walk::{enter, entries, walk};
 use crate::ctx::Ctx;
@@ -26,7 +30,7 @@ use crate::transfer::FileOut;
 const ALL: Mode = Mode::from_raw_mode(0o777);
 
 /// What stands for the random letters at the end of a template.
-const PLACEHOLDER: &[u8; 6] = b"XXXXXX";
+pub(crate) const PLACEHOLDER: &[u8; 6] = b"XXXXXX";
 
 /// How often another random name is tried.  A second time is rare already.
 const TRIES: usize = 100;
@@ -117,6 +121,22 @@ pub(crate) fn du(cx: &mut Ctx, path: &GuestPath) -> Result<i64> {
         })?;
     }
     Ok(i64::try_from(blocks.div_ceil(2)).unwrap_or(i64::MAX))
+}
+
+pub(crate) fn fill_dir(cx: &mut Ctx, dir: &GuestPath, nr: i32) -> Result<()> {
+    if nr < 0 {
+        return Err(Error::invalid("nr", format_args!("{nr} is negative")));
+    }
+    let directory = cx.open(dir, OFlags::PATH | OFlags::DIRECTORY)?;
+    let mode = Mode::from_raw_mode(0o666);
+    for n in 0..nr {
+        let name = format!("{n:08}");
+        match mknodat(&directory, &name, FileType::RegularFile, mode, 0) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(Error::sys(dir.join(name.as_bytes()), errno)),
+        }
+    }
+    Ok(())
 }
 
 /// The permissions that an argument called `mode` asks for.

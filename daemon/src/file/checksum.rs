@@ -1,24 +1,63 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Checksums of files and devices.
 
-use std::fmt::Write;
-use std::io::{self, Read};
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Read, Write};
 
 use bstr::{BStr, BString, ByteSlice};
 use md5::Md5;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags, openat};
 use sha1::Sha1;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 
 use super::BLOCK;
 use crate::ctx::Ctx;
+use crate::directory::walk::walk;
 use crate::error::{About, Errno, Error, Result};
 use crate::path::GuestPath;
+use crate::transfer::FileOut;
 
 pub(crate) fn checksum(cx: &mut Ctx, csumtype: &BStr, path: &GuestPath) -> Result<BString> {
     let sum = sum_of(csumtype)?;
     let mut file = cx.open_regular(path, OFlags::RDONLY, Mode::empty())?;
     sum(&mut file).about(path)
+}
+
+pub(crate) fn checksums_out(
+    cx: &mut Ctx,
+    csumtype: &BStr,
+    directory: &GuestPath,
+    out: &mut FileOut<'_>,
+) -> Result<()> {
+    let sum = sum_of(csumtype)?;
+    let has_length = csumtype == "crc";
+    let start = cx.open(directory, OFlags::RDONLY | OFlags::DIRECTORY)?;
+    walk(start, directory, |entry| {
+        if entry.kind != FileType::RegularFile {
+            return Ok(());
+        }
+        let below = entry.path();
+        let path = directory.join(&below);
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = openat(entry.directory, entry.name, flags, Mode::empty());
+        let mut file = File::from(file.about(&path)?);
+        let length = has_length.then_some(file.metadata().about(&path)?.len());
+        let sum = sum(&mut file).about(&path)?;
+        out.write_all(&line(sum.as_bstr(), length, below.as_bstr())).about(&path)
+    })
+}
+
+/// A line in the form of `cksum` if there is a length, or else in that of `sha256sum`.
+fn line(sum: &BStr, length: Option<u64>, path: &BStr) -> Vec<u8> {
+    let separator = length.map_or_else(|| String::from("  "), |length| format!(" {length} "));
+    let escaped = path.replace(r"\", r"\\").replace("\n", r"\n").replace("\r", r"\r");
+    // A backslash in front says that there are some in the name.
+    let (sign, path) = match length.is_none() && escaped != path.as_bytes() {
+        true => (r"\", escaped.as_slice()),
+        false => ("", path.as_bytes()),
+    };
+    [sign.as_bytes(), sum, separator.as_bytes(), b"./", path, b"\n"].concat()
 }
 
 /// Reads everything and answers with the sum as text.
@@ -114,6 +153,18 @@ mod tests {
             Err(err) => err.to_string(),
         };
         assert_eq!(got, expected);
+    }
+
+    #[test]
+    fn lines() {
+        #[track_caller]
+        fn check(length: Option<u64>, path: &str, expected: &str) {
+            assert_eq!(line("0".into(), length, path.into()).as_bstr(), expected);
+        }
+        check(None, "a b", "0  ./a b\n");
+        check(None, "a\nb\\", "\\0  ./a\\nb\\\\\n");
+        check(Some(4), "a/b", "0 4 ./a/b\n");
+        check(Some(4), "a\\", "0 4 ./a\\\n");
     }
 
     #[test]

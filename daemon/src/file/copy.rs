@@ -70,6 +70,18 @@ pub(crate) fn mv(cx: &mut Ctx, src: &GuestPath, dest: &GuestPath) -> Result<()> 
     remove_tree(&from, name.as_bstr(), src)
 }
 
+pub(crate) fn rename(cx: &mut Ctx, oldpath: &GuestPath, newpath: &GuestPath) -> Result<()> {
+    let ((from, name), (to, new_name)) = (cx.parent(oldpath)?, cx.parent(newpath)?);
+    for (path, name) in [(oldpath, &name), (newpath, &new_name)] {
+        if name == "." {
+            let why = "the root directory, \".\" and \"..\" cannot be renamed or replaced";
+            return Err(Error::invalid(path, why));
+        }
+    }
+    renameat(from, name.as_bytes(), to, new_name.as_bytes())
+        .about(format_args!("{oldpath} to {newpath}"))
+}
+
 /// The name that the copy gets: in the directory `dest` if it is one.
 fn inside(cx: &Ctx, src: &GuestPath, dest: &GuestPath) -> Result<GuestPath> {
     match cx.stat(dest) {

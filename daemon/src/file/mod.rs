@@ -3,7 +3,10 @@
 
 mod architecture;
 mod checksum;
+mod compare;
 mod copy;
+mod make;
+mod overwrite;
 mod remove;
 
 use std::fmt::Display;
@@ -25,12 +28,15 @@ use crate::tool::Tool;
 use crate::transfer::{FileIn, FileOut};
 
 pub(crate) use architecture::file_architecture;
-pub(crate) use checksum::{checksum, sum_of};
-pub(crate) use copy::{cp, cp_a, cp_r, mv};
+pub(crate) use checksum::{checksum, checksums_out, sum_of};
+pub(crate) use compare::{equal, is_zero};
+pub(crate) use copy::{cp, cp_a, cp_r, mv, rename};
+pub(crate) use make::{fallocate, fallocate64, fill, fill_pattern, mktemp};
+pub(crate) use overwrite::{scrub_file, zero};
 pub(crate) use remove::{rm, rm_f, rm_rf};
 
 /// Mode of a new file, before the mask.
-const NEW_FILE: Mode = Mode::from_raw_mode(0o666);
+pub(crate) const NEW_FILE: Mode = Mode::from_raw_mode(0o666);
 
 /// The most bytes that a reply can return: the header, their number and the padding go with them.
 pub(crate) const CONTENT_MAX: usize = MESSAGE_MAX - HEADER_SIZE - 8;
@@ -157,6 +163,14 @@ pub(crate) fn file(cx: &mut Ctx, path: &DeviceOrPath) -> Result<BString> {
     Ok(tool.stdout()?.trim_ascii_end().into())
 }
 
+pub(crate) fn zfile(cx: &mut Ctx, meth: &BStr, path: &GuestPath) -> Result<BString> {
+    if !matches!(meth.as_bytes(), b"gzip" | b"compress" | b"bzip2") {
+        let why = format!("{meth:?} is not one of gzip, compress and bzip2");
+        return Err(Error::invalid("meth", why));
+    }
+    file(cx, &DeviceOrPath::Path(path.clone()))
+}
+
 /// What is said of a file that has no content of its own.
 fn special(kind: FileType) -> Option<&'static str> {
     match kind {
@@ -226,7 +240,7 @@ pub(crate) fn download_offset(
 }
 
 /// The file, at its beginning, and its length.
-fn open_to_read(cx: &Ctx, src: &DeviceOrPath) -> Result<(File, u64)> {
+pub(crate) fn open_to_read(cx: &Ctx, src: &DeviceOrPath) -> Result<(File, u64)> {
     let mut file = match src {
         DeviceOrPath::Device(device) => device.open(OFlags::RDONLY)?,
         DeviceOrPath::Path(path) => cx.open_regular(path, OFlags::RDONLY, Mode::empty())?,
@@ -287,12 +301,12 @@ pub(crate) fn receive_here(input: &mut impl Read, path: &Path, mode: i32) -> Res
     fchmod(&file, mode).about(path.display())
 }
 
-fn not_negative(arg: &'static str, value: i64) -> Result<u64> {
+pub(crate) fn not_negative(arg: &'static str, value: i64) -> Result<u64> {
     u64::try_from(value).map_err(|_| Error::invalid(arg, format!("{value} is negative")))
 }
 
 /// Names in a directory, as bytes without NUL, without `.` and `..`.
-fn names(directory: &std::os::fd::OwnedFd) -> rustix::io::Result<Vec<BString>> {
+pub(crate) fn names(directory: &std::os::fd::OwnedFd) -> rustix::io::Result<Vec<BString>> {
     let mut names = Vec::new();
     for entry in rustix::fs::Dir::read_from(directory)? {
         let entry = entry?;

@@ -336,3 +336,806 @@ fn tar_out_a_missing_directory() {
     let got = g.tar_out(b"/known/missing".as_slice(), case.output(), &TarOutOptions::default());
     fails(got, Some("ENOENT"), "/known/missing");
 }
+
+// base64_in: some lines
+#[test]
+fn base64_in_some_lines() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("base64_in", g.base64_in(case.sends(b"b25lCnR3\nbwo=\n".as_slice()), b"/new".as_slice()));
+    let got = g.read_file(b"/new".as_slice());
+    returns(got, bytes(b"one\ntwo\n".as_slice()));
+}
+
+// base64_in: any bytes
+#[test]
+fn base64_in_any_bytes() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("base64_in", g.base64_in(case.sends(b"AP9h".as_slice()), b"/known/abc".as_slice()));
+    let got = g.read_file(b"/known/abc".as_slice());
+    returns(got, bytes(b"\x00\xffa".as_slice()));
+}
+
+// base64_in: white space anywhere
+#[test]
+fn base64_in_white_space_anywhere() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("base64_in", g.base64_in(case.sends(b" e\tHk =\r\n".as_slice()), b"/new".as_slice()));
+    let got = g.read_file(b"/new".as_slice());
+    returns(got, bytes(b"xy".as_slice()));
+}
+
+// base64_in: nothing
+#[test]
+fn base64_in_nothing() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("base64_in", g.base64_in(case.sends(b"".as_slice()), b"/known/abc".as_slice()));
+    let got = g.filesize(b"/known/abc".as_slice());
+    returns(got, number(0_i64));
+}
+
+// base64_in: a large file
+#[test]
+fn base64_in_a_large_file() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step(
+        "base64_in",
+        g.base64_in(case.sends(b"YWJj".repeat(1500000).as_slice()), b"/new".as_slice()),
+    );
+    let got = g.filesize(b"/new".as_slice());
+    returns(got, number(4500000_i64));
+}
+
+// base64_in: not base64
+#[test]
+fn base64_in_not_base64() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.base64_in(case.sends(b"a-b_".as_slice()), b"/new".as_slice());
+    fails(got, Some("EINVAL"), "not base64");
+}
+
+// base64_in: a length that cannot be
+#[test]
+fn base64_in_a_length_that_cannot_be() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.base64_in(case.sends(b"YWJjZ".as_slice()), b"/new".as_slice());
+    fails(got, Some("EINVAL"), "not base64");
+}
+
+// base64_in: more behind the end
+#[test]
+fn base64_in_more_behind_the_end() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.base64_in(case.sends(b"eHk=\neHk=".as_slice()), b"/new".as_slice());
+    fails(got, Some("EINVAL"), "not base64");
+}
+
+// base64_in: a fifo does not block
+#[test]
+fn base64_in_a_fifo_does_not_block() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.base64_in(case.sends(b"eHk=".as_slice()), b"/known/fifo".as_slice());
+    fails(got, Some("EINVAL"), "not a regular file");
+}
+
+// base64_in: a directory
+#[test]
+fn base64_in_a_directory() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.base64_in(case.sends(b"eHk=".as_slice()), b"/known/dir".as_slice());
+    fails(got, Some("EISDIR"), "/known/dir");
+}
+
+// base64_in: the directory must exist
+#[test]
+fn base64_in_the_directory_must_exist() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.base64_in(case.sends(b"eHk=".as_slice()), b"/missing/new".as_slice());
+    fails(got, Some("ENOENT"), "/missing/new");
+}
+
+// base64_out: a short file
+#[test]
+fn base64_out_a_short_file() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.base64_out(b"/known/nul".as_slice(), case.output());
+    returns(got, nothing());
+    case.wrote(b"YQBi\n".as_slice());
+}
+
+// base64_out: several lines
+#[test]
+fn base64_out_several_lines() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("write", g.write(b"/new".as_slice(), b"abc".repeat(20).as_slice()));
+    let got = g.base64_out(b"/new".as_slice(), case.output());
+    returns(got, nothing());
+    case.wrote(
+        b"YWJjYWJjYWJjYWJjYWJjYWJjYWJjYWJjYWJjYWJjYWJjYWJjYWJjYWJjYWJjYWJjYWJjYWJjYWJj\nYWJj\n"
+            .as_slice(),
+    );
+}
+
+// base64_out: nothing
+#[test]
+fn base64_out_nothing() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.base64_out(b"/known/empty".as_slice(), case.output());
+    returns(got, nothing());
+    case.wrote(b"".as_slice());
+}
+
+// base64_out: a large file
+#[test]
+fn base64_out_a_large_file() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.base64_out(b"/known/huge".as_slice(), case.output());
+    returns(got, nothing());
+}
+
+// base64_out: a fifo does not block
+#[test]
+fn base64_out_a_fifo_does_not_block() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.base64_out(b"/known/fifo".as_slice(), case.output());
+    fails(got, Some("EINVAL"), "not a regular file");
+}
+
+// base64_out: a directory
+#[test]
+fn base64_out_a_directory() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.base64_out(b"/known/dir".as_slice(), case.output());
+    fails(got, Some("EISDIR"), "/known/dir");
+}
+
+// base64_out: a missing file
+#[test]
+fn base64_out_a_missing_file() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.base64_out(b"/known/missing".as_slice(), case.output());
+    fails(got, Some("ENOENT"), "/known/missing");
+}
+
+// cpio_out: a directory
+#[test]
+fn cpio_out_a_directory() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.cpio_out(b"/known/dir".as_slice(), case.output(), &CpioOutOptions::default());
+    returns(got, nothing());
+}
+
+// cpio_out: with checksums
+#[test]
+fn cpio_out_with_checksums() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.cpio_out(
+        b"/known/dir".as_slice(),
+        case.output(),
+        &CpioOutOptions { format: Some(b"crc".as_slice().into()) },
+    );
+    returns(got, nothing());
+}
+
+// cpio_out: all kinds of files
+#[test]
+fn cpio_out_all_kinds_of_files() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.cpio_out(
+        b"/".as_slice(),
+        case.output(),
+        &CpioOutOptions { format: Some(b"newc".as_slice().into()) },
+    );
+    returns(got, nothing());
+}
+
+// cpio_out: an unknown format
+#[test]
+fn cpio_out_an_unknown_format() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.cpio_out(
+        b"/known/dir".as_slice(),
+        case.output(),
+        &CpioOutOptions { format: Some(b"tar".as_slice().into()) },
+    );
+    fails(got, Some("EINVAL"), "tar");
+}
+
+// cpio_out: a relative path
+#[test]
+fn cpio_out_a_relative_path() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.cpio_out(b"known".as_slice(), case.output(), &CpioOutOptions::default());
+    fails(got, Some("EINVAL"), "directory");
+}
+
+// cpio_out: a missing directory
+#[test]
+fn cpio_out_a_missing_directory() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.cpio_out(b"/known/missing".as_slice(), case.output(), &CpioOutOptions::default());
+    fails(got, Some("ENOENT"), "/known/missing");
+}
+
+// cpio_out: a file instead
+#[test]
+fn cpio_out_a_file_instead() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.cpio_out(b"/known/abc".as_slice(), case.output(), &CpioOutOptions::default());
+    fails(got, Some("ENOTDIR"), "/known/abc");
+}
+
+// cpio_out: a file that is too large for the format
+#[test]
+fn cpio_out_a_file_that_is_too_large_for_the_format() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("truncate_size", g.truncate_size(b"/known/dir/a".as_slice(), 5000000000));
+    let got = g.cpio_out(b"/known/dir".as_slice(), case.output(), &CpioOutOptions::default());
+    fails(got, Some("EFBIG"), "/known/dir/a");
+}
+
+// initrd_list: not compressed
+#[test]
+fn initrd_list_not_compressed() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("write", g.write(b"/new".as_slice(), b"07070100000001000041ED0000000000000000000000010000000000000000000000000000000000000000000000000000000200000000.\x0007070100000002000081ED000000000000000000000001000000000000000A000000000000000000000000000000000000000500000000init\x00\x00#!/bin/sh\n\x00\x0007070100000003000041ED0000000000000000000000010000000000000000000000000000000000000000000000000000000400000000etc\x00\x00\x0007070100000004000081A40000000000000000000000010000000000000000000000000000000000000000000000000000000A00000000etc/empty\x00070701000000050000A1FF0000000000000000000000010000000000000004000000000000000000000000000000000000000500000000link\x00\x00init07070100000006000000000000000000000000000000010000000000000000000000000000000000000000000000000000000B00000000TRAILER!!!\x00\x00\x00\x00".as_slice()));
+    let got = g.initrd_list(b"/new".as_slice());
+    returns(
+        got,
+        list([
+            bytes(b".".as_slice()),
+            bytes(b"init".as_slice()),
+            bytes(b"etc".as_slice()),
+            bytes(b"etc/empty".as_slice()),
+            bytes(b"link".as_slice()),
+        ]),
+    );
+}
+
+// initrd_list: by gzip
+#[test]
+fn initrd_list_by_gzip() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("write", g.write(b"/new".as_slice(), b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff3070704\x80\x000mb\xe8\xeab\x80\x1d\x18\x1a\x90\x07\x8c`\x0c=\x06\x03d\xfb\xc0\xe2\x16\xc4\xdb\xe7H\xa4}\xa60Ff^f\t\x03\x83\xb2\xa2~Rf\x9e~q\x06\x17\x03\xaa\xfd\xc64\xf2\xaf\t\x8c\x91Z\x92\xcc\x80f\xa7\t\xc4\xcf\x8e&T\xb6\xd3\x11\xc9N\xfd\xd4\xdc\x82\x92JT{\xc1a\xe2h\xe8\xe6F\xa4\xbd&\xa4\x86uNf^6\x03\x03(\xc4Q\xec5#\xa0\x9f\\\xff:\xc1\x18!A\x8e\x9e>\xaeA\x8a\x8a\x8a\xc0\xa0f\x00\x00\xea@\xddK\xd0\x02\x00\x00".as_slice()));
+    let got = g.initrd_list(b"/new".as_slice());
+    returns(
+        got,
+        list([
+            bytes(b".".as_slice()),
+            bytes(b"init".as_slice()),
+            bytes(b"etc".as_slice()),
+            bytes(b"etc/empty".as_slice()),
+            bytes(b"link".as_slice()),
+        ]),
+    );
+}
+
+// initrd_list: by bzip2
+#[test]
+fn initrd_list_by_bzip2() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("write", g.write(b"/new".as_slice(), b"BZh91AY&SY\xec\xa7\xefO\x00\x00^\xff\x80L\x18\x08\x08(\x01\xff\xc07$\x14\x00\x1aoL  \x00\x92\rFS!\x90\x00\x00\x00\xd0\x12IO\xcaF\x8d\r\x03L\x8fS\xd4\x1a\x01\x95\x8a}\x95M\x8b\x161\xfbZ$\xc0\xb1`+;[\x0ei\x8b>:\x01\x1b\xb8]w\x17\x14\xa6\xf3\x82\x0e\xb4Q:\xa5\x01\x9c\x0e\x82`aZ\x8b\xf0qsD\xe8V\x18\xb9\xd2\xf8\t#\xcd\x81\xebBV\x02\x0c-E\x1d\xcfj\x83F\xf4\x93wW\x19qPI\x0f\xba)\x1d\xa2\x0f\xc7\x01\xec$\x0c|\xdf\xc5\xdc\x91N\x14$;)\xfb\xd3\xc0".as_slice()));
+    let got = g.initrd_list(b"/new".as_slice());
+    returns(
+        got,
+        list([
+            bytes(b".".as_slice()),
+            bytes(b"init".as_slice()),
+            bytes(b"etc".as_slice()),
+            bytes(b"etc/empty".as_slice()),
+            bytes(b"link".as_slice()),
+        ]),
+    );
+}
+
+// initrd_list: by xz
+#[test]
+fn initrd_list_by_xz() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("write", g.write(b"/new".as_slice(), b"\xfd7zXZ\x00\x00\x01i\"\xde6\x02\x00!\x01\x16\x00\x00\x00t/\xe5\xa3\xe0\x02\xcf\x00\x7f]\x00\x18\r\xdd\x04c\x9cr\x1bt:\\\xb5G\xbe\xb0\x08\xf4`\xa1t\x1eI\xb0\x01b\x00\xc8\xf1d\xa8\xd2\x12W\x0epx\n]\n\xaf]e%wMs\xf2\x1f\xd7R\xc7K\xd5\x07\x84\x99\x89\xd3V\x99j*\xc7\xc8\xb1(/$_\xb0M\xe1\xf27\xf87\xa4\x16\t\xbcz\xf8\x1c%\x83\xa6\x07\x97 \x90\"\x92\x81\xb7\xbf\x15\x0c\x8cj2,\xfa\xe4\xac4 \xb8\xc9w\xe5\x92\xdd\xb5r\x1d\xe3 \x10\xa1`=\x9c\xb9\x94\x0b\xa0\x00\x00\x00\xea@\xddK\x00\x01\x97\x01\xd0\x05\x00\x00\xe4\xa0\xc9\xde>0\r\x8b\x02\x00\x00\x00\x00\x01YZ".as_slice()));
+    let got = g.initrd_list(b"/new".as_slice());
+    returns(
+        got,
+        list([
+            bytes(b".".as_slice()),
+            bytes(b"init".as_slice()),
+            bytes(b"etc".as_slice()),
+            bytes(b"etc/empty".as_slice()),
+            bytes(b"link".as_slice()),
+        ]),
+    );
+}
+
+// initrd_list: by lzma
+#[test]
+fn initrd_list_by_lzma() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("write", g.write(b"/new".as_slice(), b"]\x00\x00\x80\x00\xff\xff\xff\xff\xff\xff\xff\xff\x00\x18\r\xdd\x04c\x9cr\x1bt:\\\xb5G\xbe\xb0\x08\xf4`\xa1t\x1eI\xb0\x01b\x00\xc8\xf1d\xa8\xd2\x12W\x0epx\n]\n\xaf]e%wMs\xf2\x1f\xd7R\xc7K\xd5\x07\x84\x99\x89\xd3V\x99j*\xc7\xc8\xb1(/$_\xb0M\xe1\xf27\xf87\xa4\x16\t\xbcz\xf8\x1c%\x83\xa6\x07\x97 \x90\"\x92\x81\xb7\xbf\x15\x0c\x8cj2,\xfa\xe4\xac4 \xb8\xc9w\xe5\x92\xdd\xb5r\x1d\xe3 \x10\xa1`=\x9c\xb9\x95\x99\x1b\xf2\x1f\xfe\xd5@7".as_slice()));
+    let got = g.initrd_list(b"/new".as_slice());
+    returns(
+        got,
+        list([
+            bytes(b".".as_slice()),
+            bytes(b"init".as_slice()),
+            bytes(b"etc".as_slice()),
+            bytes(b"etc/empty".as_slice()),
+            bytes(b"link".as_slice()),
+        ]),
+    );
+}
+
+// initrd_list: by zstd
+#[test]
+fn initrd_list_by_zstd() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("write", g.write(b"/new".as_slice(), b"(\xb5/\xfd\x04X\x85\x04\x00\x82\x85\x14\x1b\x80K\xdaL\x85VX\x1fu\x16\xa89\x87\x1bWHI\x90\x12IJ1\x1c\x81Q\x95\x14\xffof\x8cr0(\x83 \x0czy\x7f\x06o#\xe5\xb2\xa0\xa6H?\x1c\xcd\xd1T\\yE7\x99\x82\'\x0b\xc8\xe1M\x1c\x03\xfc\xbd\xbcI\x17z\xe0PA\xc1<<u\xea\x02\" \xb0\x93\x82<$\x01$\x01\r\x05\xec}\x908%\xa3\x12+\xdb%\x14\x0bF\xfaz\xef\x9d\x88C\"\x08\xe1\x8e\xc5\x0e$x\xc5\xf2\x02\xbb%\xe6\x07g\xd8\x8a\xb1\x08\x90@\x04\xcd\x05C0\x02\x13\x8b:V".as_slice()));
+    let got = g.initrd_list(b"/new".as_slice());
+    returns(
+        got,
+        list([
+            bytes(b".".as_slice()),
+            bytes(b"init".as_slice()),
+            bytes(b"etc".as_slice()),
+            bytes(b"etc/empty".as_slice()),
+            bytes(b"link".as_slice()),
+        ]),
+    );
+}
+
+// initrd_list: by lz4
+#[test]
+fn initrd_list_by_lz4() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("write", g.write(b"/new".as_slice(), b"\x02!L\x18\xd2\x00\x00\x00r0707010\x01\x00\x01\x08\x00B41ED\x0f\x00\r\x02\x00\x01 \x00\x0f\x02\x00 \x1424\x00).\x00p\x00\x01\x18\x00\x1f8p\x00\x17\x14AH\x00\x0f\x02\x00\x0c\x145 \x00\xfa\x02init\x00\x00#!/bin/sh\n\x00\x80\x00\x103(\x00\x0f\xf0\x00@\x104X\x00\x00\x02\x00Ketc\x00t\x00\x01\x1c\x00181A\x08\x00\x0f\x02\x00\x00\x0fd\x01%\x05\x1c\x01\x9aetc/empty\xec\x00\x01\x14\x01OA1FFt\x00\x00\x00\x02\x00\x0cx\x00\x0f\xa0\x00\x05\x0c\x02\x00\x01X\x00\x00\x02\x00`link\x00\x00r\x01\t\xe4\x01\x106\x1c\x00\x0f\x02\x00\x08\x0cx\x00\x0f\x02\x00\x15\x14B)\x00\xe0TRAILER!!!\x00\x00\x00\x00".as_slice()));
+    let got = g.initrd_list(b"/new".as_slice());
+    returns(
+        got,
+        list([
+            bytes(b".".as_slice()),
+            bytes(b"init".as_slice()),
+            bytes(b"etc".as_slice()),
+            bytes(b"etc/empty".as_slice()),
+            bytes(b"link".as_slice()),
+        ]),
+    );
+}
+
+// initrd_list: microcode in front
+#[test]
+fn initrd_list_microcode_in_front() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("write", g.write(b"/new".as_slice(), b"07070100000001000041ED0000000000000000000000010000000000000000000000000000000000000000000000000000000B00000000kernel/x86\x00\x00\x00\x0007070100000002000081A40000000000000000000000010000000000000005000000000000000000000000000000000000001500000000kernel/x86/ucode.bin\x00\x00micro\x00\x00\x0007070100000003000000000000000000000000000000010000000000000000000000000000000000000000000000000000000B00000000TRAILER!!!\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff3070704\x80\x000mb\xe8\xeab\x80\x1d\x18\x1a\x90\x07\x8c`\x0c=\x06\x03d\xfb\xc0\xe2\x16\xc4\xdb\xe7H\xa4}\xa60Ff^f\t\x03\x83\xb2\xa2~Rf\x9e~q\x06\x17\x03\xaa\xfd\xc64\xf2\xaf\t\x8c\x91Z\x92\xcc\x80f\xa7\t\xc4\xcf\x8e&T\xb6\xd3\x11\xc9N\xfd\xd4\xdc\x82\x92JT{\xc1a\xe2h\xe8\xe6F\xa4\xbd&\xa4\x86uNf^6\x03\x03(\xc4Q\xec5#\xa0\x9f\\\xff:\xc1\x18!A\x8e\x9e>\xaeA\x8a\x8a\x8a\xc0\xa0f\x00\x00\xea@\xddK\xd0\x02\x00\x00".as_slice()));
+    let got = g.initrd_list(b"/new".as_slice());
+    returns(
+        got,
+        list([
+            bytes(b"kernel/x86".as_slice()),
+            bytes(b"kernel/x86/ucode.bin".as_slice()),
+            bytes(b".".as_slice()),
+            bytes(b"init".as_slice()),
+            bytes(b"etc".as_slice()),
+            bytes(b"etc/empty".as_slice()),
+            bytes(b"link".as_slice()),
+        ]),
+    );
+}
+
+// initrd_list: more than fits
+#[test]
+fn initrd_list_more_than_fits() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("write", g.write(b"/new".as_slice(), b"\xfd7zXZ\x00\x00\x04\xe6\xd6\xb4F\x02\x00!\x01\x1c\x00\x00\x00\x10\xcfX\xcc\xff\xff\xab\x08l]\x00\x18\r\xdd\x04c\x9cr\x1bv\xa1\xba\xc0\x1du.\xab\xf35,?Y\xd8S\xab\x05\x9c\xeb\xd3\xba\xca\x1d\xa3-\xb1\x1b\x1bx\xe9\xa2{\x83O\xe0\x80\x01Z\x9e\xdbt\xea?\x95\x8fw\xc5\xa5\xca8\x85\x9d\x17;\xf54\xd0\xc0\x17m)8!\x7f\xb38\xbe\xa1kM\xd8\xcc\xeb\xb2\x1a d\xf2\xcf\xdd\xfb\xb0E\xe0I\xa7\xb6\xf4\x82RD\xc0\xdb\xcf\xc0\xd3\n\xcb\x97i0{\xe6P_\r8I\"\xeb9\xafT\xe5\x8f\x18n\x0eq8\xcf\x02\xbcV\xa06\x10\x16t\xf6\'j\x14\xfb\t\x16\xb5\xfb\x8e\x05 \xa1A\xc7\x92\x0c\x168\xddl\xeb\xd8K\xe0\x0e\x81\xabX5?=\x0e\xed\xf7hsg\xe5u\xd0w?$\xe6\'-\x90w&\xc1\xf7\xb1\x08\x8c\'\x96\xd9\xa8\x06qT\x08\x85\x80\xc2\xfc\xce\xe9\x17\xa6\x00\xa1.\x1c\xf73\xd0\x99\n\xd7\xfaF\xe4\'\x9bY\x8e\xb4\x90\xdez\x88\xd24\xb3\xa4\xef\xf0G\xc5\x01B(\x19\xd4M\xc7\xc0\xfdqg\xa2-\x06\xf9\xd1\xfa\xf8\xee\xdaq%\xcf\xfehy\x12\xb0\x8db\x17\xdd+h%\xd8|\x1b H`*es\xcfAU\xc8\xe4\x7f\xa0\x05I\xc1X\x90\x06?ldpyq\xe2\xa3fr\t;\x88\x81iJ(\x1c\"s\xd5\xd9\xa9\xef\x16\xd2!\x80\x0b\x08\xa1\xb8FU\xc6<Z\xe6\x8d\xc9\x94j\xc7Bx\x18\xf6\x08\xe4G?/MM\xcb\xe4O\xdcU\xf3\xf1\xe30\xadoE\xde\x03[\x16\x16S\xfeS9\xcb\xfb\xc9\t\x8f5\x8a\xaf.\x83\x86i\x14\xf8\x8b\xaf4\xc6:\xfc\xbd\x81\x12wG\x82\x19R\x1cw\xf0\x1eC\xd3\x89\xe8E\xa56\xe6\xb51>zk\x17N\n\xe2,\xddO\x00\xc3_\xe7}\xb9,\x0c\xadRO\xa9hKAa\xfbc\xc6\xb1\x9e\x85A|\"\x08]\x99\x91\x08H\x81\xa3\xc7\xf4N\xea5p\xbbK\xf3\xa2\xd3\x7f\x1dhH\x14\x18\xeaI4\x1c\xfblV([oq\xe0\x18\xb3\x91\xb7\x0c\xf3N\x02Q\xe1K,;\x86OfJ\x84\xa6\xa9\xd1\x19SF$p|\x9c\xe6LF{6\x1b\x0c\x19\xf1\xe4\x08xc\'\xf7\xb7\x95\x92q\x01\x03S\x1f\xc1N\xa1\xa1\xc1\xc1\xd3\xaf\xf3\xe61\xc0\x12\xde\xaf\x871 V\x0bd{G\x99\x87|H\xc5\x0c\xe8HE\x169Z$\xd9\xb7HX\xd0\x10#\xee\x9f\\kh@\xc26\xdf\xfe\xbaX\xf6;\x8f\xbe\x8a\x0c\xde\x89L5\xb6\r\x0f\xb4\x1e\xaf\x8d\x8e\x7f\xc8\xc6 *l\xb2\xc4\x18\"\x08\'\xde\x17\xba\x1a\xae\xff_:\xf8\xf8)>\xcd\xab\x045\xa2\x88v7\x14v\xcc\x91\xd7\xac-\xa6\x15VX<\x8aQ\xf2\x06\xb66\xf5dzo!\xd3\xac\xa5\xd4\x0e\x8f(Lc$\xcc\x93\xd30-\xc3z\x19F{\xec\xdc\'\xaa\xdf-MM\xb0\x99\xaf\x86]7\x01(\x99\xfb\x9dP`y\x12\xef\xe3\x0ez \x86\xc2Q\xd2p\xfb\xb4\xdbr\x9b?\xe6\x19s\xd7o\xc5(\x8f+\x90\x90\xc5A6^;\xff*\xa1`\xd9\xc7B\tS\xcb\xfc\x03X\xb5\x13z\xb9\x99~\xf2I=\xba|\x1a^\xbbs\xb7\xff\xcf\xdf\x96\x9bN\xca\xd7\xe3t\xbf\xa6\x84\xdb\xc2pv\xf9\xe5Z\xa0\xb9\x128\x8dy\xcd\xb0\x86\xf8i-\xc8\xff\x80\x14\t\xd7\xd8 \x98B\x8dx\xe1R\xbb`}|\x1ec.\x1a\xfa1\xba\xca\x0f\xca\x861\xc2q\x99\xa4\xeb#\x93\xe0\x0c\xe6\xa9X\t\xf1\xf9u\x1c\xb3;\x08\xc677\xb1\x83\xbc7\x17\\\x9b\x8e\x83\xbbd\xa6=U\xf9\x7f\xa0\xee\xb6\xe8n\xe0\xce)\xbe_\x00\x02\t\x817G\n\x90\xb4\x19-\xcb\x0e~\xa18\xbc\x1e\xeb\x01\x12.\xba\xbe\xdf\xce\xd6$\r\xedc\xc6lU\x08\t\xb1\x1d\xc3\x95Q\x9c\xdch\x95\xb5\xa3-\x95\x7f-\xcc\xe5\xc5\x03\xb1/\x94\xe9\xea\x1c\xf5\x1d\xc9/\xb0\x94\x8d\x10\xf1\xac\x19\xfcT\xb0\x08$&X+\xfe?\xf7\xe5u\x02\'\x8b\xf4\xb8\xc9\xfcB\x0b\x88$\x077 \x8a\xc6\x1cx<\xb9\x81\xfa7w\xfc\xa3\x7f\x1e%}4\x11\xf9\x00mq\x9dH\xef>-A.\x96\xe3\x01\x91\x96Q.\xfb\xc6\x0c3{\x17y\xab\x8c\xcf\xe2\xd1\xcf\xfb\xee\xe4\xf1\x8e\xd1b\xd9\x87n\"\xbe\xf0P\x16r\x97\xaf\xd4\xa7\xaa\xd0k\xa1\xd5\xfbJ%\x19AhM\xc4\r\xdfq\"4\xe1w\x8e\x84\xbe\x1c\x04p\xc1\xfem\xc5\xd8\xa1O\t;\xe6\xe6BK\x987\x93\xe1\x81[cA\xaf+\xd8\x887\xedl\xae\x06]D;\x85\x16z\"A\x126y\xb0q\xcb\xa3C\xd31\xed\x1c\xbc\xe4%\x97$\xaeLVp\x04\xcb\x15\xcdk20\xb9\x11\xfanV\xe9\xd6\xa43\x10G1\x06b\xf8\xc1\x1e\xad\xce\x01\x1c/U\xd1}\xfb\xdb9j\xa2L\xd8/\xa1\xb3\xa2\x94\x8e\xddLkB\x90x\x11\xd1\xc9\xb1\x90\xa1\xaf\xa9\xd4\x1aES\x1f@\xf9\xab\x81\xea!B\xcb\x14\xb9\xe5\xc5\xde\xaf\x97\xdc>\x80\xee\x11k\xa4\x1e\x00\x8e\x7f\xca\xe8\xf2oG\x90\xa3\x93\x05c\x87v\xd8\xc7\x84b\x03\x19\x8b\xe6\x81n\xc3u\xc0\x1d\x90dz\xfc\xc8B\xcdl\xed\xcf(p\r\xc8\xa3n\xf1\x0c\x8e_\xa0a\x85\xe0\x9am\xb4\xe7\xc8\x7f\xd5\xba\xd9u\xd9v\xddi\x8e\n\x83\xe7\x95(\x17\xa2\xa3\x1b\x81\x08p\x1b{\xe1\x871\x1c\xbcE\xa2\xa5$R?H\xbcKHm\x91\xf5\xf3s\xc7\x1e\xd1\xea\xaf\xbf \x99\x8d.|e\xb6\x005\x1f\xf4\x81^m}\xab\x8d\xdcWT.O`\xa2\x8e\xdf;\xa0\xde\xbdds\xaey]*\x91\xc8\x99\x03\x12-sX\xaf\xb2\xd4$\xed\x91L\xab\xb0\xcf\xa29\x9a\xb8\xdec\x1b\x13/\x16^\xad\xcd\'g\xc7\xea\xd4\xa3\xcf\xe0\xf40\x9am\x9d\xe7-\x02ui|\x03\x95\xa3\x981\x97v\x9a\xee\xa5\xbe!\xbf\xf6\xe9\xe4\xf3\xa8\x85\xe7\xa5\xbc\xb6\xd2)9\xca\xed\xc6\xa3\x11.\xbd\xac\x90\xf9\xdav\xb9\x94\xc2\x0b\xe2\x9f\x9f\xeb\xd7\x08\xbc\xa3\x9a[\xe5\x1d\xdb\xfa}\xba9\x08\xa1\xc1\xd8\x16\x83\xb3\x8d\xf0\xc6G\xb8#\x82\xb1qN\xd0\x99\xe2\x81\xfcn\x8ep\x88\xa7\xed8|\xfa\x88\x8cm\x97\\\xf6T\xcd\xd7\xe9\x87\tE\'\x0c\x1f\xdeo\xcds\xa3\xb9/\x01\x82\xe9xyb\x1c\xfc9\xd6\x0c\xeaBA\x9d\xaeM\xb0t\x17\xec-\x17\xf7F\xc9\x97\xfa\xfa\xc2\xf6\ti\xd2\x01/Ta\x9c\xcc\xe3\xc0\x1a\x1e^\xac]\xfag\x1b;\xb5\x1dAy\xd9Ynb\xbeU\xd3\xc3\xb5,W+\xe40\xba\x08\xd5?\x07\xeek\xf8h\xa8\xe1K\xf9\xbc{\x9b\x9b\xc9\x86\xea)\x10\x85\xd5=\x8dI\x9a\xeeV\xbc(i\x89\xee\xa1\xc1\xbb\xc5?SW1\x8fA\xea\xbb+^i\xff3\x8e\xe8x\x05\xbb\xee\x85\x02\xf0\x9f\xed\xf9\xd0k\x9d\xfa2\xa9\x079\xfd\xa2L\x02\xf6\x86@bA\xca]e\nVf/\x18\xfb$\xd4\xd6<\xd2\x07jncC\xd0\x83\xb6d\xd2^\xdb\x8a\xbbDL\xbb\xf3\x14\xef\xcfL0\xac\xbe\xc7(Zr]S\x03\x82(\x8b\x1c\xf5\xd67.\xe0G[4\x13A\n\xa7\x1d)u\x8c\x8c\x81\x8fm\t\x04\x8d\xdcQ-<\xa0\x89\xdf\xb6\xcdh@\xcd\xbf}\xb0S\xd3\xc6\xe9n;\xbc\xe1\x192\xb2\x8elnI\x1dK(\xc3n\x0c\xad%K1\xebO\xae\'\x03\xd6 \x11\xb5\xa9\xcd\xdf\x98\xaa\x9b \xb8\'*w\x1e\x16\xb2\"E\x1cO\xb0c^^\xed\xda\xbc^q\xb6w@\xea\xd1\xe2\xe9n\xac\x9d\x02`81\xff\r\x87\xa6!\xf14\x91\x83\x9a+rr\x1f\x8b\x07\x14\xed6\x1d\tyj\xf7+\x82\xf1\x82l\xf3rY]\xd3|\xfao\xe6\x83\x99\xe6\xff\x8a\x87~\x1c\xe9-lY\xf3\x8e\xafo\xa2\x0b|\\\xd4\x8a\xf0\x12\xf7G.\r1\xb0I\xbb\xdb\x9b]\x86\x83\x03\xd0\x06\xb0u\x11\x1b\x17<G\xf4z\\t\xf47\x9b\x17!\tIQ\xd8\xc1\xae\xe1\xe3\xb9\xf7\xa1\x80\x8fi\x8f\xac\xbbgA\xb01\x1b\x17\x0f\xe4%\xe0W\x84[\x95_\xc2\xe8}lI\x9e\xc5\xa9\xff\x0bMUo\xd6t^(\xdb3\x18gr\x1b\xa1a\xdb\x1c\xc8\xab\xe7 \xa1\x04\xcc\x1f\xa2\xf34q\xca\x87\xfc\xf96+\xed\xbe\x02\xbf\xbf\xf4\t\xfb\x063D\xdf] \xd5\xf6\x16\xc6e\xab\x80\xb9\x12\xd4\x0c\x0c\xdc\xb0\xadC\xff\x0c\x00\n\xb5[\x07\xc9\xef\xd6v\xf1\xf7\x86V\xf9\xee@\xe8\"\xc5dm\xf7\xb0\x11\xbb\xbds\x89\tV=k\xdb\xb2\xe7I\xc4\xa3\x99+\xe0\xf3\x0fq\xd7(O\x1c\\N\x91\x19\xc8\xa1\xe7\x1d7Nj\xe3\xb8B\xb8V\xa9\x11FTt\x8f\x0f\x83 \xa9|\x8a\x9e\xa7\xfc=*y\xc4q`\xfb\xcb\xcb\x86\xebo\xf0\x8c\x8d\x0b&\xa5&\x80\x18Y\"\xa3ik\x088\x90\xea\x98\'\x97\xdb\xff \x9f\xff:\x07\x91\x00\xb4\xf9\xa2\x12\xd0Li\x7f\xb0\x1a\xa4c\x9a\xa1Y*+\x82A\xa3B\xe2w\x80\x00GE\xf7\xbb\x15\n\x1e2\x18\xb3\x9a\xe0\xe1\xae\xaa\x8b\xb0%O\x85\\L\xcb\xddX\xb5\x81F\xea\'\x9ct\xdc=4j*S\x1e\xf4L\x13hdvf\x93\xf3\x08\xbd\xdd\x0chM=\x19\xa0\xd7\xe1\x1c\xb7\x01\xacG%.\x91.\x81(3\x13S~\xa7Z\xa0\xd2=C\xc0\xea\"[\x9ex\xe6\xf7\x13!\x9f6?\xe9<\xba\xde\x13\x12j3\xef\x12<l6\xc1\x11\x95Y\xbd\xe4\x11\xcc\xf4\xac\xed\xd3+\r\x8a&,\x03(\xca\x03\xd0\x1f\tb~WH\x14IK@\x0c~\x05\xe6\xd7K*\xc6\x05\n\xd0\x08\x86\xfe\xea\x91;\xfa\x06b\x1b\xf6\xeb J\xae\xf2^\xd5\x1aD\x03H:x\x96\xf3\xac\x13{\xa7\xca\xa2\xf7d\x1c\x15?\x84\x9b|\x1e}E\xf4$\xe2\x05\x13<S\xcfD\x02\x9e\xe8%\xb6\x0bz\xb5%\xcb\xfb\xb1\x1bq\xe4\x91\r\x914\xd3 \x04m\x01\xb2\xeb /\xb66\x8e\xb1|\x86\x96\xfd\xef\x87\x81\x18\xf1c\xfb\x18J9\xbc\xcawj\xabw\xab\x9f\'\x80\xeb\x9bJ\x825\xc7\x00\x8dw \xe4o\x9c\xae\xe5\xcf\xb7\xb9\x83\xbb\x8fw@\x1e\x07\xee\xb7\x15\xf5r\x08\x02\xe4\xbf\xb5x\xe3\x02*6I\x84\xbb\x88j*\xaeSt\xf4\x1brM\x94\x9b~\xeb\xa7Ie\xbd\xb0z\xd9\xe9\xd8\x88\x87\x0c\xb8\x83H\xd7\x08{s\xca\x88W\xfc\x05\t\x00\xdb\xef\x80\xa7n\xce\x16-\xaeoG\x14K\xe3o\x16\x18\xb8\xe5\x94\t\xac!\x82\xfae\x90<\x06\xd6\xcf\x16\xf6\xa1\x07f\xf8\xb3\xbf\xb2]U-cd\xb6m\xbf\xa5\xff\xb5\x0e\xd9\xbe\x80\x18|&\xac\xado\xb3PZ\xa9\xcb\xfb+G\x8fd#M%<\xdc\xd1U\xffG+\xb4J\xf9\xf1\x14\x14\x80L\x86\xff\xd37r\xb4\xa0\xdb\x92\x05\x10t\x80\x8b0\xb9aT\x19O\xe4\xd4\xb8\x94}\xb9 +LX@\x10\xf7\x1d8\x17\xee\xbdC\xa5<\x9d\xcf\xb8\xba\x198\xc2\xdc\xcbU\xa0%(H\x95%\xf8\x8eM\xc2\xbf\x90\x7f\xc3\x05\xeb\x9fUF\x8a\xa2\x058\x1f\xff\xfcP\x8b\x1a\"L\x18\xed*\xdca\x00^\xbd\'w\x81A2\xea\x91\x00\xe1H\xf5\xf7\x82\xf3\x80U\xa8\xa7\x91\xae\xd2\xe1\xa33\xc3\x87k\xfc\xa2\x9bl}ym\xf1W\xf9\x19G!`\x11\xb8\xc0\xf7\\!8\tZ\x96z3\xde\xd5\xdc\x85\xb8\xba\xd7r\xff\x8be\xf0\xf6cs\x91_$*\x8c\xa8\xe73\xa0\x8b\xf2a\xc0\x0f\xa7\x8b\x8b\xdeO^\x11\xd8\xbd\xbe\xec\x89\xfb\xa8_\xda\xf9A\xb3\xc6#\x8aiH\xc7\x956!\x91\xb2\xe0\xf4\x190\xf9*\xc0\xbe\xf7\xc5\x8bU\xd2\x02\x9e\x14\xf3\x8b}\xa1\xaa\x0b\x916\x8c\xd3\x08\x03\xaeA\x7fO\x1f\xd0u\x9e\x1c\xb4\xbe\xb1;\xcfY\xb0\xac\xa7\xa8\xe1\xb3\x93\xa6\xfdi\xe2\x15\x13\x87\xe59t\xf8\xed\xb2Z\xd2\xe9\x05+\x19\xe3\tAf\xb2r\x10\x8ab\xa5\x1f\xedd\x0c\x8e\xca\x03K\x11\t\x93F\xed\xf8\x0bE\x99\x0c:\x9f^;4\x81a%Z\xa4\xf9\xf2\n\x9b\x16\x87zO\xe1\xbfw\xf6\x8b\xbe\x0f\xb6aL\xaeA\x8as\xec\x8d\x15h\xa4\x9c\xff\x0b\xfb\xa6N}\xdca\r\xd2\x06\r\xaa\x81\xc47zf\xe1\xf1\x01Ws$\xf1\xc995\xf7\xfb6\xb8\x1b6\x92\xcd\x03w7\xad\xa4)i\xaa\x04\xd3m\xae\xd0uT\xc3\xf6 \xfe\":3\x0c\xb2\xa2l\x9fR\xf0\x0cf\xb1\xba%\x01\xb9\xce\xeb\xda\xe9\x9f\xf9\xc1\x03\xd2\x06\xab\x0eX\x02\xab3\x86\x8fd\xcc\xe8\x13)mW\xea\x1a\xd7\xe2\x8b\x80\'[)\xe6nq\x89\xf7\xfb\x90|\x97\'C\xe95R!\xec\xf1\x8a\x02\x8d\x98\x87q\xd8W\xc6\xa7\x16:\xf8\x8dR\xc0`\x1f\xb8\xd4\xdcJ\x9aE\xce\xe6\x86<Gt\x1ch\xb1\xbf=\xb7\x03\x11\xde\x18;u+\xb0E\x90\x8eA~2?j\xb0\xed\xb0\xc9q\xa2\x83K\xeb{C\x08\xf5g\xbcFC.\x03\xe6t\x17\x9b\xab\x92\x82\xa3h\x96\xfe\xa2\xd3\x9e%\x9ek\xe2\xc6.\xbb&\x9e\x98-\x8c\xe0XB\xa8\xdc\xd5\x824\x84I\xe9\x11\x14\xa6\xf5\x1f\xc8\xe1\xfb\x1c\x9a\xf1E\xd3.\xb0I\xa0\xf4\x04\xcd_\xd4\xf4\xe2Z\x99Ny\xe9\xd0\x85\xacw\xa0\x97e\x93\x1e\xcd\xbf\x00k\x91\xcc\x97\xc4\x17\xef\xe9<\xfa\xa0\xeb\xc4#HS\xb4\x02\x8e\x001c\xaf\xde\xb5g7\xea\xad\x08\x12\xf7mpz\xf9a/\x8d\xda\xf6Z\xe2=\x08\xf0\xab\xad\xe9\xd7\xa0\x10)\x102\x94\x8c\x86\xdcS\x95y\x0e\x92\x11\xae\xe4\xba\x00\xfdX\xd4q0\xf3\xfc\x03\x9d/\xf8+\n\xad\xe9\xa2\xb0\xe4?\x12w\xdfNFx8c\xdd:\x91r\x00Y>|7;\xba\xdd,|\xf7\xff`\xaaM\xce\xf9Q$\x17C\x05\xa5\xee\x91\x16^\xb30\x99 \xc2{\xa7:\x84Z\xcc\xd3-f\xd1\xab\xb2C;f\xabw\xa6m\x18\x98YGKm\xa5&a\x03\xe3e;;.\xca\xbd\xdd~4\xccE\x06R\xdb\xaf\xc9\xed\x0f\xf1 \xd5TZ\xae\x8f\xf2\xb5\xc2&\xa7\xf9[\x02~\x0b6\x07\xa4\x17\xdc\xbb\xaa=\x89N\xb1\xf2F\xd0q\x91d\xfeC\x92\x93\xf9T!\x83|s\xad\x10,\x05\xe9\xa2\xa3\xea\x8c\xa9\xe1\xad\x19\xa2\xaar*NLo\xf4\xc1\x9c\xb8\xbd/D>\xb0\x87\xb8\xef\x13\xfc\xb86\xd8\xb0\x12V\x9c\xe0\x82\xb9 *\xbc\x1d\xa8\x02\x0b\xbeG\xdb\xf7Um\xf6\x17I\xd0\xb4(\xa0v\xc7\xac@\x11A\xa6\x0c\x02}#\xf9E\x9a\x1d\xf1\x8e\xe6\xde\x89\x9f\x14\xa0\xa1\x10\xec\xfa\xbd\x1cs\xf5/\xf2\xa9\x9f\xe8\xa6\xbe\x8f~\x1f.#\xbd\x90\xe7\xfd\xf8:\x9e!\xc0\x9b\xc3\xc1\xc6D&\x8a d\xa8\x0c\x87\xc7\xb3\xf7\xc8n\x94&\x9cY\xfe\x9b*}\x1aC\xe9\x01\xd9\x8e\x95\xba\xf8|\xe9\xdeV9\xb2\xc3\x7f\xf9\'Y\xb3\x82\xf3I\x05hP\x1d.\n\xd5\x1e\\\x18\x01f\xa57$$C\xf7\x96\xd0?\x9b\x9b\x0eM\xaf\xbb\xe5\x95\xd2\xa3\xc0\x85\xdb\xbc[\x0b\xb7\x10\xea\xe4\x97\x1d2\xe5\xe2\xd1\xe4\xd0\xc1b\xe2\x0b\xfee\xfb\x8c\x08\x01Z\x95Y\xb9\xa2\x80\x16\xba\xf4#\x1e\xf2\xc0\x8b\xcd\xa0\n\xab\x1e\x01\xca\x04\xf8E?\xfd<\xd3;\xaa\x17\xad\xd7\x8ef\x9a\xb7\xc4Q5\xa2\x9af#\x94\xbf\x8d\xe45(\xc69Sh\xfds\xa5\x7f\xc6\xfd\xc0\xbe\xbf?\"g\x10m*\xc5,x\x94=\x96\x19:\xf8\x17J2\"\x19\x1b\xe6\xef\"\xb3\xc9\x8a\xc2\xf9\x1c\x82\xdfN\xfa\x1b\xf5[\x18\xdf\xfc!\x8b\n$\x88\x9f\xf7\xac\xf0\xd6\x14YA\x19M\xd1.\xa0H\xa6\x15F\xed\x87[\xcd\x80\x9d\xf1*\xcdD\x938\xda7\x16\xcdR\x83\x90\xa2\x81\x10\xb7\xd9l\rxB\'h\x95\x080Vp\xa5\xe5\x89\xba\xd2\xc3\xfd\x87G\x033pp\xa7G\x87\xa1\xfbk\x8d\xd7\x88\xe8\x8b\xa1\x0c\xfc\xd8\xc9b\'\xdc^\xa2\xea\x88W\xa2z\xd2\n0\\&\xbf\xdd\x98]V(\xd1U\xfc\xce\\t\xf6\x05\xb0/\x9c\xb7k\xee\xa1\x8c\xf2\x9b\xa6\xb0\x10\x99\xd4\xc0\x0b\xdf\xe6t\xb4=\xf0\xf8\x8dy{\x9f\x181\x14\xc5 o\xf8k\\?_0k\xa4A\xcb\nl\xf2\xc5K\xc2\x08{k|\x1a\x94\xda??!\x85Hq\xael\xe1!\x08h\xb2\xc8\x99M\xba\xa3\xd09+!2p\x12\x8cGY\x80n\x08\x99\xf9\x97\xccMW\x9fC\x86a\xdf\xfe\x95e\x13%h\xebYe\x85\x05\xbf\xff\x86\xb9P\xaa\\h\x05\x05\xe6Of\x98\x18<=\x18\xaa89\xdf`i\xe07L_E{\xa4!?I\x9f\x1ba\xf5\x1d\x10\x1d\x89;\x9d>\xab\xf9\x91\x03\xd0\x10\xc0\xe0\xfa\xed\\K\xd2r\x05\"D\xa7O\x98\xa2&Uc\xf8\xbf\xbb\x1c.\xd7JQ\xbe\xb8e\xff\x96\x15\xf94\x07\nX>\x17} t\x81x\xdfB\xa2\x85\x17\x84\x01L\x00\xe4-=9W2\xbfFt\xd1\x0co\xbe\xd6\xb7\x83\x90\x0bw\xa1\x80\"\xf6g\xc97\xb9F\x8b,\xc9B\x8e\xc0a\'^\"l\x01{[\x92Gz\xaf\x00\xdaT\x88\xbf\x17\xfcz\x98U\xfen\xbaZ\xc4\xe4\x87\x85\x94r\xdd#{\xfb\xcapU\xbc-\xce\xa6*\xd7\x0c;l\xafki\x90\xb2\x86z\xd2\xb5\"\xc5\xba\xa6k\xcfp\x1a{!%\xe5\x1d\xc8\xbdpk\xa4\xd2@\xddc\xd5O\xb6o\xd6\x9c\x82E\xfa\xcc\x13\x06|\xbfS\xec\xa4\x07 \x7f\x88a*\x06?\x19\x9fqi\x9c\xf8\xf7\x15\xd2\xbfRf\x0c>\xbd\\\x83\xa9\xc2:\xe4\x85\nw\xac\xf5\xa5\xf9\xc1w\xd3\x9f\x82\x15|M\xbb\x8a\xc8k\xbe\x84\xe3\x8e$\x94\xfc{\xebE\xd4\xa4\xcb\xc7\"E\xebhqY[\x1e\xfc\x13Z\xb7\xc7\xa7\x95\x14\x11gQK\xb9\xb3\x8b\xdfdO6\x1d\r\xec\x02 \'\x92\xa9\xff\\n0\xb61\xbfUh\xf6\xa5\x841\xbacp\xbd)\x8e\xf0\xab\xed\x95u\x16\x19\xdc\x89F\x9e\x80I\xb8\xfd\xd3\xd1O\xc5\xd5\x97\xbd\xb9r\x95h\xc3.N\xcf\xf8+\xc7\x8a\x03\xb75D\xb6\x1fR&\"wX@g\xdb\xbdB_\n\xf1\xcd\x8d\x04\xca\x11jT\xdb\xe9\xb6C[,\t\x04\x85\xc9\x95&2\x9d\xf2\xc7s\xf6\x92\x13%\x14\x18/ \x00\x00\x00\x00\x000\x12\x0ec\xa4.\x9d\xc8\x00\x01\xf1\"\xec\xac\x94\x02\xb3\x16r\x11\xb1\xc4g\xfb\x02\x00\x00\x00\x00\x04YZ".as_slice()));
+    let got = g.initrd_list(b"/new".as_slice());
+    fails(got, Some("EFBIG"), "/new");
+}
+
+// initrd_list: something else
+#[test]
+fn initrd_list_something_else() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.initrd_list(b"/known/lines".as_slice());
+    fails(got, Some("EINVAL"), "not an initial ram disk");
+}
+
+// initrd_list: nothing
+#[test]
+fn initrd_list_nothing() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.initrd_list(b"/known/empty".as_slice());
+    fails(got, Some("EINVAL"), "not an initial ram disk");
+}
+
+// initrd_list: zeroes
+#[test]
+fn initrd_list_zeroes() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.initrd_list(b"/known/huge".as_slice());
+    fails(got, Some("EINVAL"), "not an initial ram disk");
+}
+
+// initrd_list: one that is cut off
+#[test]
+fn initrd_list_one_that_is_cut_off() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("write", g.write(b"/new".as_slice(), b"07070100000001000041ED0000000000000000000000010000000000000000000000000000000000000000000000000000000200000000.\x0007070100000002000081ED000000000000000000000001000000000000000A000000000000000000000000000000000000000500000000init\x00\x00#!/bin/sh\n\x00\x0007070100000003000041ED00000000000000000000000100000000000000".as_slice()));
+    let got = g.initrd_list(b"/new".as_slice());
+    fails(got, Some("EINVAL"), "ends within");
+}
+
+// initrd_list: one that is cut off and compressed
+#[test]
+fn initrd_list_one_that_is_cut_off_and_compressed() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("write", g.write(b"/new".as_slice(), b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff3070704\x80\x000mb\xe8\xeab\x80\x1d\x18\x1a\x90\x07\x8c`\x0c=\x06\x03d\xfb\xc0\xe2\x16\xc4\xdb\xe7H\xa4}\xa60Ff^f\t\x03\x83\xb2\xa2~".as_slice()));
+    let got = g.initrd_list(b"/new".as_slice());
+    fails(got, Some("EINVAL"), "/new");
+}
+
+// initrd_list: a fifo does not block
+#[test]
+fn initrd_list_a_fifo_does_not_block() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.initrd_list(b"/known/fifo".as_slice());
+    fails(got, Some("EINVAL"), "not a regular file");
+}
+
+// initrd_list: a directory
+#[test]
+fn initrd_list_a_directory() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.initrd_list(b"/known/dir".as_slice());
+    fails(got, Some("EISDIR"), "/known/dir");
+}
+
+// initrd_list: a missing file
+#[test]
+fn initrd_list_a_missing_file() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.initrd_list(b"/known/missing".as_slice());
+    fails(got, Some("ENOENT"), "/known/missing");
+}
+
+// initrd_cat: a file
+#[test]
+fn initrd_cat_a_file() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("write", g.write(b"/new".as_slice(), b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff3070704\x80\x000mb\xe8\xeab\x80\x1d\x18\x1a\x90\x07\x8c`\x0c=\x06\x03d\xfb\xc0\xe2\x16\xc4\xdb\xe7H\xa4}\xa60Ff^f\t\x03\x83\xb2\xa2~Rf\x9e~q\x06\x17\x03\xaa\xfd\xc64\xf2\xaf\t\x8c\x91Z\x92\xcc\x80f\xa7\t\xc4\xcf\x8e&T\xb6\xd3\x11\xc9N\xfd\xd4\xdc\x82\x92JT{\xc1a\xe2h\xe8\xe6F\xa4\xbd&\xa4\x86uNf^6\x03\x03(\xc4Q\xec5#\xa0\x9f\\\xff:\xc1\x18!A\x8e\x9e>\xaeA\x8a\x8a\x8a\xc0\xa0f\x00\x00\xea@\xddK\xd0\x02\x00\x00".as_slice()));
+    let got = g.initrd_cat(b"/new".as_slice(), b"init".as_slice());
+    returns(got, bytes(b"#!/bin/sh\n".as_slice()));
+}
+
+// initrd_cat: a name with a slash
+#[test]
+fn initrd_cat_a_name_with_a_slash() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("write", g.write(b"/new".as_slice(), b"07070100000001000041ED0000000000000000000000010000000000000000000000000000000000000000000000000000000200000000.\x0007070100000002000081ED000000000000000000000001000000000000000A000000000000000000000000000000000000000500000000init\x00\x00#!/bin/sh\n\x00\x0007070100000003000041ED0000000000000000000000010000000000000000000000000000000000000000000000000000000400000000etc\x00\x00\x0007070100000004000081A40000000000000000000000010000000000000000000000000000000000000000000000000000000A00000000etc/empty\x00070701000000050000A1FF0000000000000000000000010000000000000004000000000000000000000000000000000000000500000000link\x00\x00init07070100000006000000000000000000000000000000010000000000000000000000000000000000000000000000000000000B00000000TRAILER!!!\x00\x00\x00\x00".as_slice()));
+    let got = g.initrd_cat(b"/new".as_slice(), b"/etc/empty".as_slice());
+    returns(got, bytes(b"".as_slice()));
+}
+
+// initrd_cat: behind the microcode
+#[test]
+fn initrd_cat_behind_the_microcode() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("write", g.write(b"/new".as_slice(), b"07070100000001000041ED0000000000000000000000010000000000000000000000000000000000000000000000000000000B00000000kernel/x86\x00\x00\x00\x0007070100000002000081A40000000000000000000000010000000000000005000000000000000000000000000000000000001500000000kernel/x86/ucode.bin\x00\x00micro\x00\x00\x0007070100000003000000000000000000000000000000010000000000000000000000000000000000000000000000000000000B00000000TRAILER!!!\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff3070704\x80\x000mb\xe8\xeab\x80\x1d\x18\x1a\x90\x07\x8c`\x0c=\x06\x03d\xfb\xc0\xe2\x16\xc4\xdb\xe7H\xa4}\xa60Ff^f\t\x03\x83\xb2\xa2~Rf\x9e~q\x06\x17\x03\xaa\xfd\xc64\xf2\xaf\t\x8c\x91Z\x92\xcc\x80f\xa7\t\xc4\xcf\x8e&T\xb6\xd3\x11\xc9N\xfd\xd4\xdc\x82\x92JT{\xc1a\xe2h\xe8\xe6F\xa4\xbd&\xa4\x86uNf^6\x03\x03(\xc4Q\xec5#\xa0\x9f\\\xff:\xc1\x18!A\x8e\x9e>\xaeA\x8a\x8a\x8a\xc0\xa0f\x00\x00\xea@\xddK\xd0\x02\x00\x00".as_slice()));
+    let got = g.initrd_cat(b"/new".as_slice(), b"init".as_slice());
+    returns(got, bytes(b"#!/bin/sh\n".as_slice()));
+}
+
+// initrd_cat: the microcode
+#[test]
+fn initrd_cat_the_microcode() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("write", g.write(b"/new".as_slice(), b"07070100000001000041ED0000000000000000000000010000000000000000000000000000000000000000000000000000000B00000000kernel/x86\x00\x00\x00\x0007070100000002000081A40000000000000000000000010000000000000005000000000000000000000000000000000000001500000000kernel/x86/ucode.bin\x00\x00micro\x00\x00\x0007070100000003000000000000000000000000000000010000000000000000000000000000000000000000000000000000000B00000000TRAILER!!!\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff3070704\x80\x000mb\xe8\xeab\x80\x1d\x18\x1a\x90\x07\x8c`\x0c=\x06\x03d\xfb\xc0\xe2\x16\xc4\xdb\xe7H\xa4}\xa60Ff^f\t\x03\x83\xb2\xa2~Rf\x9e~q\x06\x17\x03\xaa\xfd\xc64\xf2\xaf\t\x8c\x91Z\x92\xcc\x80f\xa7\t\xc4\xcf\x8e&T\xb6\xd3\x11\xc9N\xfd\xd4\xdc\x82\x92JT{\xc1a\xe2h\xe8\xe6F\xa4\xbd&\xa4\x86uNf^6\x03\x03(\xc4Q\xec5#\xa0\x9f\\\xff:\xc1\x18!A\x8e\x9e>\xaeA\x8a\x8a\x8a\xc0\xa0f\x00\x00\xea@\xddK\xd0\x02\x00\x00".as_slice()));
+    let got = g.initrd_cat(b"/new".as_slice(), b"kernel/x86/ucode.bin".as_slice());
+    returns(got, bytes(b"micro".as_slice()));
+}
+
+// initrd_cat: more than fits
+#[test]
+fn initrd_cat_more_than_fits() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("write", g.write(b"/new".as_slice(), b"\xfd7zXZ\x00\x00\x04\xe6\xd6\xb4F\x02\x00!\x01\x1c\x00\x00\x00\x10\xcfX\xcc\xff\xff\x83\x01\x87]\x00\x18\r\xdd\x04c\x9cr\x1bv\xa1\xba\xc0\x1du\xef\xa7G\x1d8\x04\xe4\x7fx\xb1M\xc6\xe2~\xa3^V\x1c\xf0I\xadQ,F\xcd&\xa9\x1b\xfb\xc7\n\xe3\x16\x03\xb7\x9fm\x01\xf7\x1552\xbb\x08\xf0\x10{EpQh\x88q1\xb0\xf7\x9e\xd2\xe4\xdb\xdeN\xc0\xca\x02\x00\xfa\xd4lwQ\x0f4\x91\x8d\xe5a\n\x9e\xd9gP\xe9k\xfc}\xb0\xc8\x05\x1e\x9a\xe1\r\xf3\x18\xb7M\xa6EI\xeaU\x98\x1bZ\xd5\x08\xf9\xc7\xda\xad\xfc\xfbR+t\xcd\x1e[ B\xf9\xddS=\xf8)d\t;\x80\xcb*l\xdf\xb5;\xf0\xc4\xbd._\xaa\x0f>KfB\x90\x13\x0e\xff\x10\x93\xf8qxY\xf8\x0b\xcd\xff\x95(F\x0f\xa9\xfc|\xde\xfb\x9a0.V\xc0\x8f\x85\xf3\x83\x81\xc0e\xc4%S\xf8\xf5\x9161\x05\xa5\xb0\xeeo\xc1pMG\x0c\xd1\x91\x11\xaa\xad`\x1d\xba\xce\xb1\'\x18\\Y\x86\xe9fRX\xbe\xe9v\xacY\xe4\xe5[\x05\x08\xf9\xc7\xda\xad\xfc\xfbR+t\xcd\x1e[ B\xf9\xddS=\xf8)d\t;\x80\xcb*l\xdf\xb5;\xf0\xc4\xbd._\xaa\x0f>KfB\x90\x13\x0e\xff\x10\x93\xf8qxY\xf8\x0b\xcd\xff\x95(F\x0f\xa9\xfc|\xde\xfb\x9a0.V\xc0\x8f\x85\xf3\x83\x81\xc0e\xc4%S\xf8\xf5\x9161\x05\xa5\xb0\xeeo\xc1pMG\x0c\xd1\x91\x11\xaa\xad`\x1d\xba\xce\xb1\'\x18\\Y\x86\xe9fRX\xbe\xe9v\xacY\xe4\xe5[\x05\x08\xf9\xc7\xda\xad\xfc\xfbR+t\xcd\x1e[ B\xf9\xddS=\xf8)Y\xcb\x80\x03\x9f\xff\x10\x01+\x00\xecsS\xa7\xfd\xbe\xae|1\x1a\x9f\xb7\x8d1np\x9e\xa7#_\xec(\xcb\x85\xd1\x95\x98\x8a~*\x91\xf2\'u\xf7\x19\xc0\x06\x98M\x98\xfd\xd8\xaf\xd5\x90\x0f\xc4%S\xf8\xf5\x9161\x05\xa5\xb0\xeeo\xc1pMG\x0c\xd1\x91\x11\xaa\xad`\x1d\xba\xce\xb1\'\x18\\Y\x86\xe9fRX\xbe\xe9v\xacY\xe4\xe5[\x05\x08\xf9\xc7\xda\xad\xfc\xfbR+t\xcd\x1e[ B\xf9\xddS=\xf8)d\t;\x80\xcb*l\xdf\xb5;\xf0\xc4\xbd._\xaa\x0f>KfB\x90\x13\x0e\xff\x10\x93\xf8qxY\xf8\x0b\xcd\xff\x95(F\x0f\xa9\xfc|\xde\xfb\x9a0.V\xc0\x8f\x85\xf3\x83\x81\xc0e\xc4%S\xf8\xf5\x9161\x05\xa5\xb0\xeeo\xc1pMG\x0c\xd1\x91\x11\xaa\xad`\x1d\xba\xce\xb1\'\x18\\Y\x86\xe9fRX\xbe\xe9v\xacY\xe4\xe5[\x05\x08\xf9\xc7\xda\xad\xfc\xfbR+t\xcd\x1e[ B\xf9\xddS=\xf8)d\t;\x80\xcb*l\xdf\xb5;\xf0\xc4\xbd._\xaa\x0f>KfB\x90\x13\x0e\xff\x10\x93\xf8qxY\xf8\x0b\xcd\xff\x95(F\x0f\xa9\xfc|\xde\xfb\x9a0.V\xc0\x8f\x85\xf3\x83\x81\xc0e\xc4%Q\x0f?\xb2\x90\x02Z\x00\xb4\x00\xecsS\xa7\xfd\xbe\xae|1\x1a\x9f\xb7\x8d1np\x9e\xa7#_\xec(\xcb\x85\xd1\x95\x98\x8a~*\x91\xf2\'u\xf7\x19\xc0\x06\x98M\x98\xfd\xd8\xaf\xd5\x90\x0f\xc4%S\xf8\xf5\x9161\x05\xa5\xb0\xeeo\xc1pMG\x0c\xd1\x91\x11\xaa\xad`\x1d\xba\xce\xb1\'\x18\\Y\x86\xe9fRX\xbe\xe9v\xacY\xe4\xe5[\x05\x08\xf9\xc7\xda\xad\xfc\xfbR+t\xcd\x1e[ B\xf9\xddS=\xf8)d\t;\x80\xcb*l\xdf\xb5;\xf0\xc4\xbd._\xaa\x0f>KfB\x90\x13\x0e\xff\x10\x93\xf8qxY\xf8\x0b\xcc\xee@ \x01\x01\xdc\x9e\xeakA\xfb\xabI\xef\x9d\x95\x8b\xf0\x83.Z\xa7\xc9\xe4\xb2x\xe7\x9d&J\xb4\x00\x00\x00\x00\x1c\x8dBXM\xc3\xba[\x00\x01\x8e\x07\xf0\x81\xc0\x02\x17\xac\xaa\x16\xb1\xc4g\xfb\x02\x00\x00\x00\x00\x04YZ".as_slice()));
+    let got = g.initrd_cat(b"/new".as_slice(), b"huge".as_slice());
+    fails(got, Some("EFBIG"), "huge");
+}
+
+// initrd_cat: a directory in it
+#[test]
+fn initrd_cat_a_directory_in_it() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("write", g.write(b"/new".as_slice(), b"07070100000001000041ED0000000000000000000000010000000000000000000000000000000000000000000000000000000200000000.\x0007070100000002000081ED000000000000000000000001000000000000000A000000000000000000000000000000000000000500000000init\x00\x00#!/bin/sh\n\x00\x0007070100000003000041ED0000000000000000000000010000000000000000000000000000000000000000000000000000000400000000etc\x00\x00\x0007070100000004000081A40000000000000000000000010000000000000000000000000000000000000000000000000000000A00000000etc/empty\x00070701000000050000A1FF0000000000000000000000010000000000000004000000000000000000000000000000000000000500000000link\x00\x00init07070100000006000000000000000000000000000000010000000000000000000000000000000000000000000000000000000B00000000TRAILER!!!\x00\x00\x00\x00".as_slice()));
+    let got = g.initrd_cat(b"/new".as_slice(), b"etc".as_slice());
+    fails(got, Some("EINVAL"), "etc");
+}
+
+// initrd_cat: a link in it
+#[test]
+fn initrd_cat_a_link_in_it() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("write", g.write(b"/new".as_slice(), b"07070100000001000041ED0000000000000000000000010000000000000000000000000000000000000000000000000000000200000000.\x0007070100000002000081ED000000000000000000000001000000000000000A000000000000000000000000000000000000000500000000init\x00\x00#!/bin/sh\n\x00\x0007070100000003000041ED0000000000000000000000010000000000000000000000000000000000000000000000000000000400000000etc\x00\x00\x0007070100000004000081A40000000000000000000000010000000000000000000000000000000000000000000000000000000A00000000etc/empty\x00070701000000050000A1FF0000000000000000000000010000000000000004000000000000000000000000000000000000000500000000link\x00\x00init07070100000006000000000000000000000000000000010000000000000000000000000000000000000000000000000000000B00000000TRAILER!!!\x00\x00\x00\x00".as_slice()));
+    let got = g.initrd_cat(b"/new".as_slice(), b"link".as_slice());
+    fails(got, Some("EINVAL"), "link");
+}
+
+// initrd_cat: a missing name
+#[test]
+fn initrd_cat_a_missing_name() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("write", g.write(b"/new".as_slice(), b"07070100000001000041ED0000000000000000000000010000000000000000000000000000000000000000000000000000000200000000.\x0007070100000002000081ED000000000000000000000001000000000000000A000000000000000000000000000000000000000500000000init\x00\x00#!/bin/sh\n\x00\x0007070100000003000041ED0000000000000000000000010000000000000000000000000000000000000000000000000000000400000000etc\x00\x00\x0007070100000004000081A40000000000000000000000010000000000000000000000000000000000000000000000000000000A00000000etc/empty\x00070701000000050000A1FF0000000000000000000000010000000000000004000000000000000000000000000000000000000500000000link\x00\x00init07070100000006000000000000000000000000000000010000000000000000000000000000000000000000000000000000000B00000000TRAILER!!!\x00\x00\x00\x00".as_slice()));
+    let got = g.initrd_cat(b"/new".as_slice(), b"missing".as_slice());
+    fails(got, Some("ENOENT"), "missing");
+}
+
+// initrd_cat: something else
+#[test]
+fn initrd_cat_something_else() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.initrd_cat(b"/known/lines".as_slice(), b"init".as_slice());
+    fails(got, Some("EINVAL"), "not an initial ram disk");
+}
+
+// initrd_cat: a fifo does not block
+#[test]
+fn initrd_cat_a_fifo_does_not_block() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.initrd_cat(b"/known/fifo".as_slice(), b"init".as_slice());
+    fails(got, Some("EINVAL"), "not a regular file");
+}
+
+// initrd_cat: a directory
+#[test]
+fn initrd_cat_a_directory() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.initrd_cat(b"/known/dir".as_slice(), b"init".as_slice());
+    fails(got, Some("EISDIR"), "/known/dir");
+}
+
+// initrd_cat: a missing file
+#[test]
+fn initrd_cat_a_missing_file() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.initrd_cat(b"/known/missing".as_slice(), b"init".as_slice());
+    fails(got, Some("ENOENT"), "/known/missing");
+}
+
+// mksquashfs: a directory
+#[test]
+fn mksquashfs_a_directory() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &["squashfs"]) else { return };
+    let g = case.handle();
+    let got = g.mksquashfs(b"/known/dir".as_slice(), case.output(), &MksquashfsOptions::default());
+    returns(got, nothing());
+}
+
+// mksquashfs: some are left out
+#[test]
+fn mksquashfs_some_are_left_out() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &["squashfs"]) else { return };
+    let g = case.handle();
+    let got = g.mksquashfs(
+        b"/known".as_slice(),
+        case.output(),
+        &MksquashfsOptions {
+            compress: Some(b"xz".as_slice().into()),
+            excludes: Some(vec![
+                b"many/*".as_slice().into(),
+                b"... deep".as_slice().into(),
+                b"-comp".as_slice().into(),
+            ]),
+        },
+    );
+    returns(got, nothing());
+}
+
+// mksquashfs: by gzip
+#[test]
+fn mksquashfs_by_gzip() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &["squashfs"]) else { return };
+    let g = case.handle();
+    let got = g.mksquashfs(
+        b"/known/dir".as_slice(),
+        case.output(),
+        &MksquashfsOptions { compress: Some(b"gzip".as_slice().into()), ..Default::default() },
+    );
+    returns(got, nothing());
+}
+
+// mksquashfs: by lzo
+#[test]
+fn mksquashfs_by_lzo() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &["squashfs"]) else { return };
+    let g = case.handle();
+    let got = g.mksquashfs(
+        b"/known/dir".as_slice(),
+        case.output(),
+        &MksquashfsOptions { compress: Some(b"lzo".as_slice().into()), ..Default::default() },
+    );
+    returns(got, nothing());
+}
+
+// mksquashfs: by lz4
+#[test]
+fn mksquashfs_by_lz4() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &["squashfs"]) else { return };
+    let g = case.handle();
+    let got = g.mksquashfs(
+        b"/known/dir".as_slice(),
+        case.output(),
+        &MksquashfsOptions { compress: Some(b"lz4".as_slice().into()), ..Default::default() },
+    );
+    returns(got, nothing());
+}
+
+// mksquashfs: by zstd
+#[test]
+fn mksquashfs_by_zstd() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &["squashfs"]) else { return };
+    let g = case.handle();
+    let got = g.mksquashfs(
+        b"/known/dir".as_slice(),
+        case.output(),
+        &MksquashfsOptions { compress: Some(b"zstd".as_slice().into()), ..Default::default() },
+    );
+    returns(got, nothing());
+}
+
+// mksquashfs: an unknown compression
+#[test]
+fn mksquashfs_an_unknown_compression() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &["squashfs"]) else { return };
+    let g = case.handle();
+    let got = g.mksquashfs(
+        b"/known/dir".as_slice(),
+        case.output(),
+        &MksquashfsOptions { compress: Some(b"rar".as_slice().into()), ..Default::default() },
+    );
+    fails(got, Some("EINVAL"), "rar");
+}
+
+// mksquashfs: a missing directory
+#[test]
+fn mksquashfs_a_missing_directory() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &["squashfs"]) else { return };
+    let g = case.handle();
+    let got =
+        g.mksquashfs(b"/known/missing".as_slice(), case.output(), &MksquashfsOptions::default());
+    fails(got, Some("ENOENT"), "/known/missing");
+}
+
+// mksquashfs: a file instead
+#[test]
+fn mksquashfs_a_file_instead() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &["squashfs"]) else { return };
+    let g = case.handle();
+    let got = g.mksquashfs(b"/known/abc".as_slice(), case.output(), &MksquashfsOptions::default());
+    fails(got, Some("ENOTDIR"), "/known/abc");
+}
+
+// tgz_in: one file
+#[test]
+fn tgz_in_one_file() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("tgz_in", g.tgz_in(case.sends(b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff\xed\xc9;\n\x84@\x14\x04\xc0\x17{\x8a9\x82\xc2\xac\xf71\x10\x0cDaw\xc5\xeb\xfb\x89\xc4\\A\xacJ\xba\xe9\x1e\xda9\xaeV\xae\xea\x9c\xf7\\\x9ds{\x0f}\xdb\xeb\\}\"\x95q\x83\xe9\xf7o\xbe)\xc5Kum\xdf\x8fE\x00\x00\x00\x00\x00\x00\x00\x00\x00\xf00\x0b\xee\xad\x04\x17\x00(\x00\x00".as_slice()), b"/known/dir".as_slice()));
+    let got = g.read_file(b"/known/dir/new".as_slice());
+    returns(got, bytes(b"hello\n".as_slice()));
+}
+
+// tgz_in: not compressed
+#[test]
+fn tgz_in_not_compressed() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.tgz_in(case.sends(b"no archive".as_slice()), b"/known/dir".as_slice());
+    fails(got, None, "tar");
+}
+
+// tgz_in: a missing directory
+#[test]
+fn tgz_in_a_missing_directory() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.tgz_in(case.sends(b"".as_slice()), b"/known/missing".as_slice());
+    fails(got, Some("ENOENT"), "/known/missing");
+}
+
+// tgz_in: a file instead
+#[test]
+fn tgz_in_a_file_instead() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.tgz_in(case.sends(b"".as_slice()), b"/known/abc".as_slice());
+    fails(got, Some("ENOTDIR"), "/known/abc");
+}
+
+// tgz_out: a directory
+#[test]
+fn tgz_out_a_directory() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.tgz_out(b"/known/dir".as_slice(), case.output());
+    returns(got, nothing());
+}
+
+// tgz_out: a missing directory
+#[test]
+fn tgz_out_a_missing_directory() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.tgz_out(b"/known/missing".as_slice(), case.output());
+    fails(got, Some("ENOENT"), "/known/missing");
+}
+
+// tgz_out: a file instead
+#[test]
+fn tgz_out_a_file_instead() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.tgz_out(b"/known/abc".as_slice(), case.output());
+    fails(got, Some("ENOTDIR"), "/known/abc");
+}
+
+// txz_in: one file
+#[test]
+fn txz_in_one_file() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &["xz"]) else { return };
+    let g = case.handle();
+    step("txz_in", g.txz_in(case.sends(b"\xfd7zXZ\x00\x00\x04\xe6\xd6\xb4F\x02\x00!\x01\x16\x00\x00\x00t/\xe5\xa3\xe0\'\xff\x00Y]\x007\x19KN\x0f\xd4\x01\xc9j\x9e\x0c\xbe\x11\xbbEGY\xa0\x0e\x08\xcf\x93N\xd8;/\x05%~\x83\xeb\xb1*[X\xbb\x12Ec\xbd\xf8\x81h^\xa9\xd7\x19\xaf\x9a\x92\xa4\x8a\xac+\xe4\x8fj]\x0b\xd0j\xd2M\xf3\xcd\xeeAU\x01U\x9e1\xf8!\x86o\x96\xd8J\x98\x1f\xc1\xf3c\xc7XRv\x00\x00\x00\x00\x00\xacY\x12v\x83\xe0\xf1i\x00\x01u\x80P\x00\x00\x00\x9f\xf7Q\xe2\xb1\xc4g\xfb\x02\x00\x00\x00\x00\x04YZ".as_slice()), b"/known/dir".as_slice()));
+    let got = g.read_file(b"/known/dir/new".as_slice());
+    returns(got, bytes(b"hello\n".as_slice()));
+}

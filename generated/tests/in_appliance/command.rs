@@ -350,3 +350,131 @@ fn sh_lines_no_shell() {
     let got = g.sh_lines(b"echo x".as_slice());
     fails(got, Some("ENOENT"), "/bin/sh");
 }
+
+// command_out: output is written
+#[test]
+fn command_out_output_is_written() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.command_out(
+        &[b"/bin/echo".as_slice(), b"hello".as_slice(), b"world".as_slice()],
+        case.output(),
+    );
+    returns(got, nothing());
+    case.wrote(b"hello world\n".as_slice());
+}
+
+// command_out: no output
+#[test]
+fn command_out_no_output() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.command_out(&[b"/bin/true".as_slice()], case.output());
+    returns(got, nothing());
+    case.wrote(b"".as_slice());
+}
+
+// command_out: more than a message
+#[test]
+fn command_out_more_than_a_message() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.command_out(&[b"/bin/cat".as_slice(), b"/known/huge".as_slice()], case.output());
+    returns(got, nothing());
+    case.wrote(b"\x00".repeat(8388608).as_slice());
+}
+
+// command_out: a program found by its name
+#[test]
+fn command_out_a_program_found_by_its_name() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.command_out(&[b"cat".as_slice(), b"/known/nul".as_slice()], case.output());
+    returns(got, nothing());
+    case.wrote(b"a\x00b".as_slice());
+}
+
+// command_out: failure
+#[test]
+fn command_out_failure() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.command_out(&[b"/bin/false".as_slice()], case.output());
+    fails(got, None, "exit status: 1");
+}
+
+// command_out: not executable
+#[test]
+fn command_out_not_executable() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.command_out(&[b"/known/abc".as_slice()], case.output());
+    fails(got, Some("EACCES"), "/known/abc");
+}
+
+// command_out: no program
+#[test]
+fn command_out_no_program() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.command_out(&[] as &[&[u8]], case.output());
+    fails(got, Some("EINVAL"), "arguments");
+}
+
+// command_out: a missing program
+#[test]
+fn command_out_a_missing_program() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.command_out(&[b"/bin/missing".as_slice()], case.output());
+    fails(got, Some("ENOENT"), "/bin/missing");
+}
+
+// command_out: not a program
+#[test]
+fn command_out_not_a_program() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("chmod", g.chmod(493, b"/known/lines".as_slice()));
+    let got = g.command_out(&[b"/known/lines".as_slice()], case.output());
+    fails(got, Some("ENOEXEC"), "/known/lines");
+}
+
+// sh_out: a pipe
+#[test]
+fn sh_out_a_pipe() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.sh_out(b"echo hello | cat".as_slice(), case.output());
+    returns(got, nothing());
+    case.wrote(b"hello\n".as_slice());
+}
+
+// sh_out: more than a message
+#[test]
+fn sh_out_more_than_a_message() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.sh_out(b"cat /known/huge".as_slice(), case.output());
+    returns(got, nothing());
+    case.wrote(b"\x00".repeat(8388608).as_slice());
+}
+
+// sh_out: the status counts
+#[test]
+fn sh_out_the_status_counts() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.sh_out(b"echo why >&2; exit 7".as_slice(), case.output());
+    fails(got, None, "why");
+}
+
+// sh_out: no shell
+#[test]
+fn sh_out_no_shell() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("rm", g.rm(b"/bin/sh".as_slice()));
+    let got = g.sh_out(b"echo x".as_slice(), case.output());
+    fails(got, Some("ENOENT"), "/bin/sh");
+}

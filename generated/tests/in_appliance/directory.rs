@@ -739,6 +739,292 @@ fn du_a_missing_file() {
     fails(got, Some("ENOENT"), "/missing");
 }
 
+// fill_dir: some files
+#[test]
+fn fill_dir_some_files() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("mkdir", g.mkdir(b"/new".as_slice()));
+    step("fill_dir", g.fill_dir(b"/new".as_slice(), 3));
+    let got = g.ls(b"/new".as_slice());
+    returns(
+        got,
+        list([
+            bytes(b"00000000".as_slice()),
+            bytes(b"00000001".as_slice()),
+            bytes(b"00000002".as_slice()),
+        ]),
+    );
+}
+
+// fill_dir: none
+#[test]
+fn fill_dir_none() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("mkdir", g.mkdir(b"/new".as_slice()));
+    step("fill_dir", g.fill_dir(b"/new".as_slice(), 0));
+    let got = g.ls(b"/new".as_slice());
+    returns(got, list([]));
+}
+
+// fill_dir: what is there stays
+#[test]
+fn fill_dir_what_is_there_stays() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("mkdir", g.mkdir(b"/new".as_slice()));
+    step("write", g.write(b"/new/00000001".as_slice(), b"abc".as_slice()));
+    step("fill_dir", g.fill_dir(b"/new".as_slice(), 3));
+    let got = g.read_file(b"/new/00000001".as_slice());
+    returns(got, bytes(b"abc".as_slice()));
+}
+
+// fill_dir: less than none
+#[test]
+fn fill_dir_less_than_none() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.fill_dir(b"/known/dir".as_slice(), -1);
+    fails(got, Some("EINVAL"), "nr");
+}
+
+// fill_dir: a missing directory
+#[test]
+fn fill_dir_a_missing_directory() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.fill_dir(b"/missing".as_slice(), 1);
+    fails(got, Some("ENOENT"), "/missing");
+}
+
+// fill_dir: a file instead
+#[test]
+fn fill_dir_a_file_instead() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.fill_dir(b"/known/abc".as_slice(), 1);
+    fails(got, Some("ENOTDIR"), "/known/abc");
+}
+
+// glob_expand: names in a directory
+#[test]
+fn glob_expand_names_in_a_directory() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.glob_expand(b"/known/dir/*".as_slice(), &GlobExpandOptions::default());
+    returns(
+        got,
+        list([
+            bytes(b"/known/dir/a".as_slice()),
+            bytes(b"/known/dir/b".as_slice()),
+            bytes(b"/known/dir/c".as_slice()),
+            bytes(b"/known/dir/sub/".as_slice()),
+        ]),
+    );
+}
+
+// glob_expand: no slashes
+#[test]
+fn glob_expand_no_slashes() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.glob_expand(
+        b"/known/dir/*".as_slice(),
+        &GlobExpandOptions { directoryslash: Some(false) },
+    );
+    returns(
+        got,
+        list([
+            bytes(b"/known/dir/a".as_slice()),
+            bytes(b"/known/dir/b".as_slice()),
+            bytes(b"/known/dir/c".as_slice()),
+            bytes(b"/known/dir/sub".as_slice()),
+        ]),
+    );
+}
+
+// glob_expand: directories of any name
+#[test]
+fn glob_expand_directories_of_any_name() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.glob_expand(b"/known/*/deep".as_slice(), &GlobExpandOptions::default());
+    returns(got, list([]));
+}
+
+// glob_expand: one character
+#[test]
+fn glob_expand_one_character() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.glob_expand(b"/known/dir/?".as_slice(), &GlobExpandOptions::default());
+    returns(
+        got,
+        list([
+            bytes(b"/known/dir/a".as_slice()),
+            bytes(b"/known/dir/b".as_slice()),
+            bytes(b"/known/dir/c".as_slice()),
+        ]),
+    );
+}
+
+// glob_expand: one of several
+#[test]
+fn glob_expand_one_of_several() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.glob_expand(b"/known/dir/[bc]".as_slice(), &GlobExpandOptions::default());
+    returns(got, list([bytes(b"/known/dir/b".as_slice()), bytes(b"/known/dir/c".as_slice())]));
+}
+
+// glob_expand: braces
+#[test]
+fn glob_expand_braces() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g
+        .glob_expand(b"/known/{lines,dir/{b,a},missing}".as_slice(), &GlobExpandOptions::default());
+    returns(
+        got,
+        list([
+            bytes(b"/known/lines".as_slice()),
+            bytes(b"/known/dir/b".as_slice()),
+            bytes(b"/known/dir/a".as_slice()),
+        ]),
+    );
+}
+
+// glob_expand: a name without wildcards
+#[test]
+fn glob_expand_a_name_without_wildcards() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.glob_expand(b"/known/abc".as_slice(), &GlobExpandOptions::default());
+    returns(got, list([bytes(b"/known/abc".as_slice())]));
+}
+
+// glob_expand: nothing of that name
+#[test]
+fn glob_expand_nothing_of_that_name() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.glob_expand(b"/known/missing".as_slice(), &GlobExpandOptions::default());
+    returns(got, list([]));
+}
+
+// glob_expand: only directories
+#[test]
+fn glob_expand_only_directories() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.glob_expand(b"/known/d*/".as_slice(), &GlobExpandOptions::default());
+    returns(got, list([bytes(b"/known/dir/".as_slice())]));
+}
+
+// glob_expand: a link that leads nowhere
+#[test]
+fn glob_expand_a_link_that_leads_nowhere() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.glob_expand(b"/known/dang*".as_slice(), &GlobExpandOptions::default());
+    returns(got, list([bytes(b"/known/dangling".as_slice())]));
+}
+
+// glob_expand: links do not lead out
+#[test]
+fn glob_expand_links_do_not_lead_out() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.glob_expand(b"/known/esc*/*".as_slice(), &GlobExpandOptions::default());
+    returns(got, list([]));
+}
+
+// glob_expand: many files
+#[test]
+fn glob_expand_many_files() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.glob_expand(b"/known/many/099?".as_slice(), &GlobExpandOptions::default());
+    returns(
+        got,
+        list([
+            bytes(b"/known/many/0990".as_slice()),
+            bytes(b"/known/many/0991".as_slice()),
+            bytes(b"/known/many/0992".as_slice()),
+            bytes(b"/known/many/0993".as_slice()),
+            bytes(b"/known/many/0994".as_slice()),
+            bytes(b"/known/many/0995".as_slice()),
+            bytes(b"/known/many/0996".as_slice()),
+            bytes(b"/known/many/0997".as_slice()),
+            bytes(b"/known/many/0998".as_slice()),
+            bytes(b"/known/many/0999".as_slice()),
+        ]),
+    );
+}
+
+// glob_expand: across directories
+#[test]
+fn glob_expand_across_directories() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got =
+        g.glob_expand(b"/known/{d*,many}/{sub,0000}".as_slice(), &GlobExpandOptions::default());
+    returns(
+        got,
+        list([bytes(b"/known/dir/sub/".as_slice()), bytes(b"/known/many/0000".as_slice())]),
+    );
+}
+
+// glob_expand: hidden files are not meant
+#[test]
+fn glob_expand_hidden_files_are_not_meant() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("touch", g.touch(b"/known/dir/.hidden".as_slice()));
+    let got = g.glob_expand(b"/known/dir/*en".as_slice(), &GlobExpandOptions::default());
+    returns(got, list([]));
+}
+
+// glob_expand: a name with a wildcard in it
+#[test]
+fn glob_expand_a_name_with_a_wildcard_in_it() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("touch", g.touch(b"/known/dir/*".as_slice()));
+    let got = g.glob_expand(b"/known/dir/\\*".as_slice(), &GlobExpandOptions::default());
+    returns(got, list([bytes(b"/known/dir/*".as_slice())]));
+}
+
+// glob_expand: more than fits
+#[test]
+fn glob_expand_more_than_fits() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("mkdir_p", g.mkdir_p(b"/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb".as_slice()));
+    step("fill_dir", g.fill_dir(b"/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb".as_slice(), 9000));
+    let got = g.glob_expand(b"/a*/b*/*".as_slice(), &GlobExpandOptions::default());
+    fails(got, Some("EFBIG"), "/a*");
+}
+
+// glob_expand: a relative path
+#[test]
+fn glob_expand_a_relative_path() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.glob_expand(b"known/*".as_slice(), &GlobExpandOptions::default());
+    fails(got, Some("EINVAL"), "pattern");
+}
+
+// glob_expand: braces without end
+#[test]
+fn glob_expand_braces_without_end() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.glob_expand(b"/{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}".as_slice(), &GlobExpandOptions::default());
+    fails(got, Some("EINVAL"), "pattern");
+}
+
 // case_sensitive_path: another spelling
 #[test]
 fn case_sensitive_path_another_spelling() {
@@ -806,41 +1092,4 @@ fn case_sensitive_path_the_root() {
     let g = case.handle();
     let got = g.case_sensitive_path(b"/".as_slice());
     returns(got, bytes(b"/".as_slice()));
-}
-
-// case_sensitive_path: two names to choose from
-#[test]
-fn case_sensitive_path_two_names_to_choose_from() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("touch", g.touch(b"/known/ABC".as_slice()));
-    let got = g.case_sensitive_path(b"/known/Abc".as_slice());
-    fails(got, Some("EINVAL"), "/known/Abc: \"ABC\" and \"abc\"");
-}
-
-// case_sensitive_path: the parent directory
-#[test]
-fn case_sensitive_path_the_parent_directory() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.case_sensitive_path(b"/known/../known".as_slice());
-    fails(got, Some("EINVAL"), "path");
-}
-
-// case_sensitive_path: a missing directory
-#[test]
-fn case_sensitive_path_a_missing_directory() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.case_sensitive_path(b"/known/Missing/file".as_slice());
-    fails(got, Some("ENOENT"), "/known/Missing");
-}
-
-// case_sensitive_path: a file on the way
-#[test]
-fn case_sensitive_path_a_file_on_the_way() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.case_sensitive_path(b"/known/ABC/file".as_slice());
-    fails(got, Some("ENOTDIR"), "/known/abc");
 }
