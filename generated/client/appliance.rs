@@ -521,4 +521,32 @@ impl Handle {
             },
         )
     }
+
+    /// Show files in the window.
+    ///
+    /// The window is memory of the library which is a disk in the appliance.  From this call on, long
+    /// parts of files that go with a call or a reply are in one of its slots, and only their place is
+    /// said.  A daemon that does not have this function, or an appliance without such a disk, goes on
+    /// as it was.
+    ///
+    /// # Arguments
+    ///
+    /// * `slots`: into how many parts the window is divided
+    /// * `slotsize`: size of each
+    ///
+    /// See also [`upload`](Self::upload), [`download`](Self::download).
+    pub fn internal_window(&self, slots: i32, slotsize: i32) -> Result<()> {
+        self.action(
+            &Action { name: "internal_window", config_only: false },
+            |record| {
+                record.int(slots);
+                record.int(slotsize);
+            },
+            || {
+                let args = InternalWindowArgs { slots, slotsize };
+                let wire::Nothing = self.call(Procedure::InternalWindow, 0, &args)?;
+                Ok(())
+            },
+        )
+    }
 }

@@ -101,3 +101,9 @@ pub(super) fn utsname(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     let uts = crate::appliance::utsname(cx)?;
     Ok(Reply::of(&UtsnameRet { uts }))
 }
+
+pub(super) fn internal_window(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: InternalWindowArgs = call.decode()?;
+    crate::appliance::internal_window(cx, a.slots, a.slotsize)?;
+    Ok(Reply::empty())
+}

@@ -566,6 +566,7 @@ pub(crate) const TABLE: &[(u32, &str, Stub)] = &[
     (521, "inspect_get_windows_group_policy", inspect::inspect_get_windows_group_policy),
     (522, "xfs_info2", xfs::xfs_info2),
     (4096, "internal_resume", appliance::internal_resume),
+    (4097, "internal_window", appliance::internal_window),
 ];
 
 /// Something that an appliance may lack.

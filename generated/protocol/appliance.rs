@@ -382,3 +382,26 @@ impl Unpack<Strict<'_>> for UtsnameRet {
         Ok((value, before - input.rest().len()))
     }
 }
+
+/// Arguments of `internal_window`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InternalWindowArgs {
+    /// into how many parts the window is divided
+    pub slots: i32,
+    /// size of each
+    pub slotsize: i32,
+}
+
+impl<Out: Write> Pack<Out> for InternalWindowArgs {
+    fn pack(&self, out: &mut Out) -> Result<usize> {
+        Ok(self.slots.pack(out)? + self.slotsize.pack(out)?)
+    }
+}
+
+impl Unpack<Strict<'_>> for InternalWindowArgs {
+    fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
+        let before = input.rest().len();
+        let value = Self { slots: i32::unpack(input)?.0, slotsize: i32::unpack(input)?.0 };
+        Ok((value, before - input.rest().len()))
+    }
+}

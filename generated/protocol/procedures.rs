@@ -1012,6 +1012,8 @@ pub enum Procedure {
     XfsInfo2 = 522,
     /// `internal_resume`
     InternalResume = 4096,
+    /// `internal_window`
+    InternalWindow = 4097,
 }
 
 impl Procedure {
@@ -1521,6 +1523,7 @@ impl Procedure {
         Self::InspectGetWindowsGroupPolicy,
         Self::XfsInfo2,
         Self::InternalResume,
+        Self::InternalWindow,
     ];
 
     /// The name of the function.
@@ -2032,6 +2035,7 @@ impl Procedure {
             Self::InspectGetWindowsGroupPolicy => "inspect_get_windows_group_policy",
             Self::XfsInfo2 => "xfs_info2",
             Self::InternalResume => "internal_resume",
+            Self::InternalWindow => "internal_window",
         }
     }
 }

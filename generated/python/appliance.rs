@@ -242,4 +242,18 @@ impl GuestFS {
     fn utsname(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.utsname())
     }
+
+    /// show files in the window
+    ///
+    /// The window is memory of the library which is a disk in the appliance.  From this call on, long
+    /// parts of files that go with a call or a reply are in one of its slots, and only their place is
+    /// said.  A daemon that does not have this function, or an appliance without such a disk, goes on
+    /// as it was.
+    ///
+    /// :param slots: into how many parts the window is divided
+    /// :param slotsize: size of each
+    #[pyo3(signature = (slots, slotsize))]
+    fn internal_window(&self, py: Python<'_>, slots: i32, slotsize: i32) -> PyResult<Py<PyAny>> {
+        self.run(py, |g| g.internal_window(slots, slotsize))
+    }
 }
