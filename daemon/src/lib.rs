@@ -13,6 +13,7 @@ mod block;
 mod call;
 mod channel;
 mod command;
+mod contained;
 mod copy;
 mod ctx;
 mod decompress;

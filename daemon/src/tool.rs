@@ -13,6 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::fs::OFlags;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use crate::contained::End;
 use crate::error::{About, Errno, Error, Result};
 use crate::system;
 use crate::view::View;
@@ -141,7 +142,7 @@ impl Tool {
         let mut command = self.command();
         command.stdin(Stdio::piped()).stderr(Stdio::inherit());
         match command.spawn() {
-            Ok(child) => Ok(Running(child)),
+            Ok(child) => Ok(Running::new(child, None)),
             Err(err) if err.kind() == io::ErrorKind::NotFound => {
                 Err(Error::unsupported(self.name()))
             }
@@ -184,11 +185,11 @@ impl Tool {
                 }
                 view.start(&mut command)?
             }
-            None => command.spawn(),
+            None => command.spawn().map(|child| Running::new(child, None)),
         };
         let is_ours = self.view.as_ref().is_none_or(|view| !view.is_guest());
         match started {
-            Ok(child) => Ok(Running(child)),
+            Ok(running) => Ok(running),
             Err(err) if err.kind() == io::ErrorKind::NotFound && is_ours => {
                 Err(Error::unsupported(self.name()))
             }
@@ -203,11 +204,11 @@ impl Tool {
         pending.fill(input)?;
         let mut running = self.spawn(!pending.is_empty())?;
         let mut stderr = Vec::new();
-        pump(&mut running.0, input, pending, out, &mut stderr).map_err(|err| match err {
+        pump(&mut running.child, input, pending, out, &mut stderr).map_err(|err| match err {
             Error::Io { why, .. } => Error::Io { what: self.name(), why },
             err => err,
         })?;
-        let status = running.0.wait().about(self.name())?;
+        let status = running.wait().about(self.name())?;
         if status.success() {
             return Ok((status, stderr));
         }
@@ -246,25 +247,35 @@ pub(crate) fn exists(program: &str) -> bool {
 
 /// A program that ends when nobody holds it any more.
 #[derive(Debug)]
-pub(crate) struct Running(Child);
+pub(crate) struct Running {
+    child: Child,
+    /// Tells more than the child, if this is not the program itself.
+    end: Option<End>,
+}
 
 impl Running {
+    /// The child is the program, or started it and tells how it ended.
+    pub(crate) fn new(child: Child, end: Option<End>) -> Self {
+        Self { child, end }
+    }
+
     /// Its standard input and output, the first time.
     pub(crate) fn pipes(&mut self) -> Option<(ChildStdin, ChildStdout)> {
-        self.0.stdin.take().zip(self.0.stdout.take())
+        self.child.stdin.take().zip(self.child.stdout.take())
     }
 
     /// Waits until it ends.
     pub(crate) fn wait(&mut self) -> io::Result<ExitStatus> {
-        self.0.wait()
+        let status = self.child.wait()?;
+        Ok(self.end.as_mut().map_or(status, |end| end.status(status)))
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         // Both fail only if it has ended and was waited for.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -7,22 +7,27 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::Command;
 use std::thread;
 
 use bstr::{BString, ByteSlice};
 use nix::sched::CloneFlags;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use rustix::mount::{
-    MountFlags, MountPropagationFlags, mount_bind_recursive, mount_change, mount_remount,
+    MountFlags, MountPropagationFlags, mount, mount_bind, mount_bind_recursive, mount_change,
+    mount_remount,
 };
 use rustix::process::{chdir, chroot, fchdir};
 
+use crate::contained::contain;
 use crate::ctx::Ctx;
 use crate::error::{About, Errno, Error, Result};
 use crate::path::GuestPath;
 use crate::system;
-use crate::tool::proc_path;
+use crate::tool::{Running, proc_path};
+
+/// Who answers questions about names, if the appliance has a network.
+pub(crate) const RESOLV_CONF: &str = "/run/resolv.conf";
 
 /// The filesystems as one program sees them.
 #[derive(Debug)]
@@ -33,7 +38,7 @@ pub(crate) struct View {
 
 #[derive(Debug)]
 enum Place {
-    /// The guest's root is the program's root, with `/dev`, `/proc` and `/sys` in their places.
+    /// The guest's root is the program's root, with what the kernel has to say in its places.
     Guest,
     /// The program works in a directory of the guest.  It sees all of the appliance, but nothing
     /// outside of the guest can be changed.
@@ -58,10 +63,10 @@ impl View {
 
     /// Starts a program in a thread which has this view, as a program inherits that of the
     /// thread.  The inner result is that of the start itself.
-    pub(crate) fn start(&self, command: &mut Command) -> Result<io::Result<Child>> {
+    pub(crate) fn start(&self, command: &mut Command) -> Result<io::Result<Running>> {
         let own = system::open("/proc/self/ns/mnt", OFlags::RDONLY).about("mount namespace")?;
         let in_thread = || {
-            let started = self.enter().map(|()| command.spawn());
+            let started = self.spawn(command);
             // A thread is said to have ended before it has given up its mounts, and a filesystem
             // that is mounted here is busy.  If this fails, the end of the thread does it anyway.
             let _ = nix::sched::setns(own, CloneFlags::CLONE_NEWNS);
@@ -73,31 +78,43 @@ impl View {
         }
     }
 
-    /// Changes what this thread sees, and only this thread.
-    fn enter(&self) -> Result<()> {
-        nix::sched::unshare(CloneFlags::CLONE_NEWNS)
-            .map_err(|err| Error::sys("mount namespace", Errno::from_raw_os_error(err as i32)))?;
+    /// Changes what this thread sees, and only this thread, and starts the program.
+    fn spawn(&self, command: &mut Command) -> Result<io::Result<Running>> {
+        nix::sched::unshare(CloneFlags::CLONE_NEWNS).about("mount namespace")?;
         mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
             .about("/")?;
-        match &self.place {
-            Place::Guest => self.enter_guest(),
-            Place::Directory(path) => self.enter_directory(path),
-        }
+        let end = match &self.place {
+            Place::Guest => {
+                let proc = self.enter_guest()?;
+                Some(contain(command, proc).about("PID namespace")?)
+            }
+            Place::Directory(path) => {
+                self.enter_directory(path)?;
+                None
+            }
+        };
+        Ok(command.spawn().map(|child| Running::new(child, end)))
     }
 
-    fn enter_guest(&self) -> Result<()> {
+    /// Answers with the directory where `/proc` is to be mounted.
+    fn enter_guest(&self) -> Result<Option<OwnedFd>> {
         let root = self.open_root()?;
-        for name in ["/dev", "/proc", "/sys"] {
-            // A guest without the directory does without what would be in it.
-            match open_beneath(&root, &name.as_bytes()[1..]) {
-                Ok(directory) => mount_bind_recursive(name, proc_path(&directory)).about(name)?,
-                Err(Errno::NOENT | Errno::NOTDIR) => {}
-                Err(errno) => return Err(Error::sys(name, errno)),
+        for name in ["/dev", "/sys"] {
+            if let Some(directory) = place_for(&root, name)? {
+                mount_bind_recursive(name, proc_path(&directory)).about(name)?;
             }
         }
+        if let Some(directory) = place_for(&root, "/dev/shm")? {
+            let flags = MountFlags::NOSUID | MountFlags::NODEV;
+            mount("tmpfs", proc_path(&directory), "tmpfs", flags, c"mode=1777")
+                .about("/dev/shm")?;
+        }
+        bind_resolv_conf(&root)?;
+        let proc = place_for(&root, "/proc")?;
         fchdir(root).about("/")?;
         chroot(".").about("/")?;
-        chdir("/").about("/")
+        chdir("/").about("/")?;
+        Ok(proc)
     }
 
     fn enter_directory(&self, path: &GuestPath) -> Result<()> {
@@ -115,7 +132,8 @@ impl View {
             }
         }
         let root = self.open_root()?;
-        let directory = open_beneath(&root, path.relative()).about(path)?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        let directory = open_beneath(&root, path.relative(), flags).about(path)?;
         fchdir(directory).about(path)
     }
 
@@ -126,11 +144,34 @@ impl View {
     }
 }
 
+/// The guest's directory on which something of the kernel is to be mounted.  A guest without it does
+/// without what would be in it.
+fn place_for(root: &OwnedFd, name: &str) -> Result<Option<OwnedFd>> {
+    match open_beneath(root, &name.as_bytes()[1..], OFlags::PATH | OFlags::DIRECTORY) {
+        Ok(directory) => Ok(Some(directory)),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+        Err(errno) => Err(Error::sys(name, errno)),
+    }
+}
+
+/// Puts the appliance's file over the guest's name, which may be a link that leads nowhere as long
+/// as the guest's services do not run.
+fn bind_resolv_conf(root: &OwnedFd) -> Result<()> {
+    const NAME: &str = "/etc/resolv.conf";
+    let Ok(source) = system::open(RESOLV_CONF, OFlags::PATH) else {
+        return Ok(());
+    };
+    match open_beneath(root, &NAME.as_bytes()[1..], OFlags::PATH | OFlags::NOFOLLOW) {
+        Ok(target) => mount_bind(proc_path(&source), proc_path(&target)).about(NAME),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(()),
+        Err(errno) => Err(Error::sys(NAME, errno)),
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "Ctx cannot be used in another thread")]
-fn open_beneath(root: &OwnedFd, path: &[u8]) -> rustix::io::Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+fn open_beneath(root: &OwnedFd, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    openat2(root, path, flags, Mode::empty(), resolve)
+    openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
 }
 
 /// The mount points in the kernel's list, in which blanks and the like are octal numbers.

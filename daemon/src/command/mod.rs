@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Programs of the guest.
 
-use std::env::consts::ARCH;
+mod interpreter;
 
 use bstr::{BStr, BString, ByteSlice};
 use rustix::fs::FileType;
 
 use crate::ctx::Ctx;
 use crate::error::{Errno, Error, Result};
-use crate::file::file_architecture;
 use crate::path::GuestPath;
 use crate::tool::{PATH, Tool};
 use crate::transfer::FileOut;
@@ -56,10 +55,21 @@ fn prepare(cx: &Ctx, arguments: &[BString]) -> Result<(BString, Tool)> {
     Ok((program, tool))
 }
 
-/// Says why something cannot be run, where the kernel's reason does not.
+/// Says why something cannot be run where the kernel's reason does not, and how it ended.
 fn explain(cx: &mut Ctx, program: &BString, err: Error) -> Error {
     match err {
-        Error::Sys { errno: Errno::NOEXEC, .. } => not_executable(cx, program),
+        Error::Sys { errno: Errno::NOEXEC, .. } => {
+            interpreter::not_executable(cx, program.as_bstr())
+        }
+        Error::Sys { errno: Errno::NOENT, .. } => interpreter::missing(cx, program.as_bstr()),
+        // Programs that are run by their users may mean something by their status.
+        Error::Tool { program, status, stderr } => {
+            let stderr = match stderr.trim() {
+                "" => stderr,
+                words => format!("{status}: {words}"),
+            };
+            Error::Tool { program, status, stderr }
+        }
         err => err,
     }
 }
@@ -81,18 +91,6 @@ fn find(cx: &Ctx, name: &BStr) -> Result<BString> {
         }
     }
     Err(Error::sys(name, Errno::NOENT))
-}
-
-fn not_executable(cx: &mut Ctx, program: &BString) -> Error {
-    let architecture = GuestPath::new("arguments", program)
-        .and_then(|path| file_architecture(cx, &path))
-        .ok()
-        .filter(|architecture| architecture != ARCH);
-    let why = match architecture {
-        Some(architecture) => format!("made for {architecture}, and this appliance is {ARCH}"),
-        None => String::from("neither a program nor a script"),
-    };
-    Error::refused(Errno::NOEXEC, program, why)
 }
 
 fn lines(output: &BStr) -> Vec<BString> {
