@@ -13,7 +13,8 @@ use crate::metadata::lstatnslist;
 
 pub(crate) fn ls(g: &Handle, directory: &[u8]) -> Result<Vec<BString>> {
     let args = Ls0Args { dir: text("directory", directory)? };
-    names(&g.call_into_memory(Procedure::Ls0, &args, MEMORY_MAX)?)
+    let list = g.call_into_memory(Procedure::Ls0, &args, MEMORY_MAX);
+    names(&list.map_err(|err| err.renamed("dir: ", "directory: "))?)
 }
 
 pub(crate) fn find(g: &Handle, directory: &[u8]) -> Result<Vec<BString>> {

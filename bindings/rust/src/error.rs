@@ -72,9 +72,12 @@ impl Error {
         &self.message
     }
 
-    /// The error with another name for its object.
+    /// The error with another name for its object, if it begins with that.
     pub(crate) fn renamed(self, from: &str, to: &str) -> Self {
-        Self { message: self.message.replacen(from, to, 1), ..self }
+        match self.message.strip_prefix(from) {
+            Some(rest) => Self { message: format!("{to}{rest}"), ..self },
+            None => self,
+        }
     }
 
     /// The error as seen by the caller of `function`.

@@ -17,6 +17,7 @@ mod whole {
     mod events;
     mod faults;
     mod host_tools;
+    mod hostile;
     mod install;
     mod interop;
     mod many;
