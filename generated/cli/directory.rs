@@ -29,6 +29,8 @@ DESCRIPTION
 ERRORS
     EEXIST path exists, whatever it is.
     ENOENT the directory that is to hold path does not exist.
+    EINVAL the filesystem has no such names: those of FAT are without
+        colons, question marks, backslashes and their like, and are UTF-8.
 
     See also mkdir-p, mkdir-mode, mkdtemp, rmdir, umask.
 ",

@@ -31,12 +31,19 @@ DESCRIPTION
     sockets and device nodes are refused; utimens changes the times of
     those.
 
+    FAT drops dots at the end of a name.
+
     path file to create or to renew
 
 ERRORS
-    EINVAL path is there and is not a regular file.
+    EINVAL path is there and is not a regular file, or the filesystem has no
+        such names: FAT allows neither colons and question marks nor what is
+        not UTF-8.
     ENOENT the directory to create the file in does not exist.
     EROFS the filesystem is mounted read-only.
+    EILSEQ the name is not UTF-8, and the filesystem is NTFS.
+    ENAMETOOLONG a name is longer than those of the filesystem: 255 bytes on
+        most, 255 characters on FAT and NTFS.
 
     See also utimens, write, truncate.
 ",
@@ -451,17 +458,21 @@ DESCRIPTION
     replaced.
 
     Between two filesystems everything is copied, as by cp-a, and then
-    removed. If the copying fails, src is left alone.
+    removed. If the copying fails, src is left alone. What the other
+    filesystem has no place for, such as owners on FAT, is lost.
 
     src what to move
     dest new name, or the directory to move it into
 
 ERRORS
-    EINVAL src would be moved into itself.
+    EINVAL src would be moved into itself, or dest is but another spelling
+        of its name, on a filesystem like FAT.
     ENOENT src does not exist, or the directory of dest.
     ENOTDIR src is a directory and dest is a file.
     ENOTEMPTY a directory of that name is in dest already and has something
         in it.
+    EPERM the filesystem of dest has no such files: FAT has no links and no
+        special files.
 
     See also cp-a, rm-rf.
 ",
@@ -533,9 +544,10 @@ DESCRIPTION
     If dest is a directory, the copy is put into it. A directory which is
     there is merged with, and a file which is there is replaced.
 
-    A filesystem which has no place for an attribute makes this call fail if
-    the attribute is the owner or mode; use cp-r to copy to one. Extended
-    attributes which the filesystem of dest does not have are left out.
+    Attributes for which the filesystem of dest has no place are left out:
+    on FAT and NTFS the owner and the mode, on FAT also extended attributes.
+    A file of a kind which it does not have is an error, and what was copied
+    before that stays.
 
     src what to copy
     dest name of the copy, or the directory to put it into
@@ -544,6 +556,10 @@ ERRORS
     EINVAL src would be copied onto or into itself.
     ENOENT src does not exist, or the directory of dest.
     ENOTDIR a directory would have to replace something that is not one.
+    EEXIST the filesystem of dest takes two names of one directory for the
+        same, as FAT does if they differ only in case.
+    EPERM the filesystem of dest has no such files: FAT has no links and no
+        special files.
 
     See also cp, cp-r, mv, tar-out.
 ",
@@ -633,6 +649,9 @@ SYNOPSIS
 DESCRIPTION
     A file which becomes shorter loses its end. One which becomes longer
     gets a hole at its end, which reads as zeroes and takes no space.
+
+    Linux has no holes on FAT: what is new there takes space, and no file is
+    longer than 4 GiB less a byte.
 
     path file to change; it must exist
     size the new size (in bytes; 100M and the like are understood)
@@ -1374,6 +1393,9 @@ DESCRIPTION
     replaced itself.
 
     mv can move files into a directory and to another filesystem too.
+
+    A filesystem for which two spellings are one name, such as FAT, does
+    nothing when a name is changed into another spelling of itself.
 
     oldpath what to rename
     newpath the new name

@@ -194,6 +194,9 @@ DESCRIPTION
     The size in bytes is blocks * frsize, what root may still write is bfree
     * frsize, and what other users may write is bavail * frsize.
 
+    Filesystems that make inodes as they are needed, such as btrfs and FAT,
+    have 0 for their number.
+
     path any file of the filesystem
 
 OUTPUT
@@ -223,6 +226,9 @@ SYNOPSIS
 DESCRIPTION
     Symbolic links are followed, so a dangling one does not exist; lstatns
     sees it.
+
+    Whether case matters is for the filesystem to say. To Linux it does not
+    on FAT, and does on NTFS; see case-sensitive-path.
 
     path file, directory or anything else
 
@@ -489,6 +495,10 @@ DESCRIPTION
     In most languages a number in octal needs a prefix: it is 0700 that
     keeps others out, not 700.
 
+    On FAT and NTFS the permissions come from the options of the mount, and
+    are the same for all files; other permissions are accepted and
+    forgotten.
+
     mode permissions, from 0 to 07777
     path file to change
 
@@ -496,6 +506,8 @@ ERRORS
     EINVAL mode is negative or greater than 07777.
     ENOENT path does not exist.
     EROFS the filesystem is mounted read-only.
+    EPERM the filesystem has no such mode: FAT has no set-user-ID,
+        set-group-ID and sticky bits.
 
     See also chown, umask, statns.
 ",
@@ -529,12 +541,16 @@ DESCRIPTION
     As chown(2) says, this clears the set-user-ID and set-group-ID bits of a
     program, so use chmod afterwards.
 
+    On FAT everything belongs to root; on NTFS too, and there other owners
+    are accepted and forgotten.
+
     owner user ID, or -1 to leave it
     group group ID, or -1 to leave it
     path file to change
 
 ERRORS
     ENOENT path does not exist.
+    EPERM the filesystem has no owners, as FAT.
 
     See also lchown, chmod, statns.
 ",
@@ -568,6 +584,7 @@ DESCRIPTION
 
 ERRORS
     ENOENT path does not exist.
+    EPERM the filesystem has no owners, as FAT.
 
     See also chown, lstatns.
 ",
@@ -597,6 +614,10 @@ DESCRIPTION
 
     How exact a time is kept, and from when to when, depends on the
     filesystem. Symbolic links are followed.
+
+    FAT keeps the time of a change in steps of two seconds and that of an
+    access as a date, from 1980 to 2107: what is earlier or later becomes
+    the first or the last of these. NTFS keeps 100 nanoseconds.
 
     path file to change
     atsecs last access, in seconds since 1970 (UTC)
@@ -643,7 +664,8 @@ ERRORS
     ENOENT target does not exist, or the directory that is to hold linkname
         does not.
     EEXIST linkname exists, whatever it is.
-    EPERM target is a directory.
+    EPERM target is a directory, or the filesystem has no hard links, as
+        FAT.
     EXDEV the two are on different filesystems.
 
     See also ln-f, ln-s.
@@ -678,6 +700,7 @@ ERRORS
     ENOENT the directory that is to hold linkname does not exist, or target
         is empty.
     EEXIST linkname exists, whatever it is.
+    EPERM the filesystem has no symbolic links, as FAT.
 
     See also ln-sf, ln, readlink.
 ",
@@ -712,6 +735,8 @@ ERRORS
     ENOENT target does not exist, or the directory that is to hold linkname
         does not.
     EISDIR linkname is a directory.
+    EPERM target is a directory, or the filesystem has no hard links, as
+        FAT.
 
     See also ln, ln-sf.
 ",
@@ -746,6 +771,7 @@ ERRORS
     ENOENT the directory that is to hold linkname does not exist, or target
         is empty.
     EISDIR linkname is a directory.
+    EPERM the filesystem has no symbolic links, as FAT.
 
     See also ln-s, ln-f.
 ",
@@ -909,6 +935,9 @@ DESCRIPTION
 ERRORS
     ENOENT src or dest does not exist.
     EROFS the filesystem of dest is mounted read-only.
+    EPERM the filesystem of dest has no owners, as FAT, and it is to get
+        another one than root.
+    ENOTSUP the filesystem of dest has no extended attributes, as FAT.
 
     See also cp-a, chmod, chown, lgetxattrs.
 ",
@@ -1020,6 +1049,7 @@ ERRORS
     EINVAL mode is negative or more than permissions.
     EEXIST path exists, whatever it is.
     ENOENT the directory that is to hold path does not exist.
+    EPERM the filesystem has no such files, as FAT.
 
     It needs the feature mknod of the appliance: see supported.
 
@@ -1064,6 +1094,7 @@ ERRORS
         none that can be made.
     EEXIST path exists, whatever it is.
     ENOENT the directory that is to hold path does not exist.
+    EPERM the filesystem has no such files, as FAT.
 
     It needs the feature mknod of the appliance: see supported.
 
@@ -1104,6 +1135,7 @@ ERRORS
         out of range.
     EEXIST path exists, whatever it is.
     ENOENT the directory that is to hold path does not exist.
+    EPERM the filesystem has no such files, as FAT.
 
     It needs the feature mknod of the appliance: see supported.
 
@@ -1144,6 +1176,7 @@ ERRORS
         out of range.
     EEXIST path exists, whatever it is.
     ENOENT the directory that is to hold path does not exist.
+    EPERM the filesystem has no such files, as FAT.
 
     It needs the feature mknod of the appliance: see supported.
 

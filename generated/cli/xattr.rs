@@ -424,6 +424,9 @@ DESCRIPTION
 
     Symbolic links are followed.
 
+    On NTFS there are no ACLs to Linux: what is returned are the
+    permissions.
+
     path file or directory that has the ACL
     acltype access, or default for what new files in a directory get
 
@@ -475,6 +478,8 @@ DESCRIPTION
 
     Setting the access ACL changes the permissions of the file with it.
     Symbolic links are followed.
+
+    On NTFS an ACL is accepted and forgotten.
 
     path file or directory to change
     acltype access, or default for what new files in a directory get
@@ -572,6 +577,7 @@ ERRORS
     EINVAL cap is not such a text, or asks for something that a file cannot
         have.
     ENOENT path does not exist.
+    ENOTSUP the filesystem has no extended attributes, as FAT.
 
     It needs the feature linuxcaps of the appliance: see supported.
 

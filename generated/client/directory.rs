@@ -29,6 +29,7 @@ impl Handle {
     ///
     /// * `EEXIST`: `path` exists, whatever it is.
     /// * `ENOENT`: the directory that is to hold `path` does not exist.
+    /// * `EINVAL`: the filesystem has no such names: those of FAT are without colons, question marks, backslashes and their like, and are UTF-8.
     ///
     /// See also [`mkdir_p`](Self::mkdir_p), [`mkdir_mode`](Self::mkdir_mode), [`mkdtemp`](Self::mkdtemp), [`rmdir`](Self::rmdir), [`umask`](Self::umask).
     pub fn mkdir(&self, path: impl AsRef<[u8]>) -> Result<()> {

@@ -25,15 +25,19 @@ impl Handle {
     /// sockets and device nodes are refused; `utimens` changes the times of
     /// those.
     ///
+    /// FAT drops dots at the end of a name.
+    ///
     /// # Arguments
     ///
     /// * `path`: file to create or to renew
     ///
     /// # Errors
     ///
-    /// * `EINVAL`: `path` is there and is not a regular file.
+    /// * `EINVAL`: `path` is there and is not a regular file, or the filesystem has no such names: FAT allows neither colons and question marks nor what is not UTF-8.
     /// * `ENOENT`: the directory to create the file in does not exist.
     /// * `EROFS`: the filesystem is mounted read-only.
+    /// * `EILSEQ`: the name is not UTF-8, and the filesystem is NTFS.
+    /// * `ENAMETOOLONG`: a name is longer than those of the filesystem: 255 bytes on most, 255 characters on FAT and NTFS.
     ///
     /// See also [`utimens`](Self::utimens), [`write`](Self::write), [`truncate`](Self::truncate).
     pub fn touch(&self, path: impl AsRef<[u8]>) -> Result<()> {
@@ -453,7 +457,8 @@ impl Handle {
     /// name is replaced.
     ///
     /// Between two filesystems everything is copied, as by `cp_a`, and then
-    /// removed.  If the copying fails, `src` is left alone.
+    /// removed.  If the copying fails, `src` is left alone.  What the other
+    /// filesystem has no place for, such as owners on FAT, is lost.
     ///
     /// # Arguments
     ///
@@ -462,10 +467,11 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// * `EINVAL`: `src` would be moved into itself.
+    /// * `EINVAL`: `src` would be moved into itself, or `dest` is but another spelling of its name, on a filesystem like FAT.
     /// * `ENOENT`: `src` does not exist, or the directory of `dest`.
     /// * `ENOTDIR`: `src` is a directory and `dest` is a file.
     /// * `ENOTEMPTY`: a directory of that name is in `dest` already and has something in it.
+    /// * `EPERM`: the filesystem of `dest` has no such files: FAT has no links and no special files.
     ///
     /// See also [`cp_a`](Self::cp_a), [`rm_rf`](Self::rm_rf).
     pub fn mv(&self, src: impl AsRef<[u8]>, dest: impl AsRef<[u8]>) -> Result<()> {
@@ -535,10 +541,10 @@ impl Handle {
     /// If `dest` is a directory, the copy is put into it.  A directory which is
     /// there is merged with, and a file which is there is replaced.
     ///
-    /// A filesystem which has no place for an attribute makes this call fail if
-    /// the attribute is the owner or mode; use `cp_r` to copy to one.
-    /// Extended attributes which the filesystem of `dest` does not have are
-    /// left out.
+    /// Attributes for which the filesystem of `dest` has no place are left out:
+    /// on FAT and NTFS the owner and the mode, on FAT also extended attributes.
+    /// A file of a kind which it does not have is an error, and what was copied
+    /// before that stays.
     ///
     /// # Arguments
     ///
@@ -550,6 +556,8 @@ impl Handle {
     /// * `EINVAL`: `src` would be copied onto or into itself.
     /// * `ENOENT`: `src` does not exist, or the directory of `dest`.
     /// * `ENOTDIR`: a directory would have to replace something that is not one.
+    /// * `EEXIST`: the filesystem of `dest` takes two names of one directory for the same, as FAT does if they differ only in case.
+    /// * `EPERM`: the filesystem of `dest` has no such files: FAT has no links and no special files.
     ///
     /// See also [`cp`](Self::cp), [`cp_r`](Self::cp_r), [`mv`](Self::mv), [`tar_out`](Self::tar_out).
     pub fn cp_a(&self, src: impl AsRef<[u8]>, dest: impl AsRef<[u8]>) -> Result<()> {
@@ -640,6 +648,9 @@ impl Handle {
     ///
     /// A file which becomes shorter loses its end.  One which becomes longer
     /// gets a hole at its end, which reads as zeroes and takes no space.
+    ///
+    /// Linux has no holes on FAT: what is new there takes space, and no file is longer than 4 GiB less
+    /// a byte.
     ///
     /// # Arguments
     ///
@@ -1519,6 +1530,9 @@ impl Handle {
     /// renamed or replaced itself.
     ///
     /// `mv` can move files into a directory and to another filesystem too.
+    ///
+    /// A filesystem for which two spellings are one name, such as FAT, does nothing when a name is
+    /// changed into another spelling of itself.
     ///
     /// # Arguments
     ///

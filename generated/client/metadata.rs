@@ -272,6 +272,8 @@ impl Handle {
     /// The size in bytes is `blocks * frsize`, what root may still write is
     /// `bfree * frsize`, and what other users may write is `bavail * frsize`.
     ///
+    /// Filesystems that make inodes as they are needed, such as btrfs and FAT, have 0 for their number.
+    ///
     /// # Arguments
     ///
     /// * `path`: any file of the filesystem
@@ -304,6 +306,9 @@ impl Handle {
     ///
     /// Symbolic links are followed, so a dangling one does not exist; `lstatns`
     /// sees it.
+    ///
+    /// Whether case matters is for the filesystem to say.  To Linux it does not on FAT, and does on
+    /// NTFS; see `case_sensitive_path`.
     ///
     /// # Arguments
     ///
@@ -565,6 +570,9 @@ impl Handle {
     /// In most languages a number in octal needs a prefix: it is 0700 that keeps
     /// others out, not 700.
     ///
+    /// On FAT and NTFS the permissions come from the options of the mount, and are the same for all
+    /// files; other permissions are accepted and forgotten.
+    ///
     /// # Arguments
     ///
     /// * `mode`: permissions, from 0 to 07777
@@ -575,6 +583,7 @@ impl Handle {
     /// * `EINVAL`: `mode` is negative or greater than 07777.
     /// * `ENOENT`: `path` does not exist.
     /// * `EROFS`: the filesystem is mounted read-only.
+    /// * `EPERM`: the filesystem has no such mode: FAT has no set-user-ID, set-group-ID and sticky bits.
     ///
     /// See also [`chown`](Self::chown), [`umask`](Self::umask), [`statns`](Self::statns).
     pub fn chmod(&self, mode: i32, path: impl AsRef<[u8]>) -> Result<()> {
@@ -605,6 +614,9 @@ impl Handle {
     /// As chown(2) says, this clears the set-user-ID and set-group-ID bits of a
     /// program, so use `chmod` afterwards.
     ///
+    /// On FAT everything belongs to root; on NTFS too, and there other owners are accepted and
+    /// forgotten.
+    ///
     /// # Arguments
     ///
     /// * `owner`: user ID, or -1 to leave it
@@ -614,6 +626,7 @@ impl Handle {
     /// # Errors
     ///
     /// * `ENOENT`: `path` does not exist.
+    /// * `EPERM`: the filesystem has no owners, as FAT.
     ///
     /// See also [`lchown`](Self::lchown), [`chmod`](Self::chmod), [`statns`](Self::statns).
     pub fn chown(&self, owner: i32, group: i32, path: impl AsRef<[u8]>) -> Result<()> {
@@ -647,6 +660,7 @@ impl Handle {
     /// # Errors
     ///
     /// * `ENOENT`: `path` does not exist.
+    /// * `EPERM`: the filesystem has no owners, as FAT.
     ///
     /// See also [`chown`](Self::chown), [`lstatns`](Self::lstatns).
     pub fn lchown(&self, owner: i32, group: i32, path: impl AsRef<[u8]>) -> Result<()> {
@@ -673,6 +687,10 @@ impl Handle {
     ///
     /// How exact a time is kept, and from when to when, depends on the
     /// filesystem.  Symbolic links are followed.
+    ///
+    /// FAT keeps the time of a change in steps of two seconds and that of an access as a date, from
+    /// 1980 to 2107: what is earlier or later becomes the first or the last of these.  NTFS keeps
+    /// 100 nanoseconds.
     ///
     /// # Arguments
     ///
@@ -729,7 +747,7 @@ impl Handle {
     /// * `EINVAL`: `target` is not an absolute path.
     /// * `ENOENT`: `target` does not exist, or the directory that is to hold `linkname` does not.
     /// * `EEXIST`: `linkname` exists, whatever it is.
-    /// * `EPERM`: `target` is a directory.
+    /// * `EPERM`: `target` is a directory, or the filesystem has no hard links, as FAT.
     /// * `EXDEV`: the two are on different filesystems.
     ///
     /// See also [`ln_f`](Self::ln_f), [`ln_s`](Self::ln_s).
@@ -767,6 +785,7 @@ impl Handle {
     ///
     /// * `ENOENT`: the directory that is to hold `linkname` does not exist, or `target` is empty.
     /// * `EEXIST`: `linkname` exists, whatever it is.
+    /// * `EPERM`: the filesystem has no symbolic links, as FAT.
     ///
     /// See also [`ln_sf`](Self::ln_sf), [`ln`](Self::ln), [`readlink`](Self::readlink).
     pub fn ln_s(&self, target: impl AsRef<[u8]>, linkname: impl AsRef<[u8]>) -> Result<()> {
@@ -804,6 +823,7 @@ impl Handle {
     /// * `EINVAL`: `target` is not an absolute path.
     /// * `ENOENT`: `target` does not exist, or the directory that is to hold `linkname` does not.
     /// * `EISDIR`: `linkname` is a directory.
+    /// * `EPERM`: `target` is a directory, or the filesystem has no hard links, as FAT.
     ///
     /// See also [`ln`](Self::ln), [`ln_sf`](Self::ln_sf).
     pub fn ln_f(&self, target: impl AsRef<[u8]>, linkname: impl AsRef<[u8]>) -> Result<()> {
@@ -840,6 +860,7 @@ impl Handle {
     ///
     /// * `ENOENT`: the directory that is to hold `linkname` does not exist, or `target` is empty.
     /// * `EISDIR`: `linkname` is a directory.
+    /// * `EPERM`: the filesystem has no symbolic links, as FAT.
     ///
     /// See also [`ln_s`](Self::ln_s), [`ln_f`](Self::ln_f).
     pub fn ln_sf(&self, target: impl AsRef<[u8]>, linkname: impl AsRef<[u8]>) -> Result<()> {
@@ -998,6 +1019,8 @@ impl Handle {
     ///
     /// * `ENOENT`: `src` or `dest` does not exist.
     /// * `EROFS`: the filesystem of `dest` is mounted read-only.
+    /// * `EPERM`: the filesystem of `dest` has no owners, as FAT, and it is to get another one than root.
+    /// * `ENOTSUP`: the filesystem of `dest` has no extended attributes, as FAT.
     ///
     /// See also [`cp_a`](Self::cp_a), [`chmod`](Self::chmod), [`chown`](Self::chown), [`lgetxattrs`](Self::lgetxattrs).
     pub fn copy_attributes(
@@ -1127,6 +1150,7 @@ impl Handle {
     /// * `EINVAL`: `mode` is negative or more than permissions.
     /// * `EEXIST`: `path` exists, whatever it is.
     /// * `ENOENT`: the directory that is to hold `path` does not exist.
+    /// * `EPERM`: the filesystem has no such files, as FAT.
     ///
     /// See also [`mknod`](Self::mknod), [`is_fifo`](Self::is_fifo), [`umask`](Self::umask).
     pub fn mkfifo(&self, mode: i32, path: impl AsRef<[u8]>) -> Result<()> {
@@ -1167,6 +1191,7 @@ impl Handle {
     /// * `EINVAL`: `mode` or a device number is out of range, or the type in `mode` is none that can be made.
     /// * `EEXIST`: `path` exists, whatever it is.
     /// * `ENOENT`: the directory that is to hold `path` does not exist.
+    /// * `EPERM`: the filesystem has no such files, as FAT.
     ///
     /// See also [`mknod_b`](Self::mknod_b), [`mknod_c`](Self::mknod_c), [`mkfifo`](Self::mkfifo), [`umask`](Self::umask).
     pub fn mknod(
@@ -1210,6 +1235,7 @@ impl Handle {
     /// * `EINVAL`: `mode` is negative or more than permissions, or a device number is out of range.
     /// * `EEXIST`: `path` exists, whatever it is.
     /// * `ENOENT`: the directory that is to hold `path` does not exist.
+    /// * `EPERM`: the filesystem has no such files, as FAT.
     ///
     /// See also [`mknod`](Self::mknod), [`mknod_c`](Self::mknod_c), [`is_blockdev`](Self::is_blockdev).
     pub fn mknod_b(
@@ -1253,6 +1279,7 @@ impl Handle {
     /// * `EINVAL`: `mode` is negative or more than permissions, or a device number is out of range.
     /// * `EEXIST`: `path` exists, whatever it is.
     /// * `ENOENT`: the directory that is to hold `path` does not exist.
+    /// * `EPERM`: the filesystem has no such files, as FAT.
     ///
     /// See also [`mknod`](Self::mknod), [`mknod_b`](Self::mknod_b), [`is_chardev`](Self::is_chardev).
     pub fn mknod_c(

@@ -457,6 +457,8 @@ impl Handle {
     ///
     /// Symbolic links are followed.
     ///
+    /// On NTFS there are no ACLs to Linux: what is returned are the permissions.
+    ///
     /// # Arguments
     ///
     /// * `path`: file or directory that has the ACL
@@ -510,6 +512,8 @@ impl Handle {
     ///
     /// Setting the access ACL changes the permissions of the file with it.  Symbolic links are
     /// followed.
+    ///
+    /// On NTFS an ACL is accepted and forgotten.
     ///
     /// # Arguments
     ///
@@ -614,6 +618,7 @@ impl Handle {
     ///
     /// * `EINVAL`: `cap` is not such a text, or asks for something that a file cannot have.
     /// * `ENOENT`: `path` does not exist.
+    /// * `ENOTSUP`: the filesystem has no extended attributes, as FAT.
     ///
     /// See also [`cap_get_file`](Self::cap_get_file), [`removexattr`](Self::removexattr).
     pub fn cap_set_file(&self, path: impl AsRef<[u8]>, cap: impl AsRef<[u8]>) -> Result<()> {

@@ -39,11 +39,11 @@ impl Unpack<Strict<'_>> for TarInArgs {
         let before = input.rest().len();
         let value = Self {
             directory: xdr::unpack_text(input)?.0,
-            compress: xdr::unpack_text(input)?.0,
-            xattrs: bool::unpack(input)?.0,
-            selinux: bool::unpack(input)?.0,
-            acls: bool::unpack(input)?.0,
-            keepdirlink: bool::unpack(input)?.0,
+            compress: xdr::unpack_trailing(input, xdr::unpack_text)?.0,
+            xattrs: xdr::unpack_trailing(input, bool::unpack)?.0,
+            selinux: xdr::unpack_trailing(input, bool::unpack)?.0,
+            acls: xdr::unpack_trailing(input, bool::unpack)?.0,
+            keepdirlink: xdr::unpack_trailing(input, bool::unpack)?.0,
         };
         Ok((value, before - input.rest().len()))
     }
@@ -85,12 +85,12 @@ impl Unpack<Strict<'_>> for TarOutArgs {
         let before = input.rest().len();
         let value = Self {
             directory: xdr::unpack_text(input)?.0,
-            compress: xdr::unpack_text(input)?.0,
-            numericowner: bool::unpack(input)?.0,
-            excludes: xdr::unpack_text_list(input)?.0,
-            xattrs: bool::unpack(input)?.0,
-            selinux: bool::unpack(input)?.0,
-            acls: bool::unpack(input)?.0,
+            compress: xdr::unpack_trailing(input, xdr::unpack_text)?.0,
+            numericowner: xdr::unpack_trailing(input, bool::unpack)?.0,
+            excludes: xdr::unpack_trailing(input, xdr::unpack_text_list)?.0,
+            xattrs: xdr::unpack_trailing(input, bool::unpack)?.0,
+            selinux: xdr::unpack_trailing(input, bool::unpack)?.0,
+            acls: xdr::unpack_trailing(input, bool::unpack)?.0,
         };
         Ok((value, before - input.rest().len()))
     }
@@ -156,8 +156,10 @@ impl<Out: Write> Pack<Out> for CpioOutArgs {
 impl Unpack<Strict<'_>> for CpioOutArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let value =
-            Self { directory: xdr::unpack_text(input)?.0, format: xdr::unpack_text(input)?.0 };
+        let value = Self {
+            directory: xdr::unpack_text(input)?.0,
+            format: xdr::unpack_trailing(input, xdr::unpack_text)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -273,8 +275,8 @@ impl Unpack<Strict<'_>> for MksquashfsArgs {
         let before = input.rest().len();
         let value = Self {
             path: xdr::unpack_text(input)?.0,
-            compress: xdr::unpack_text(input)?.0,
-            excludes: xdr::unpack_text_list(input)?.0,
+            compress: xdr::unpack_trailing(input, xdr::unpack_text)?.0,
+            excludes: xdr::unpack_trailing(input, xdr::unpack_text_list)?.0,
         };
         Ok((value, before - input.rest().len()))
     }

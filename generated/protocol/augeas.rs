@@ -510,7 +510,7 @@ impl Unpack<Strict<'_>> for AugTransformArgs {
         let value = Self {
             lens: xdr::unpack_text(input)?.0,
             file: xdr::unpack_text(input)?.0,
-            remove: bool::unpack(input)?.0,
+            remove: xdr::unpack_trailing(input, bool::unpack)?.0,
         };
         Ok((value, before - input.rest().len()))
     }

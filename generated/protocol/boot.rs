@@ -67,8 +67,10 @@ impl<Out: Write> Pack<Out> for SyslinuxArgs {
 impl Unpack<Strict<'_>> for SyslinuxArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let value =
-            Self { device: xdr::unpack_text(input)?.0, directory: xdr::unpack_text(input)?.0 };
+        let value = Self {
+            device: xdr::unpack_text(input)?.0,
+            directory: xdr::unpack_trailing(input, xdr::unpack_text)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }

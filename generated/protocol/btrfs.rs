@@ -204,8 +204,8 @@ impl Unpack<Strict<'_>> for BtrfsFilesystemDefragmentArgs {
         let before = input.rest().len();
         let value = Self {
             path: xdr::unpack_text(input)?.0,
-            flush: bool::unpack(input)?.0,
-            compress: xdr::unpack_text(input)?.0,
+            flush: xdr::unpack_trailing(input, bool::unpack)?.0,
+            compress: xdr::unpack_trailing(input, xdr::unpack_text)?.0,
         };
         Ok((value, before - input.rest().len()))
     }
@@ -229,7 +229,10 @@ impl<Out: Write> Pack<Out> for BtrfsFilesystemResizeArgs {
 impl Unpack<Strict<'_>> for BtrfsFilesystemResizeArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let value = Self { mountpoint: xdr::unpack_text(input)?.0, size: i64::unpack(input)?.0 };
+        let value = Self {
+            mountpoint: xdr::unpack_text(input)?.0,
+            size: xdr::unpack_trailing(input, i64::unpack)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -321,8 +324,8 @@ impl Unpack<Strict<'_>> for BtrfsFsckArgs {
         let before = input.rest().len();
         let value = Self {
             device: xdr::unpack_text(input)?.0,
-            superblock: i64::unpack(input)?.0,
-            repair: bool::unpack(input)?.0,
+            superblock: xdr::unpack_trailing(input, i64::unpack)?.0,
+            repair: xdr::unpack_trailing(input, bool::unpack)?.0,
         };
         Ok((value, before - input.rest().len()))
     }
@@ -353,7 +356,7 @@ impl Unpack<Strict<'_>> for BtrfsImageArgs {
         let value = Self {
             source: xdr::unpack_text_list(input)?.0,
             image: xdr::unpack_text(input)?.0,
-            compresslevel: i32::unpack(input)?.0,
+            compresslevel: xdr::unpack_trailing(input, i32::unpack)?.0,
         };
         Ok((value, before - input.rest().len()))
     }
@@ -690,7 +693,10 @@ impl<Out: Write> Pack<Out> for BtrfsScrubFullArgs {
 impl Unpack<Strict<'_>> for BtrfsScrubFullArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let value = Self { path: xdr::unpack_text(input)?.0, readonly: bool::unpack(input)?.0 };
+        let value = Self {
+            path: xdr::unpack_text(input)?.0,
+            readonly: xdr::unpack_trailing(input, bool::unpack)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -820,7 +826,10 @@ impl<Out: Write> Pack<Out> for BtrfsSubvolumeCreateArgs {
 impl Unpack<Strict<'_>> for BtrfsSubvolumeCreateArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let value = Self { dest: xdr::unpack_text(input)?.0, qgroupid: xdr::unpack_text(input)?.0 };
+        let value = Self {
+            dest: xdr::unpack_text(input)?.0,
+            qgroupid: xdr::unpack_trailing(input, xdr::unpack_text)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -1023,8 +1032,8 @@ impl Unpack<Strict<'_>> for BtrfsSubvolumeSnapshotArgs {
         let value = Self {
             source: xdr::unpack_text(input)?.0,
             dest: xdr::unpack_text(input)?.0,
-            ro: bool::unpack(input)?.0,
-            qgroupid: xdr::unpack_text(input)?.0,
+            ro: xdr::unpack_trailing(input, bool::unpack)?.0,
+            qgroupid: xdr::unpack_trailing(input, xdr::unpack_text)?.0,
         };
         Ok((value, before - input.rest().len()))
     }
@@ -1137,14 +1146,14 @@ impl Unpack<Strict<'_>> for MkfsBtrfsArgs {
         let before = input.rest().len();
         let value = Self {
             devices: xdr::unpack_text_list(input)?.0,
-            allocstart: i64::unpack(input)?.0,
-            bytecount: i64::unpack(input)?.0,
-            datatype: xdr::unpack_text(input)?.0,
-            leafsize: i32::unpack(input)?.0,
-            label: xdr::unpack_text(input)?.0,
-            metadata: xdr::unpack_text(input)?.0,
-            nodesize: i32::unpack(input)?.0,
-            sectorsize: i32::unpack(input)?.0,
+            allocstart: xdr::unpack_trailing(input, i64::unpack)?.0,
+            bytecount: xdr::unpack_trailing(input, i64::unpack)?.0,
+            datatype: xdr::unpack_trailing(input, xdr::unpack_text)?.0,
+            leafsize: xdr::unpack_trailing(input, i32::unpack)?.0,
+            label: xdr::unpack_trailing(input, xdr::unpack_text)?.0,
+            metadata: xdr::unpack_trailing(input, xdr::unpack_text)?.0,
+            nodesize: xdr::unpack_trailing(input, i32::unpack)?.0,
+            sectorsize: xdr::unpack_trailing(input, i32::unpack)?.0,
         };
         Ok((value, before - input.rest().len()))
     }

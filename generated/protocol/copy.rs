@@ -30,7 +30,7 @@ impl Unpack<Strict<'_>> for CompressOutArgs {
         let value = Self {
             ctype: xdr::unpack_text(input)?.0,
             file: xdr::unpack_text(input)?.0,
-            level: i32::unpack(input)?.0,
+            level: xdr::unpack_trailing(input, i32::unpack)?.0,
         };
         Ok((value, before - input.rest().len()))
     }
@@ -61,7 +61,7 @@ impl Unpack<Strict<'_>> for CompressDeviceOutArgs {
         let value = Self {
             ctype: xdr::unpack_text(input)?.0,
             device: xdr::unpack_text(input)?.0,
-            level: i32::unpack(input)?.0,
+            level: xdr::unpack_trailing(input, i32::unpack)?.0,
         };
         Ok((value, before - input.rest().len()))
     }
@@ -104,11 +104,11 @@ impl Unpack<Strict<'_>> for CopyDeviceToDeviceArgs {
         let value = Self {
             src: xdr::unpack_text(input)?.0,
             dest: xdr::unpack_text(input)?.0,
-            srcoffset: i64::unpack(input)?.0,
-            destoffset: i64::unpack(input)?.0,
-            size: i64::unpack(input)?.0,
-            sparse: bool::unpack(input)?.0,
-            append: bool::unpack(input)?.0,
+            srcoffset: xdr::unpack_trailing(input, i64::unpack)?.0,
+            destoffset: xdr::unpack_trailing(input, i64::unpack)?.0,
+            size: xdr::unpack_trailing(input, i64::unpack)?.0,
+            sparse: xdr::unpack_trailing(input, bool::unpack)?.0,
+            append: xdr::unpack_trailing(input, bool::unpack)?.0,
         };
         Ok((value, before - input.rest().len()))
     }
@@ -151,11 +151,11 @@ impl Unpack<Strict<'_>> for CopyDeviceToFileArgs {
         let value = Self {
             src: xdr::unpack_text(input)?.0,
             dest: xdr::unpack_text(input)?.0,
-            srcoffset: i64::unpack(input)?.0,
-            destoffset: i64::unpack(input)?.0,
-            size: i64::unpack(input)?.0,
-            sparse: bool::unpack(input)?.0,
-            append: bool::unpack(input)?.0,
+            srcoffset: xdr::unpack_trailing(input, i64::unpack)?.0,
+            destoffset: xdr::unpack_trailing(input, i64::unpack)?.0,
+            size: xdr::unpack_trailing(input, i64::unpack)?.0,
+            sparse: xdr::unpack_trailing(input, bool::unpack)?.0,
+            append: xdr::unpack_trailing(input, bool::unpack)?.0,
         };
         Ok((value, before - input.rest().len()))
     }
@@ -198,11 +198,11 @@ impl Unpack<Strict<'_>> for CopyFileToDeviceArgs {
         let value = Self {
             src: xdr::unpack_text(input)?.0,
             dest: xdr::unpack_text(input)?.0,
-            srcoffset: i64::unpack(input)?.0,
-            destoffset: i64::unpack(input)?.0,
-            size: i64::unpack(input)?.0,
-            sparse: bool::unpack(input)?.0,
-            append: bool::unpack(input)?.0,
+            srcoffset: xdr::unpack_trailing(input, i64::unpack)?.0,
+            destoffset: xdr::unpack_trailing(input, i64::unpack)?.0,
+            size: xdr::unpack_trailing(input, i64::unpack)?.0,
+            sparse: xdr::unpack_trailing(input, bool::unpack)?.0,
+            append: xdr::unpack_trailing(input, bool::unpack)?.0,
         };
         Ok((value, before - input.rest().len()))
     }
@@ -245,11 +245,11 @@ impl Unpack<Strict<'_>> for CopyFileToFileArgs {
         let value = Self {
             src: xdr::unpack_text(input)?.0,
             dest: xdr::unpack_text(input)?.0,
-            srcoffset: i64::unpack(input)?.0,
-            destoffset: i64::unpack(input)?.0,
-            size: i64::unpack(input)?.0,
-            sparse: bool::unpack(input)?.0,
-            append: bool::unpack(input)?.0,
+            srcoffset: xdr::unpack_trailing(input, i64::unpack)?.0,
+            destoffset: xdr::unpack_trailing(input, i64::unpack)?.0,
+            size: xdr::unpack_trailing(input, i64::unpack)?.0,
+            sparse: xdr::unpack_trailing(input, bool::unpack)?.0,
+            append: xdr::unpack_trailing(input, bool::unpack)?.0,
         };
         Ok((value, before - input.rest().len()))
     }

@@ -321,8 +321,10 @@ impl<Out: Write> Pack<Out> for GlobExpandArgs {
 impl Unpack<Strict<'_>> for GlobExpandArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let value =
-            Self { pattern: xdr::unpack_text(input)?.0, directoryslash: bool::unpack(input)?.0 };
+        let value = Self {
+            pattern: xdr::unpack_text(input)?.0,
+            directoryslash: xdr::unpack_trailing(input, bool::unpack)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }

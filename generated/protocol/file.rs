@@ -911,7 +911,10 @@ impl<Out: Write> Pack<Out> for MktempArgs {
 impl Unpack<Strict<'_>> for MktempArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let value = Self { tmpl: xdr::unpack_text(input)?.0, suffix: xdr::unpack_text(input)?.0 };
+        let value = Self {
+            tmpl: xdr::unpack_text(input)?.0,
+            suffix: xdr::unpack_trailing(input, xdr::unpack_text)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }

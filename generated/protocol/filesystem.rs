@@ -63,11 +63,11 @@ impl Unpack<Strict<'_>> for MkfsArgs {
         let value = Self {
             fstype: xdr::unpack_text(input)?.0,
             device: xdr::unpack_text(input)?.0,
-            blocksize: i32::unpack(input)?.0,
-            features: xdr::unpack_text(input)?.0,
-            inode: i32::unpack(input)?.0,
-            sectorsize: i32::unpack(input)?.0,
-            label: xdr::unpack_text(input)?.0,
+            blocksize: xdr::unpack_trailing(input, i32::unpack)?.0,
+            features: xdr::unpack_trailing(input, xdr::unpack_text)?.0,
+            inode: xdr::unpack_trailing(input, i32::unpack)?.0,
+            sectorsize: xdr::unpack_trailing(input, i32::unpack)?.0,
+            label: xdr::unpack_trailing(input, xdr::unpack_text)?.0,
         };
         Ok((value, before - input.rest().len()))
     }
@@ -443,9 +443,9 @@ impl Unpack<Strict<'_>> for FstrimArgs {
         let before = input.rest().len();
         let value = Self {
             mountpoint: xdr::unpack_text(input)?.0,
-            offset: i64::unpack(input)?.0,
-            length: i64::unpack(input)?.0,
-            minimumfreeextent: i64::unpack(input)?.0,
+            offset: xdr::unpack_trailing(input, i64::unpack)?.0,
+            length: xdr::unpack_trailing(input, i64::unpack)?.0,
+            minimumfreeextent: xdr::unpack_trailing(input, i64::unpack)?.0,
         };
         Ok((value, before - input.rest().len()))
     }

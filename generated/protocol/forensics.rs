@@ -34,7 +34,7 @@ impl Unpack<Strict<'_>> for DownloadBlocksArgs {
             device: xdr::unpack_text(input)?.0,
             start: i64::unpack(input)?.0,
             stop: i64::unpack(input)?.0,
-            unallocated: bool::unpack(input)?.0,
+            unallocated: xdr::unpack_trailing(input, bool::unpack)?.0,
         };
         Ok((value, before - input.rest().len()))
     }

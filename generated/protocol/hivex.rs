@@ -37,10 +37,10 @@ impl Unpack<Strict<'_>> for HivexOpenArgs {
         let before = input.rest().len();
         let value = Self {
             filename: xdr::unpack_text(input)?.0,
-            verbose: bool::unpack(input)?.0,
-            debug: bool::unpack(input)?.0,
-            write: bool::unpack(input)?.0,
-            r#unsafe: bool::unpack(input)?.0,
+            verbose: xdr::unpack_trailing(input, bool::unpack)?.0,
+            debug: xdr::unpack_trailing(input, bool::unpack)?.0,
+            write: xdr::unpack_trailing(input, bool::unpack)?.0,
+            r#unsafe: xdr::unpack_trailing(input, bool::unpack)?.0,
         };
         Ok((value, before - input.rest().len()))
     }

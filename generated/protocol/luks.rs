@@ -86,9 +86,9 @@ impl Unpack<Strict<'_>> for CryptsetupOpenArgs {
             device: xdr::unpack_text(input)?.0,
             key: xdr::unpack_key(input)?.0,
             mapname: xdr::unpack_text(input)?.0,
-            readonly: bool::unpack(input)?.0,
-            crypttype: xdr::unpack_text(input)?.0,
-            cipher: xdr::unpack_text(input)?.0,
+            readonly: xdr::unpack_trailing(input, bool::unpack)?.0,
+            crypttype: xdr::unpack_trailing(input, xdr::unpack_text)?.0,
+            cipher: xdr::unpack_trailing(input, xdr::unpack_text)?.0,
         };
         Ok((value, before - input.rest().len()))
     }

@@ -64,11 +64,11 @@ impl Unpack<Strict<'_>> for MdCreateArgs {
         let value = Self {
             name: xdr::unpack_text(input)?.0,
             devices: xdr::unpack_text_list(input)?.0,
-            missingbitmap: i64::unpack(input)?.0,
-            nrdevices: i32::unpack(input)?.0,
-            spare: i32::unpack(input)?.0,
-            chunk: i64::unpack(input)?.0,
-            level: xdr::unpack_text(input)?.0,
+            missingbitmap: xdr::unpack_trailing(input, i64::unpack)?.0,
+            nrdevices: xdr::unpack_trailing(input, i32::unpack)?.0,
+            spare: xdr::unpack_trailing(input, i32::unpack)?.0,
+            chunk: xdr::unpack_trailing(input, i64::unpack)?.0,
+            level: xdr::unpack_trailing(input, xdr::unpack_text)?.0,
         };
         Ok((value, before - input.rest().len()))
     }

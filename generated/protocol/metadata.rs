@@ -237,8 +237,10 @@ impl<Out: Write> Pack<Out> for IsFileArgs {
 impl Unpack<Strict<'_>> for IsFileArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let value =
-            Self { path: xdr::unpack_text(input)?.0, followsymlinks: bool::unpack(input)?.0 };
+        let value = Self {
+            path: xdr::unpack_text(input)?.0,
+            followsymlinks: xdr::unpack_trailing(input, bool::unpack)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -282,8 +284,10 @@ impl<Out: Write> Pack<Out> for IsDirArgs {
 impl Unpack<Strict<'_>> for IsDirArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let value =
-            Self { path: xdr::unpack_text(input)?.0, followsymlinks: bool::unpack(input)?.0 };
+        let value = Self {
+            path: xdr::unpack_text(input)?.0,
+            followsymlinks: xdr::unpack_trailing(input, bool::unpack)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -369,8 +373,10 @@ impl<Out: Write> Pack<Out> for IsFifoArgs {
 impl Unpack<Strict<'_>> for IsFifoArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let value =
-            Self { path: xdr::unpack_text(input)?.0, followsymlinks: bool::unpack(input)?.0 };
+        let value = Self {
+            path: xdr::unpack_text(input)?.0,
+            followsymlinks: xdr::unpack_trailing(input, bool::unpack)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -414,8 +420,10 @@ impl<Out: Write> Pack<Out> for IsSocketArgs {
 impl Unpack<Strict<'_>> for IsSocketArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let value =
-            Self { path: xdr::unpack_text(input)?.0, followsymlinks: bool::unpack(input)?.0 };
+        let value = Self {
+            path: xdr::unpack_text(input)?.0,
+            followsymlinks: xdr::unpack_trailing(input, bool::unpack)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -459,8 +467,10 @@ impl<Out: Write> Pack<Out> for IsChardevArgs {
 impl Unpack<Strict<'_>> for IsChardevArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let value =
-            Self { path: xdr::unpack_text(input)?.0, followsymlinks: bool::unpack(input)?.0 };
+        let value = Self {
+            path: xdr::unpack_text(input)?.0,
+            followsymlinks: xdr::unpack_trailing(input, bool::unpack)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -504,8 +514,10 @@ impl<Out: Write> Pack<Out> for IsBlockdevArgs {
 impl Unpack<Strict<'_>> for IsBlockdevArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let value =
-            Self { path: xdr::unpack_text(input)?.0, followsymlinks: bool::unpack(input)?.0 };
+        let value = Self {
+            path: xdr::unpack_text(input)?.0,
+            followsymlinks: xdr::unpack_trailing(input, bool::unpack)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -907,10 +919,10 @@ impl Unpack<Strict<'_>> for CopyAttributesArgs {
         let value = Self {
             src: xdr::unpack_text(input)?.0,
             dest: xdr::unpack_text(input)?.0,
-            all: bool::unpack(input)?.0,
-            mode: bool::unpack(input)?.0,
-            xattributes: bool::unpack(input)?.0,
-            ownership: bool::unpack(input)?.0,
+            all: xdr::unpack_trailing(input, bool::unpack)?.0,
+            mode: xdr::unpack_trailing(input, bool::unpack)?.0,
+            xattributes: xdr::unpack_trailing(input, bool::unpack)?.0,
+            ownership: xdr::unpack_trailing(input, bool::unpack)?.0,
         };
         Ok((value, before - input.rest().len()))
     }

@@ -144,8 +144,8 @@ impl Unpack<Strict<'_>> for UmountArgs {
         let before = input.rest().len();
         let value = Self {
             pathordevice: xdr::unpack_text(input)?.0,
-            force: bool::unpack(input)?.0,
-            lazyunmount: bool::unpack(input)?.0,
+            force: xdr::unpack_trailing(input, bool::unpack)?.0,
+            lazyunmount: xdr::unpack_trailing(input, bool::unpack)?.0,
         };
         Ok((value, before - input.rest().len()))
     }
@@ -323,7 +323,7 @@ impl Unpack<Strict<'_>> for Mount9pArgs {
         let value = Self {
             mounttag: xdr::unpack_text(input)?.0,
             mountpoint: xdr::unpack_text(input)?.0,
-            options: xdr::unpack_text(input)?.0,
+            options: xdr::unpack_trailing(input, xdr::unpack_text)?.0,
         };
         Ok((value, before - input.rest().len()))
     }
@@ -371,7 +371,10 @@ impl<Out: Write> Pack<Out> for RemountArgs {
 impl Unpack<Strict<'_>> for RemountArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let value = Self { mountpoint: xdr::unpack_text(input)?.0, rw: bool::unpack(input)?.0 };
+        let value = Self {
+            mountpoint: xdr::unpack_text(input)?.0,
+            rw: xdr::unpack_trailing(input, bool::unpack)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }

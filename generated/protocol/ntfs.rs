@@ -78,7 +78,7 @@ impl Unpack<Strict<'_>> for NtfsChmodArgs {
             device: xdr::unpack_text(input)?.0,
             mode: i32::unpack(input)?.0,
             path: xdr::unpack_text(input)?.0,
-            recursive: bool::unpack(input)?.0,
+            recursive: xdr::unpack_trailing(input, bool::unpack)?.0,
         };
         Ok((value, before - input.rest().len()))
     }
@@ -161,11 +161,11 @@ impl Unpack<Strict<'_>> for NtfscloneOutArgs {
         let before = input.rest().len();
         let value = Self {
             device: xdr::unpack_text(input)?.0,
-            metadataonly: bool::unpack(input)?.0,
-            rescue: bool::unpack(input)?.0,
-            ignorefscheck: bool::unpack(input)?.0,
-            preservetimestamps: bool::unpack(input)?.0,
-            force: bool::unpack(input)?.0,
+            metadataonly: xdr::unpack_trailing(input, bool::unpack)?.0,
+            rescue: xdr::unpack_trailing(input, bool::unpack)?.0,
+            ignorefscheck: xdr::unpack_trailing(input, bool::unpack)?.0,
+            preservetimestamps: xdr::unpack_trailing(input, bool::unpack)?.0,
+            force: xdr::unpack_trailing(input, bool::unpack)?.0,
         };
         Ok((value, before - input.rest().len()))
     }
@@ -189,8 +189,10 @@ impl<Out: Write> Pack<Out> for NtfsfixArgs {
 impl Unpack<Strict<'_>> for NtfsfixArgs {
     fn unpack(input: &mut Strict<'_>) -> Result<(Self, usize)> {
         let before = input.rest().len();
-        let value =
-            Self { device: xdr::unpack_text(input)?.0, clearbadsectors: bool::unpack(input)?.0 };
+        let value = Self {
+            device: xdr::unpack_text(input)?.0,
+            clearbadsectors: xdr::unpack_trailing(input, bool::unpack)?.0,
+        };
         Ok((value, before - input.rest().len()))
     }
 }
@@ -217,8 +219,8 @@ impl Unpack<Strict<'_>> for NtfsresizeArgs {
         let before = input.rest().len();
         let value = Self {
             device: xdr::unpack_text(input)?.0,
-            size: i64::unpack(input)?.0,
-            force: bool::unpack(input)?.0,
+            size: xdr::unpack_trailing(input, i64::unpack)?.0,
+            force: xdr::unpack_trailing(input, bool::unpack)?.0,
         };
         Ok((value, before - input.rest().len()))
     }

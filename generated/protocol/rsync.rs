@@ -33,8 +33,8 @@ impl Unpack<Strict<'_>> for RsyncArgs {
         let value = Self {
             src: xdr::unpack_text(input)?.0,
             dest: xdr::unpack_text(input)?.0,
-            archive: bool::unpack(input)?.0,
-            deletedest: bool::unpack(input)?.0,
+            archive: xdr::unpack_trailing(input, bool::unpack)?.0,
+            deletedest: xdr::unpack_trailing(input, bool::unpack)?.0,
         };
         Ok((value, before - input.rest().len()))
     }
@@ -68,8 +68,8 @@ impl Unpack<Strict<'_>> for RsyncInArgs {
         let value = Self {
             remote: xdr::unpack_text(input)?.0,
             dest: xdr::unpack_text(input)?.0,
-            archive: bool::unpack(input)?.0,
-            deletedest: bool::unpack(input)?.0,
+            archive: xdr::unpack_trailing(input, bool::unpack)?.0,
+            deletedest: xdr::unpack_trailing(input, bool::unpack)?.0,
         };
         Ok((value, before - input.rest().len()))
     }
@@ -103,8 +103,8 @@ impl Unpack<Strict<'_>> for RsyncOutArgs {
         let value = Self {
             src: xdr::unpack_text(input)?.0,
             remote: xdr::unpack_text(input)?.0,
-            archive: bool::unpack(input)?.0,
-            deletedest: bool::unpack(input)?.0,
+            archive: xdr::unpack_trailing(input, bool::unpack)?.0,
+            deletedest: xdr::unpack_trailing(input, bool::unpack)?.0,
         };
         Ok((value, before - input.rest().len()))
     }

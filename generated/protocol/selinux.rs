@@ -51,7 +51,7 @@ impl Unpack<Strict<'_>> for SelinuxRelabelArgs {
         let value = Self {
             specfile: xdr::unpack_text(input)?.0,
             path: xdr::unpack_text(input)?.0,
-            force: bool::unpack(input)?.0,
+            force: xdr::unpack_trailing(input, bool::unpack)?.0,
         };
         Ok((value, before - input.rest().len()))
     }
@@ -106,8 +106,8 @@ impl Unpack<Strict<'_>> for SetfilesArgs {
         let value = Self {
             specfile: xdr::unpack_text(input)?.0,
             paths: xdr::unpack_text_list(input)?.0,
-            force: bool::unpack(input)?.0,
-            excludes: xdr::unpack_text_list(input)?.0,
+            force: xdr::unpack_trailing(input, bool::unpack)?.0,
+            excludes: xdr::unpack_trailing(input, xdr::unpack_text_list)?.0,
         };
         Ok((value, before - input.rest().len()))
     }

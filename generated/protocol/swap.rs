@@ -29,8 +29,8 @@ impl Unpack<Strict<'_>> for MkswapArgs {
         let before = input.rest().len();
         let value = Self {
             device: xdr::unpack_text(input)?.0,
-            label: xdr::unpack_text(input)?.0,
-            uuid: xdr::unpack_text(input)?.0,
+            label: xdr::unpack_trailing(input, xdr::unpack_text)?.0,
+            uuid: xdr::unpack_trailing(input, xdr::unpack_text)?.0,
         };
         Ok((value, before - input.rest().len()))
     }

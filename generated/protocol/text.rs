@@ -523,10 +523,10 @@ impl Unpack<Strict<'_>> for GrepArgs {
         let value = Self {
             regex: xdr::unpack_text(input)?.0,
             path: xdr::unpack_text(input)?.0,
-            extended: bool::unpack(input)?.0,
-            fixed: bool::unpack(input)?.0,
-            insensitive: bool::unpack(input)?.0,
-            compressed: bool::unpack(input)?.0,
+            extended: xdr::unpack_trailing(input, bool::unpack)?.0,
+            fixed: xdr::unpack_trailing(input, bool::unpack)?.0,
+            insensitive: xdr::unpack_trailing(input, bool::unpack)?.0,
+            compressed: xdr::unpack_trailing(input, bool::unpack)?.0,
         };
         Ok((value, before - input.rest().len()))
     }

@@ -45,13 +45,13 @@ impl Unpack<Strict<'_>> for XfsAdminArgs {
         let before = input.rest().len();
         let value = Self {
             device: xdr::unpack_text(input)?.0,
-            extunwritten: bool::unpack(input)?.0,
-            imgfile: bool::unpack(input)?.0,
-            v2log: bool::unpack(input)?.0,
-            projid32bit: bool::unpack(input)?.0,
-            lazycounter: bool::unpack(input)?.0,
-            label: xdr::unpack_text(input)?.0,
-            uuid: xdr::unpack_text(input)?.0,
+            extunwritten: xdr::unpack_trailing(input, bool::unpack)?.0,
+            imgfile: xdr::unpack_trailing(input, bool::unpack)?.0,
+            v2log: xdr::unpack_trailing(input, bool::unpack)?.0,
+            projid32bit: xdr::unpack_trailing(input, bool::unpack)?.0,
+            lazycounter: xdr::unpack_trailing(input, bool::unpack)?.0,
+            label: xdr::unpack_trailing(input, xdr::unpack_text)?.0,
+            uuid: xdr::unpack_trailing(input, xdr::unpack_text)?.0,
         };
         Ok((value, before - input.rest().len()))
     }
@@ -99,14 +99,14 @@ impl Unpack<Strict<'_>> for XfsGrowfsArgs {
         let before = input.rest().len();
         let value = Self {
             path: xdr::unpack_text(input)?.0,
-            datasec: bool::unpack(input)?.0,
-            logsec: bool::unpack(input)?.0,
-            rtsec: bool::unpack(input)?.0,
-            datasize: i64::unpack(input)?.0,
-            logsize: i64::unpack(input)?.0,
-            rtsize: i64::unpack(input)?.0,
-            rtextsize: i64::unpack(input)?.0,
-            maxpct: i32::unpack(input)?.0,
+            datasec: xdr::unpack_trailing(input, bool::unpack)?.0,
+            logsec: xdr::unpack_trailing(input, bool::unpack)?.0,
+            rtsec: xdr::unpack_trailing(input, bool::unpack)?.0,
+            datasize: xdr::unpack_trailing(input, i64::unpack)?.0,
+            logsize: xdr::unpack_trailing(input, i64::unpack)?.0,
+            rtsize: xdr::unpack_trailing(input, i64::unpack)?.0,
+            rtextsize: xdr::unpack_trailing(input, i64::unpack)?.0,
+            maxpct: xdr::unpack_trailing(input, i32::unpack)?.0,
         };
         Ok((value, before - input.rest().len()))
     }
@@ -244,16 +244,16 @@ impl Unpack<Strict<'_>> for XfsRepairArgs {
         let before = input.rest().len();
         let value = Self {
             device: xdr::unpack_text(input)?.0,
-            forcelogzero: bool::unpack(input)?.0,
-            nomodify: bool::unpack(input)?.0,
-            noprefetch: bool::unpack(input)?.0,
-            forcegeometry: bool::unpack(input)?.0,
-            maxmem: i64::unpack(input)?.0,
-            ihashsize: i64::unpack(input)?.0,
-            bhashsize: i64::unpack(input)?.0,
-            agstride: i64::unpack(input)?.0,
-            logdev: xdr::unpack_text(input)?.0,
-            rtdev: xdr::unpack_text(input)?.0,
+            forcelogzero: xdr::unpack_trailing(input, bool::unpack)?.0,
+            nomodify: xdr::unpack_trailing(input, bool::unpack)?.0,
+            noprefetch: xdr::unpack_trailing(input, bool::unpack)?.0,
+            forcegeometry: xdr::unpack_trailing(input, bool::unpack)?.0,
+            maxmem: xdr::unpack_trailing(input, i64::unpack)?.0,
+            ihashsize: xdr::unpack_trailing(input, i64::unpack)?.0,
+            bhashsize: xdr::unpack_trailing(input, i64::unpack)?.0,
+            agstride: xdr::unpack_trailing(input, i64::unpack)?.0,
+            logdev: xdr::unpack_trailing(input, xdr::unpack_text)?.0,
+            rtdev: xdr::unpack_trailing(input, xdr::unpack_text)?.0,
         };
         Ok((value, before - input.rest().len()))
     }

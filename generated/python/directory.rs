@@ -16,6 +16,7 @@ impl GuestFS {
     /// :param path: directory to make
     /// :raises Error: EEXIST: `path` exists, whatever it is.
     /// :raises Error: ENOENT: the directory that is to hold `path` does not exist.
+    /// :raises Error: EINVAL: the filesystem has no such names: those of FAT are without colons, question marks, backslashes and their like, and are UTF-8.
     #[pyo3(signature = (path))]
     fn mkdir(&self, py: Python<'_>, path: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.mkdir(&path))

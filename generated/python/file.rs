@@ -19,10 +19,14 @@ impl GuestFS {
     /// sockets and device nodes are refused; `utimens` changes the times of
     /// those.
     ///
+    /// FAT drops dots at the end of a name.
+    ///
     /// :param path: file to create or to renew
-    /// :raises Error: EINVAL: `path` is there and is not a regular file.
+    /// :raises Error: EINVAL: `path` is there and is not a regular file, or the filesystem has no such names: FAT allows neither colons and question marks nor what is not UTF-8.
     /// :raises Error: ENOENT: the directory to create the file in does not exist.
     /// :raises Error: EROFS: the filesystem is mounted read-only.
+    /// :raises Error: EILSEQ: the name is not UTF-8, and the filesystem is NTFS.
+    /// :raises Error: ENAMETOOLONG: a name is longer than those of the filesystem: 255 bytes on most, 255 characters on FAT and NTFS.
     #[pyo3(signature = (path))]
     fn touch(&self, py: Python<'_>, path: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.touch(&path))
@@ -243,14 +247,16 @@ impl GuestFS {
     /// name is replaced.
     ///
     /// Between two filesystems everything is copied, as by `cp_a`, and then
-    /// removed.  If the copying fails, `src` is left alone.
+    /// removed.  If the copying fails, `src` is left alone.  What the other
+    /// filesystem has no place for, such as owners on FAT, is lost.
     ///
     /// :param src: what to move
     /// :param dest: new name, or the directory to move it into
-    /// :raises Error: EINVAL: `src` would be moved into itself.
+    /// :raises Error: EINVAL: `src` would be moved into itself, or `dest` is but another spelling of its name, on a filesystem like FAT.
     /// :raises Error: ENOENT: `src` does not exist, or the directory of `dest`.
     /// :raises Error: ENOTDIR: `src` is a directory and `dest` is a file.
     /// :raises Error: ENOTEMPTY: a directory of that name is in `dest` already and has something in it.
+    /// :raises Error: EPERM: the filesystem of `dest` has no such files: FAT has no links and no special files.
     #[pyo3(signature = (src, dest))]
     fn mv(&self, py: Python<'_>, src: Text, dest: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.mv(&src, &dest))
@@ -287,16 +293,18 @@ impl GuestFS {
     /// If `dest` is a directory, the copy is put into it.  A directory which is
     /// there is merged with, and a file which is there is replaced.
     ///
-    /// A filesystem which has no place for an attribute makes this call fail if
-    /// the attribute is the owner or mode; use `cp_r` to copy to one.
-    /// Extended attributes which the filesystem of `dest` does not have are
-    /// left out.
+    /// Attributes for which the filesystem of `dest` has no place are left out:
+    /// on FAT and NTFS the owner and the mode, on FAT also extended attributes.
+    /// A file of a kind which it does not have is an error, and what was copied
+    /// before that stays.
     ///
     /// :param src: what to copy
     /// :param dest: name of the copy, or the directory to put it into
     /// :raises Error: EINVAL: `src` would be copied onto or into itself.
     /// :raises Error: ENOENT: `src` does not exist, or the directory of `dest`.
     /// :raises Error: ENOTDIR: a directory would have to replace something that is not one.
+    /// :raises Error: EEXIST: the filesystem of `dest` takes two names of one directory for the same, as FAT does if they differ only in case.
+    /// :raises Error: EPERM: the filesystem of `dest` has no such files: FAT has no links and no special files.
     #[pyo3(signature = (src, dest))]
     fn cp_a(&self, py: Python<'_>, src: Text, dest: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.cp_a(&src, &dest))
@@ -337,6 +345,9 @@ impl GuestFS {
     ///
     /// A file which becomes shorter loses its end.  One which becomes longer
     /// gets a hole at its end, which reads as zeroes and takes no space.
+    ///
+    /// Linux has no holes on FAT: what is new there takes space, and no file is longer than 4 GiB less
+    /// a byte.
     ///
     /// :param path: file to change; it must exist
     /// :param size: the new size
@@ -778,6 +789,9 @@ impl GuestFS {
     /// renamed or replaced itself.
     ///
     /// `mv` can move files into a directory and to another filesystem too.
+    ///
+    /// A filesystem for which two spellings are one name, such as FAT, does nothing when a name is
+    /// changed into another spelling of itself.
     ///
     /// :param oldpath: what to rename
     /// :param newpath: the new name

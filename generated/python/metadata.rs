@@ -107,6 +107,8 @@ impl GuestFS {
     /// The size in bytes is `blocks * frsize`, what root may still write is
     /// `bfree * frsize`, and what other users may write is `bavail * frsize`.
     ///
+    /// Filesystems that make inodes as they are needed, such as btrfs and FAT, have 0 for their number.
+    ///
     /// :param path: any file of the filesystem
     /// :returns: size and use of the filesystem that holds `path`
     /// :raises Error: ENOENT: `path` does not exist.
@@ -119,6 +121,9 @@ impl GuestFS {
     ///
     /// Symbolic links are followed, so a dangling one does not exist; `lstatns`
     /// sees it.
+    ///
+    /// Whether case matters is for the filesystem to say.  To Linux it does not on FAT, and does on
+    /// NTFS; see `case_sensitive_path`.
     ///
     /// :param path: file, directory or anything else
     /// :returns: whether there is something at `path`
@@ -256,11 +261,15 @@ impl GuestFS {
     /// In most languages a number in octal needs a prefix: it is 0700 that keeps
     /// others out, not 700.
     ///
+    /// On FAT and NTFS the permissions come from the options of the mount, and are the same for all
+    /// files; other permissions are accepted and forgotten.
+    ///
     /// :param mode: permissions, from 0 to 07777
     /// :param path: file to change
     /// :raises Error: EINVAL: `mode` is negative or greater than 07777.
     /// :raises Error: ENOENT: `path` does not exist.
     /// :raises Error: EROFS: the filesystem is mounted read-only.
+    /// :raises Error: EPERM: the filesystem has no such mode: FAT has no set-user-ID, set-group-ID and sticky bits.
     #[pyo3(signature = (mode, path))]
     fn chmod(&self, py: Python<'_>, mode: i32, path: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.chmod(mode, &path))
@@ -278,10 +287,14 @@ impl GuestFS {
     /// As chown(2) says, this clears the set-user-ID and set-group-ID bits of a
     /// program, so use `chmod` afterwards.
     ///
+    /// On FAT everything belongs to root; on NTFS too, and there other owners are accepted and
+    /// forgotten.
+    ///
     /// :param owner: user ID, or -1 to leave it
     /// :param group: group ID, or -1 to leave it
     /// :param path: file to change
     /// :raises Error: ENOENT: `path` does not exist.
+    /// :raises Error: EPERM: the filesystem has no owners, as FAT.
     #[pyo3(signature = (owner, group, path))]
     fn chown(&self, py: Python<'_>, owner: i32, group: i32, path: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.chown(owner, group, &path))
@@ -296,6 +309,7 @@ impl GuestFS {
     /// :param group: group ID, or -1 to leave it
     /// :param path: file or symbolic link to change
     /// :raises Error: ENOENT: `path` does not exist.
+    /// :raises Error: EPERM: the filesystem has no owners, as FAT.
     #[pyo3(signature = (owner, group, path))]
     fn lchown(&self, py: Python<'_>, owner: i32, group: i32, path: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.lchown(owner, group, &path))
@@ -308,6 +322,10 @@ impl GuestFS {
     ///
     /// How exact a time is kept, and from when to when, depends on the
     /// filesystem.  Symbolic links are followed.
+    ///
+    /// FAT keeps the time of a change in steps of two seconds and that of an access as a date, from
+    /// 1980 to 2107: what is earlier or later becomes the first or the last of these.  NTFS keeps
+    /// 100 nanoseconds.
     ///
     /// :param path: file to change
     /// :param atsecs: last access, in seconds since 1970 (UTC)
@@ -338,7 +356,7 @@ impl GuestFS {
     /// :raises Error: EINVAL: `target` is not an absolute path.
     /// :raises Error: ENOENT: `target` does not exist, or the directory that is to hold `linkname` does not.
     /// :raises Error: EEXIST: `linkname` exists, whatever it is.
-    /// :raises Error: EPERM: `target` is a directory.
+    /// :raises Error: EPERM: `target` is a directory, or the filesystem has no hard links, as FAT.
     /// :raises Error: EXDEV: the two are on different filesystems.
     #[pyo3(signature = (target, linkname))]
     fn ln(&self, py: Python<'_>, target: Text, linkname: Text) -> PyResult<Py<PyAny>> {
@@ -354,6 +372,7 @@ impl GuestFS {
     /// :param linkname: name to make
     /// :raises Error: ENOENT: the directory that is to hold `linkname` does not exist, or `target` is empty.
     /// :raises Error: EEXIST: `linkname` exists, whatever it is.
+    /// :raises Error: EPERM: the filesystem has no symbolic links, as FAT.
     #[pyo3(signature = (target, linkname))]
     fn ln_s(&self, py: Python<'_>, target: Text, linkname: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.ln_s(&target, &linkname))
@@ -369,6 +388,7 @@ impl GuestFS {
     /// :raises Error: EINVAL: `target` is not an absolute path.
     /// :raises Error: ENOENT: `target` does not exist, or the directory that is to hold `linkname` does not.
     /// :raises Error: EISDIR: `linkname` is a directory.
+    /// :raises Error: EPERM: `target` is a directory, or the filesystem has no hard links, as FAT.
     #[pyo3(signature = (target, linkname))]
     fn ln_f(&self, py: Python<'_>, target: Text, linkname: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.ln_f(&target, &linkname))
@@ -383,6 +403,7 @@ impl GuestFS {
     /// :param linkname: name to make or to replace
     /// :raises Error: ENOENT: the directory that is to hold `linkname` does not exist, or `target` is empty.
     /// :raises Error: EISDIR: `linkname` is a directory.
+    /// :raises Error: EPERM: the filesystem has no symbolic links, as FAT.
     #[pyo3(signature = (target, linkname))]
     fn ln_sf(&self, py: Python<'_>, target: Text, linkname: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.ln_sf(&target, &linkname))
@@ -455,6 +476,8 @@ impl GuestFS {
     /// :param ownership: user and group
     /// :raises Error: ENOENT: `src` or `dest` does not exist.
     /// :raises Error: EROFS: the filesystem of `dest` is mounted read-only.
+    /// :raises Error: EPERM: the filesystem of `dest` has no owners, as FAT, and it is to get another one than root.
+    /// :raises Error: ENOTSUP: the filesystem of `dest` has no extended attributes, as FAT.
     #[pyo3(signature = (src, dest, all=None, mode=None, xattributes=None, ownership=None))]
     fn copy_attributes(
         &self,
@@ -522,6 +545,7 @@ impl GuestFS {
     /// :raises Error: EINVAL: `mode` is negative or more than permissions.
     /// :raises Error: EEXIST: `path` exists, whatever it is.
     /// :raises Error: ENOENT: the directory that is to hold `path` does not exist.
+    /// :raises Error: EPERM: the filesystem has no such files, as FAT.
     #[pyo3(signature = (mode, path))]
     fn mkfifo(&self, py: Python<'_>, mode: i32, path: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.mkfifo(mode, &path))
@@ -544,6 +568,7 @@ impl GuestFS {
     /// :raises Error: EINVAL: `mode` or a device number is out of range, or the type in `mode` is none that can be made.
     /// :raises Error: EEXIST: `path` exists, whatever it is.
     /// :raises Error: ENOENT: the directory that is to hold `path` does not exist.
+    /// :raises Error: EPERM: the filesystem has no such files, as FAT.
     #[pyo3(signature = (mode, devmajor, devminor, path))]
     fn mknod(
         &self,
@@ -568,6 +593,7 @@ impl GuestFS {
     /// :raises Error: EINVAL: `mode` is negative or more than permissions, or a device number is out of range.
     /// :raises Error: EEXIST: `path` exists, whatever it is.
     /// :raises Error: ENOENT: the directory that is to hold `path` does not exist.
+    /// :raises Error: EPERM: the filesystem has no such files, as FAT.
     #[pyo3(signature = (mode, devmajor, devminor, path))]
     fn mknod_b(
         &self,
@@ -592,6 +618,7 @@ impl GuestFS {
     /// :raises Error: EINVAL: `mode` is negative or more than permissions, or a device number is out of range.
     /// :raises Error: EEXIST: `path` exists, whatever it is.
     /// :raises Error: ENOENT: the directory that is to hold `path` does not exist.
+    /// :raises Error: EPERM: the filesystem has no such files, as FAT.
     #[pyo3(signature = (mode, devmajor, devminor, path))]
     fn mknod_c(
         &self,

@@ -220,6 +220,8 @@ impl GuestFS {
     ///
     /// Symbolic links are followed.
     ///
+    /// On NTFS there are no ACLs to Linux: what is returned are the permissions.
+    ///
     /// :param path: file or directory that has the ACL
     /// :param acltype: `access`, or `default` for what new files in a directory get
     /// :returns: the ACL as text, a line for each entry; empty if there is no default ACL
@@ -244,6 +246,8 @@ impl GuestFS {
     ///
     /// Setting the access ACL changes the permissions of the file with it.  Symbolic links are
     /// followed.
+    ///
+    /// On NTFS an ACL is accepted and forgotten.
     ///
     /// :param path: file or directory to change
     /// :param acltype: `access`, or `default` for what new files in a directory get
@@ -299,6 +303,7 @@ impl GuestFS {
     /// :param cap: the capabilities as text, such as `cap_net_raw=ep`
     /// :raises Error: EINVAL: `cap` is not such a text, or asks for something that a file cannot have.
     /// :raises Error: ENOENT: `path` does not exist.
+    /// :raises Error: ENOTSUP: the filesystem has no extended attributes, as FAT.
     #[pyo3(signature = (path, cap))]
     fn cap_set_file(&self, py: Python<'_>, path: Text, cap: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.cap_set_file(&path, &cap))

@@ -35,6 +35,7 @@ mod in_appliance {
     mod md;
     mod metadata;
     mod metadata_2;
+    mod metadata_3;
     mod mount;
     mod partition;
     mod partition_2;
@@ -44,6 +45,7 @@ mod in_appliance {
     mod text;
     mod text_2;
     mod xattr;
+    mod xattr_2;
 }
 
 use crate::prelude::*;

@@ -255,6 +255,12 @@ fn tests(api: &Api, out: &mut Complaints) {
             if !names.insert(&test.name) {
                 say("two tests have this name");
             }
+            if test.disks.is_empty() {
+                say("names no disk");
+            }
+            if test.disks.iter().enumerate().any(|(at, disk)| test.disks[..at].contains(disk)) {
+                say("names a disk twice");
+            }
             if test.steps.is_empty() {
                 say("has no steps");
             }

@@ -2,10 +2,13 @@
 //! The shape of `api.yaml`, and nothing else: what may be said, not what makes sense.
 
 use std::collections::HashMap;
+use std::fmt;
 
-use anyhow::{Context, Result};
+use anyhow::Context;
 use indexmap::IndexMap;
-use serde::Deserialize;
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{self, IntoDeserializer, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_yaml::Value;
 
 /// The whole description.
@@ -223,7 +226,7 @@ pub struct Function {
 }
 
 /// A value, be it `null`: what is not said at all is `None`.
-fn said<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+fn said<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
 }
 
@@ -448,7 +451,7 @@ pub enum Ret {
 impl TryFrom<String> for Ret {
     type Error = String;
 
-    fn try_from(text: String) -> std::result::Result<Self, String> {
+    fn try_from(text: String) -> Result<Self, String> {
         Ok(match text.as_str() {
             "none" => Self::None,
             "bool" => Self::Bool,
@@ -478,8 +481,9 @@ impl TryFrom<String> for Ret {
 pub struct Test {
     /// What it shows, as a sentence.
     pub name: String,
-    /// What it starts from.
-    pub disk: Disk,
+    /// What it starts from: a disk, or a list of disks with each of which the same comes out.
+    #[serde(rename = "disk", deserialize_with = "one_or_more")]
+    pub disks: Vec<Disk>,
     /// Features without which it cannot run.
     #[serde(default)]
     pub needs: Vec<String>,
@@ -526,6 +530,37 @@ pub enum Disk {
     Ext4Mounted,
     /// As `Ext4`, added read-only.
     Readonly,
+    /// A partition with a small tree, mounted.
+    Xfs,
+    /// The same.
+    Btrfs,
+    /// The same.
+    Vfat,
+    /// The same.
+    Ntfs,
+}
+
+/// The name of a disk, or a list of such names.
+fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Disk>, D::Error> {
+    struct OneOrMore;
+
+    impl<'de> Visitor<'de> for OneOrMore {
+        type Value = Vec<Disk>;
+
+        fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+            out.write_str("a disk or a list of disks")
+        }
+
+        fn visit_str<E: de::Error>(self, name: &str) -> Result<Self::Value, E> {
+            Disk::deserialize(name.into_deserializer()).map(|disk| vec![disk])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, names: A) -> Result<Self::Value, A::Error> {
+            Vec::deserialize(SeqAccessDeserializer::new(names))
+        }
+    }
+
+    deserializer.deserialize_any(OneOrMore)
 }
 
 /// The line on which each named entry starts.
@@ -552,7 +587,7 @@ impl Lines {
 
 impl Api {
     /// Reads a description.
-    pub fn parse(text: &str) -> Result<Self> {
+    pub fn parse(text: &str) -> anyhow::Result<Self> {
         let mut api: Self = serde_yaml::from_str(text).context("api.yaml")?;
         api.lines = Lines::new(text);
         Ok(api)

@@ -9,7 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use guestfs::{AddDriveOptions, DiskCreateOptions, Handle, Result};
 use tempfile::TempDir;
 
-use crate::disks;
+use crate::filesystems::Filesystem;
+use crate::{disks, filesystems};
 
 /// What a case starts from.
 #[derive(Clone, Copy, PartialEq)]
@@ -26,6 +27,29 @@ pub(crate) enum Disk {
     Ext4Mounted,
     /// As `Ext4`, added read-only.
     Readonly,
+    /// A partition with a small tree, mounted.
+    Xfs,
+    Btrfs,
+    Vfat,
+    Ntfs,
+}
+
+impl Disk {
+    /// The filesystem is not the one which most cases are about.
+    fn other_filesystem(self) -> Option<Filesystem> {
+        match self {
+            Self::Xfs => Some(Filesystem::Xfs),
+            Self::Btrfs => Some(Filesystem::Btrfs),
+            Self::Vfat => Some(Filesystem::Vfat),
+            Self::Ntfs => Some(Filesystem::Ntfs),
+            Self::Config
+            | Self::Unlaunched
+            | Self::Blank
+            | Self::Ext4
+            | Self::Ext4Mounted
+            | Self::Readonly => None,
+        }
+    }
 }
 
 /// The current directory belongs to the process: one case at a time may have it.
@@ -58,7 +82,7 @@ impl Case {
                 eprintln!("skipped: the appliance lacks one of {}", needs.join(", "));
                 return None;
             }
-            if disk == Disk::Ext4Mounted {
+            if disk == Disk::Ext4Mounted || disk.other_filesystem().is_some() {
                 handle.mount("/dev/sda1", "/").expect("mount");
             }
         }
@@ -99,11 +123,14 @@ fn add_disks(g: &Handle, disk: Disk, directory: &Path) -> Result<()> {
         }
         return Ok(());
     }
-    let base = disks::ext4();
+    let base = match disk.other_filesystem() {
+        Some(filesystem) => filesystems::image(filesystem),
+        None => disks::ext4(),
+    };
     if disk == Disk::Readonly {
         g.add_drive_ro(path(&base))?;
     } else {
-        let overlay = directory.join("ext4.qcow2");
+        let overlay = directory.join("overlay.qcow2");
         let options = DiskCreateOptions {
             backingfile: Some(path(&base).into()),
             backingformat: Some("raw".into()),

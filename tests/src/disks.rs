@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The disk with the known tree, made by e2fsprogs: a program that knows nothing of this project.
+//! The disk with the known tree, made by e2fsprogs: a program that knows nothing of this project;
+//! and where images are kept.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -29,20 +30,33 @@ fn target() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../target")
 }
 
-/// The disk with the known tree; made by the first test that wants it.
+/// The disk with the known tree.
 pub(crate) fn ext4() -> PathBuf {
+    let directory = images();
+    let script = script(&directory);
+    kept("ext4", &script, |image| make(&directory, image, &script))
+}
+
+/// Where images are kept between runs.
+fn images() -> PathBuf {
     let directory = target().join("test-images");
     fs::create_dir_all(&directory).expect("test-images");
-    let directory = directory.canonicalize().expect("test-images");
-    let image = directory.join("ext4.img");
+    directory.canonicalize().expect("test-images")
+}
+
+/// The image of that name.  The first test that wants it makes it, and so does the first one
+/// after its recipe was changed.
+pub(crate) fn kept(name: &str, recipe: &str, make: impl FnOnce(&Path)) -> PathBuf {
+    let directory = images();
+    let image = directory.join(name).with_extension("img");
     let lock = File::create(directory.join("lock")).expect("lock");
     lock.lock().expect("lock");
-    // A tree that was described anew is made anew.
-    let recipe = directory.join("ext4.recipe");
-    let script = script(&directory);
-    if !image.exists() || fs::read_to_string(&recipe).ok().as_deref() != Some(&script) {
-        make(&directory, &image, &script);
-        fs::write(recipe, script).expect("recipe");
+    let kept = image.with_extension("recipe");
+    if !image.exists() || fs::read_to_string(&kept).ok().as_deref() != Some(recipe) {
+        let new = image.with_extension("new");
+        make(&new);
+        fs::rename(new, &image).expect("image");
+        fs::write(kept, recipe).expect("recipe");
     }
     image
 }

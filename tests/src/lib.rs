@@ -9,6 +9,7 @@
 mod case;
 mod disks;
 mod expect;
+mod filesystems;
 #[rustfmt::skip]
 mod generated;
 mod value;

@@ -49,7 +49,9 @@ pub(crate) fn mv(cx: &mut Ctx, src: &GuestPath, dest: &GuestPath) -> Result<()> 
         && is_same(&there, &stat)
     {
         let directories = (fstat(&from).about(src)?, fstat(&to).about(&dest)?);
-        if name == new_name && is_same(&directories.0, &directories.1) {
+        let is_only_name =
+            stat.st_nlink < 2 || FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        if is_only_name || name == new_name && is_same(&directories.0, &directories.1) {
             return Err(same_file(src, &dest));
         }
         // Two names of one file: renaming would leave both.

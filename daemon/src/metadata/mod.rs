@@ -207,7 +207,8 @@ fn if_any(stat: Result<Stat>) -> Result<Option<Stat>> {
     match stat {
         Ok(stat) => Ok(Some(stat)),
         Err(err) => match err.errno() {
-            Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+            // The last is what ntfs-3g says to a name that is not UTF-8: none of its files has one.
+            Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ILSEQ) => Ok(None),
             _ => Err(err),
         },
     }

@@ -166,6 +166,28 @@ fn umask_not_negative() {
     fails(got, Some("EINVAL"), "mask");
 }
 
+// umask: files of xfs
+#[test]
+fn umask_files_of_xfs() {
+    let Some(case) = Case::start(Disk::Xfs, &[]) else { return };
+    let g = case.handle();
+    step("umask", g.umask(63));
+    step("touch", g.touch(b"/new".as_slice()));
+    let got = g.statns(b"/new".as_slice());
+    returns(got, fields([("st_mode", number(33152_i64))]));
+}
+
+// umask: not for files on FAT
+#[test]
+fn umask_not_for_files_on_fat() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    step("umask", g.umask(63));
+    step("touch", g.touch(b"/new".as_slice()));
+    let got = g.statns(b"/new".as_slice());
+    returns(got, fields([("st_mode", number(33261_i64))]));
+}
+
 // get_umask: the mask at launch
 #[test]
 fn get_umask_the_mask_at_launch() {

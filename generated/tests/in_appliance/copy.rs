@@ -1296,6 +1296,63 @@ fn copy_file_to_file_no_room() {
     fails(got, Some("ENOSPC"), "/new");
 }
 
+// copy_file_to_file: zeroes become holes on other filesystems (Xfs)
+#[test]
+fn copy_file_to_file_zeroes_become_holes_on_other_filesystems_xfs() {
+    let Some(case) = Case::start(Disk::Xfs, &[]) else { return };
+    let g = case.handle();
+    step("fill", g.fill(0, 1048576, b"/data".as_slice()));
+    step("touch", g.touch(b"/copy".as_slice()));
+    step(
+        "copy_file_to_file",
+        g.copy_file_to_file(
+            b"/data".as_slice(),
+            b"/copy".as_slice(),
+            &CopyFileToFileOptions { sparse: Some(true), ..Default::default() },
+        ),
+    );
+    let got = g.statns(b"/copy".as_slice());
+    returns(got, fields([("st_size", number(1048576_i64)), ("st_blocks", number(0_i64))]));
+}
+
+// copy_file_to_file: zeroes become holes on other filesystems (Btrfs)
+#[test]
+fn copy_file_to_file_zeroes_become_holes_on_other_filesystems_btrfs() {
+    let Some(case) = Case::start(Disk::Btrfs, &[]) else { return };
+    let g = case.handle();
+    step("fill", g.fill(0, 1048576, b"/data".as_slice()));
+    step("touch", g.touch(b"/copy".as_slice()));
+    step(
+        "copy_file_to_file",
+        g.copy_file_to_file(
+            b"/data".as_slice(),
+            b"/copy".as_slice(),
+            &CopyFileToFileOptions { sparse: Some(true), ..Default::default() },
+        ),
+    );
+    let got = g.statns(b"/copy".as_slice());
+    returns(got, fields([("st_size", number(1048576_i64)), ("st_blocks", number(0_i64))]));
+}
+
+// copy_file_to_file: zeroes become holes on other filesystems (Ntfs)
+#[test]
+fn copy_file_to_file_zeroes_become_holes_on_other_filesystems_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &[]) else { return };
+    let g = case.handle();
+    step("fill", g.fill(0, 1048576, b"/data".as_slice()));
+    step("touch", g.touch(b"/copy".as_slice()));
+    step(
+        "copy_file_to_file",
+        g.copy_file_to_file(
+            b"/data".as_slice(),
+            b"/copy".as_slice(),
+            &CopyFileToFileOptions { sparse: Some(true), ..Default::default() },
+        ),
+    );
+    let got = g.statns(b"/copy".as_slice());
+    returns(got, fields([("st_size", number(1048576_i64)), ("st_blocks", number(0_i64))]));
+}
+
 // copy_in: a file
 #[test]
 fn copy_in_a_file() {
@@ -1387,35 +1444,4 @@ fn copy_size_a_file_to_a_file() {
     step("copy_size", g.copy_size(b"/known/abc".as_slice(), b"/new".as_slice(), 4));
     let got = g.read_file(b"/new".as_slice());
     returns(got, bytes(b"abc\n".as_slice()));
-}
-
-// copy_size: a file to a device
-#[test]
-fn copy_size_a_file_to_a_device() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("copy_size", g.copy_size(b"/known/abc".as_slice(), b"/dev/sdb".as_slice(), 4));
-    let got = g.pread_device(b"/dev/sdb".as_slice(), 5, 0);
-    returns(got, bytes(b"abc\n\x00".as_slice()));
-}
-
-// copy_size: the beginning of a device
-#[test]
-fn copy_size_the_beginning_of_a_device() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("upload", g.upload(case.sends(b"hello".as_slice()), b"/dev/sdb".as_slice()));
-    step("copy_size", g.copy_size(b"/dev/sdb".as_slice(), b"/new".as_slice(), 4));
-    let got = g.read_file(b"/new".as_slice());
-    returns(got, bytes(b"hell".as_slice()));
-}
-
-// copy_size: nothing at all
-#[test]
-fn copy_size_nothing_at_all() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("copy_size", g.copy_size(b"/known/abc".as_slice(), b"/known/lines".as_slice(), 0));
-    let got = g.filesize(b"/known/lines".as_slice());
-    returns(got, number(0_i64));
 }

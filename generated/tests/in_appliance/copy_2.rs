@@ -4,6 +4,37 @@
 
 use crate::prelude::*;
 
+// copy_size: a file to a device
+#[test]
+fn copy_size_a_file_to_a_device() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("copy_size", g.copy_size(b"/known/abc".as_slice(), b"/dev/sdb".as_slice(), 4));
+    let got = g.pread_device(b"/dev/sdb".as_slice(), 5, 0);
+    returns(got, bytes(b"abc\n\x00".as_slice()));
+}
+
+// copy_size: the beginning of a device
+#[test]
+fn copy_size_the_beginning_of_a_device() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("upload", g.upload(case.sends(b"hello".as_slice()), b"/dev/sdb".as_slice()));
+    step("copy_size", g.copy_size(b"/dev/sdb".as_slice(), b"/new".as_slice(), 4));
+    let got = g.read_file(b"/new".as_slice());
+    returns(got, bytes(b"hell".as_slice()));
+}
+
+// copy_size: nothing at all
+#[test]
+fn copy_size_nothing_at_all() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("copy_size", g.copy_size(b"/known/abc".as_slice(), b"/known/lines".as_slice(), 0));
+    let got = g.filesize(b"/known/lines".as_slice());
+    returns(got, number(0_i64));
+}
+
 // copy_size: a negative size
 #[test]
 fn copy_size_a_negative_size() {

@@ -76,6 +76,34 @@ fn mkdir_the_parent_must_exist() {
     fails(got, Some("ENOENT"), "/missing/new");
 }
 
+// mkdir: another case on FAT
+#[test]
+fn mkdir_another_case_on_fat() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    let got = g.mkdir(b"/DIR".as_slice());
+    fails(got, Some("EEXIST"), "/DIR");
+}
+
+// mkdir: another case on NTFS
+#[test]
+fn mkdir_another_case_on_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &[]) else { return };
+    let g = case.handle();
+    step("mkdir", g.mkdir(b"/DIR".as_slice()));
+    let got = g.find(b"/dir".as_slice());
+    returns(got, list([bytes(b"sub".as_slice()), bytes(b"sub/deep".as_slice())]));
+}
+
+// mkdir: a name that FAT does not have
+#[test]
+fn mkdir_a_name_that_fat_does_not_have() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    let got = g.mkdir(b"/a:b".as_slice());
+    fails(got, Some("EINVAL"), "/a:b");
+}
+
 // mkdir_p: parents are made
 #[test]
 fn mkdir_p_parents_are_made() {
@@ -154,6 +182,42 @@ fn mkdir_p_a_dangling_link_is_in_the_way() {
     let g = case.handle();
     let got = g.mkdir_p(b"/known/dangling/new".as_slice());
     fails(got, Some("ENOENT"), "/known/dangling");
+}
+
+// mkdir_p: an ancestor in another case
+#[test]
+fn mkdir_p_an_ancestor_in_another_case() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    step("mkdir_p", g.mkdir_p(b"/DIR/Sub/New/NEW".as_slice()));
+    let got = g.find(b"/dir".as_slice());
+    returns(
+        got,
+        list([
+            bytes(b"sub".as_slice()),
+            bytes(b"sub/New".as_slice()),
+            bytes(b"sub/New/NEW".as_slice()),
+            bytes(b"sub/deep".as_slice()),
+        ]),
+    );
+}
+
+// mkdir_p: in a subvolume
+#[test]
+fn mkdir_p_in_a_subvolume() {
+    let Some(case) = Case::start(Disk::Btrfs, &[]) else { return };
+    let g = case.handle();
+    step("mkdir_p", g.mkdir_p(b"/volume/nested/a/b".as_slice()));
+    let got = g.find(b"/volume".as_slice());
+    returns(
+        got,
+        list([
+            bytes(b"inside".as_slice()),
+            bytes(b"nested".as_slice()),
+            bytes(b"nested/a".as_slice()),
+            bytes(b"nested/a/b".as_slice()),
+        ]),
+    );
 }
 
 // mkdir_mode: the mode is set
@@ -251,6 +315,24 @@ fn mkdtemp_the_parent_must_exist() {
     fails(got, Some("ENOENT"), "/missing/XXXXXX");
 }
 
+// mkdtemp: on other filesystems (Vfat)
+#[test]
+fn mkdtemp_on_other_filesystems_vfat() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    let got = g.mkdtemp(b"/dir/XXXXXX".as_slice());
+    matches(got, "^/dir/[A-Za-z0-9]{6}$");
+}
+
+// mkdtemp: on other filesystems (Ntfs)
+#[test]
+fn mkdtemp_on_other_filesystems_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &[]) else { return };
+    let g = case.handle();
+    let got = g.mkdtemp(b"/dir/XXXXXX".as_slice());
+    matches(got, "^/dir/[A-Za-z0-9]{6}$");
+}
+
 // rmdir: an empty directory goes
 #[test]
 fn rmdir_an_empty_directory_goes() {
@@ -306,6 +388,25 @@ fn rmdir_the_root_stays() {
     let g = case.handle();
     let got = g.rmdir(b"/".as_slice());
     fails(got, Some("EBUSY"), "/");
+}
+
+// rmdir: an empty subvolume
+#[test]
+fn rmdir_an_empty_subvolume() {
+    let Some(case) = Case::start(Disk::Btrfs, &[]) else { return };
+    let g = case.handle();
+    step("rmdir", g.rmdir(b"/volume/nested".as_slice()));
+    let got = g.ls(b"/volume".as_slice());
+    returns(got, list([bytes(b"inside".as_slice())]));
+}
+
+// rmdir: a subvolume with something in it
+#[test]
+fn rmdir_a_subvolume_with_something_in_it() {
+    let Some(case) = Case::start(Disk::Btrfs, &[]) else { return };
+    let g = case.handle();
+    let got = g.rmdir(b"/volume".as_slice());
+    fails(got, Some("ENOTEMPTY"), "/volume");
 }
 
 // ls: names are sorted
@@ -399,6 +500,79 @@ fn ls_a_file() {
     let g = case.handle();
     let got = g.ls(b"/known/abc".as_slice());
     fails(got, Some("ENOTDIR"), "/known/abc");
+}
+
+// ls: on other filesystems (Xfs)
+#[test]
+fn ls_on_other_filesystems_xfs() {
+    let Some(case) = Case::start(Disk::Xfs, &[]) else { return };
+    let g = case.handle();
+    let got = g.ls(b"/".as_slice());
+    returns(
+        got,
+        list([
+            bytes(b"Mixed Case.txt".as_slice()),
+            bytes(b"dir".as_slice()),
+            bytes(b"empty".as_slice()),
+            bytes(b"file".as_slice()),
+            bytes(b"utf8-\xc3\xa9".as_slice()),
+        ]),
+    );
+}
+
+// ls: on other filesystems (Vfat)
+#[test]
+fn ls_on_other_filesystems_vfat() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    let got = g.ls(b"/".as_slice());
+    returns(
+        got,
+        list([
+            bytes(b"Mixed Case.txt".as_slice()),
+            bytes(b"dir".as_slice()),
+            bytes(b"empty".as_slice()),
+            bytes(b"file".as_slice()),
+            bytes(b"utf8-\xc3\xa9".as_slice()),
+        ]),
+    );
+}
+
+// ls: on other filesystems (Ntfs)
+#[test]
+fn ls_on_other_filesystems_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &[]) else { return };
+    let g = case.handle();
+    let got = g.ls(b"/".as_slice());
+    returns(
+        got,
+        list([
+            bytes(b"Mixed Case.txt".as_slice()),
+            bytes(b"dir".as_slice()),
+            bytes(b"empty".as_slice()),
+            bytes(b"file".as_slice()),
+            bytes(b"utf8-\xc3\xa9".as_slice()),
+        ]),
+    );
+}
+
+// ls: subvolumes are directories
+#[test]
+fn ls_subvolumes_are_directories() {
+    let Some(case) = Case::start(Disk::Btrfs, &[]) else { return };
+    let g = case.handle();
+    let got = g.ls(b"/".as_slice());
+    returns(
+        got,
+        list([
+            bytes(b"Mixed Case.txt".as_slice()),
+            bytes(b"dir".as_slice()),
+            bytes(b"empty".as_slice()),
+            bytes(b"file".as_slice()),
+            bytes(b"utf8-\xc3\xa9".as_slice()),
+            bytes(b"volume".as_slice()),
+        ]),
+    );
 }
 
 // ls0: each name is followed by a NUL
@@ -576,6 +750,165 @@ fn readdir_a_file() {
     fails(got, Some("ENOTDIR"), "/known/abc");
 }
 
+// readdir: types on other filesystems (Xfs)
+#[test]
+fn readdir_types_on_other_filesystems_xfs() {
+    let Some(case) = Case::start(Disk::Xfs, &[]) else { return };
+    let g = case.handle();
+    let got = g.readdir(b"/dir/sub".as_slice());
+    returns(
+        got,
+        list([
+            fields([("ftyp", bytes(b"d".as_slice())), ("name", bytes(b".".as_slice()))]),
+            fields([("ftyp", bytes(b"d".as_slice())), ("name", bytes(b"..".as_slice()))]),
+            fields([("ftyp", bytes(b"r".as_slice())), ("name", bytes(b"deep".as_slice()))]),
+        ]),
+    );
+}
+
+// readdir: types on other filesystems (Btrfs)
+#[test]
+fn readdir_types_on_other_filesystems_btrfs() {
+    let Some(case) = Case::start(Disk::Btrfs, &[]) else { return };
+    let g = case.handle();
+    let got = g.readdir(b"/dir/sub".as_slice());
+    returns(
+        got,
+        list([
+            fields([("ftyp", bytes(b"d".as_slice())), ("name", bytes(b".".as_slice()))]),
+            fields([("ftyp", bytes(b"d".as_slice())), ("name", bytes(b"..".as_slice()))]),
+            fields([("ftyp", bytes(b"r".as_slice())), ("name", bytes(b"deep".as_slice()))]),
+        ]),
+    );
+}
+
+// readdir: types on other filesystems (Vfat)
+#[test]
+fn readdir_types_on_other_filesystems_vfat() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    let got = g.readdir(b"/dir/sub".as_slice());
+    returns(
+        got,
+        list([
+            fields([("ftyp", bytes(b"d".as_slice())), ("name", bytes(b".".as_slice()))]),
+            fields([("ftyp", bytes(b"d".as_slice())), ("name", bytes(b"..".as_slice()))]),
+            fields([("ftyp", bytes(b"r".as_slice())), ("name", bytes(b"deep".as_slice()))]),
+        ]),
+    );
+}
+
+// readdir: types on other filesystems (Ntfs)
+#[test]
+fn readdir_types_on_other_filesystems_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &[]) else { return };
+    let g = case.handle();
+    let got = g.readdir(b"/dir/sub".as_slice());
+    returns(
+        got,
+        list([
+            fields([("ftyp", bytes(b"d".as_slice())), ("name", bytes(b".".as_slice()))]),
+            fields([("ftyp", bytes(b"d".as_slice())), ("name", bytes(b"..".as_slice()))]),
+            fields([("ftyp", bytes(b"r".as_slice())), ("name", bytes(b"deep".as_slice()))]),
+        ]),
+    );
+}
+
+// readdir: links and special files on other filesystems (Xfs)
+#[test]
+fn readdir_links_and_special_files_on_other_filesystems_xfs() {
+    let Some(case) = Case::start(Disk::Xfs, &[]) else { return };
+    let g = case.handle();
+    step("mkdir", g.mkdir(b"/types".as_slice()));
+    step("mkfifo", g.mkfifo(420, b"/types/b".as_slice()));
+    step("mknod_c", g.mknod_c(420, 1, 3, b"/types/c".as_slice()));
+    step("mknod_b", g.mknod_b(420, 7, 0, b"/types/d".as_slice()));
+    step("mknod", g.mknod(49572, 0, 0, b"/types/e".as_slice()));
+    step("ln_s", g.ln_s(b"missing".as_slice(), b"/types/f".as_slice()));
+    let got = g.readdir(b"/types".as_slice());
+    returns(
+        got,
+        list([
+            fields([("ftyp", bytes(b"d".as_slice())), ("name", bytes(b".".as_slice()))]),
+            fields([("ftyp", bytes(b"d".as_slice())), ("name", bytes(b"..".as_slice()))]),
+            fields([("ftyp", bytes(b"f".as_slice())), ("name", bytes(b"b".as_slice()))]),
+            fields([("ftyp", bytes(b"c".as_slice())), ("name", bytes(b"c".as_slice()))]),
+            fields([("ftyp", bytes(b"b".as_slice())), ("name", bytes(b"d".as_slice()))]),
+            fields([("ftyp", bytes(b"s".as_slice())), ("name", bytes(b"e".as_slice()))]),
+            fields([("ftyp", bytes(b"l".as_slice())), ("name", bytes(b"f".as_slice()))]),
+        ]),
+    );
+}
+
+// readdir: links and special files on other filesystems (Btrfs)
+#[test]
+fn readdir_links_and_special_files_on_other_filesystems_btrfs() {
+    let Some(case) = Case::start(Disk::Btrfs, &[]) else { return };
+    let g = case.handle();
+    step("mkdir", g.mkdir(b"/types".as_slice()));
+    step("mkfifo", g.mkfifo(420, b"/types/b".as_slice()));
+    step("mknod_c", g.mknod_c(420, 1, 3, b"/types/c".as_slice()));
+    step("mknod_b", g.mknod_b(420, 7, 0, b"/types/d".as_slice()));
+    step("mknod", g.mknod(49572, 0, 0, b"/types/e".as_slice()));
+    step("ln_s", g.ln_s(b"missing".as_slice(), b"/types/f".as_slice()));
+    let got = g.readdir(b"/types".as_slice());
+    returns(
+        got,
+        list([
+            fields([("ftyp", bytes(b"d".as_slice())), ("name", bytes(b".".as_slice()))]),
+            fields([("ftyp", bytes(b"d".as_slice())), ("name", bytes(b"..".as_slice()))]),
+            fields([("ftyp", bytes(b"f".as_slice())), ("name", bytes(b"b".as_slice()))]),
+            fields([("ftyp", bytes(b"c".as_slice())), ("name", bytes(b"c".as_slice()))]),
+            fields([("ftyp", bytes(b"b".as_slice())), ("name", bytes(b"d".as_slice()))]),
+            fields([("ftyp", bytes(b"s".as_slice())), ("name", bytes(b"e".as_slice()))]),
+            fields([("ftyp", bytes(b"l".as_slice())), ("name", bytes(b"f".as_slice()))]),
+        ]),
+    );
+}
+
+// readdir: links and special files on other filesystems (Ntfs)
+#[test]
+fn readdir_links_and_special_files_on_other_filesystems_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &[]) else { return };
+    let g = case.handle();
+    step("mkdir", g.mkdir(b"/types".as_slice()));
+    step("mkfifo", g.mkfifo(420, b"/types/b".as_slice()));
+    step("mknod_c", g.mknod_c(420, 1, 3, b"/types/c".as_slice()));
+    step("mknod_b", g.mknod_b(420, 7, 0, b"/types/d".as_slice()));
+    step("mknod", g.mknod(49572, 0, 0, b"/types/e".as_slice()));
+    step("ln_s", g.ln_s(b"missing".as_slice(), b"/types/f".as_slice()));
+    let got = g.readdir(b"/types".as_slice());
+    returns(
+        got,
+        list([
+            fields([("ftyp", bytes(b"d".as_slice())), ("name", bytes(b".".as_slice()))]),
+            fields([("ftyp", bytes(b"d".as_slice())), ("name", bytes(b"..".as_slice()))]),
+            fields([("ftyp", bytes(b"f".as_slice())), ("name", bytes(b"b".as_slice()))]),
+            fields([("ftyp", bytes(b"c".as_slice())), ("name", bytes(b"c".as_slice()))]),
+            fields([("ftyp", bytes(b"b".as_slice())), ("name", bytes(b"d".as_slice()))]),
+            fields([("ftyp", bytes(b"s".as_slice())), ("name", bytes(b"e".as_slice()))]),
+            fields([("ftyp", bytes(b"l".as_slice())), ("name", bytes(b"f".as_slice()))]),
+        ]),
+    );
+}
+
+// readdir: a subvolume
+#[test]
+fn readdir_a_subvolume() {
+    let Some(case) = Case::start(Disk::Btrfs, &[]) else { return };
+    let g = case.handle();
+    let got = g.readdir(b"/volume".as_slice());
+    returns(
+        got,
+        list([
+            fields([("ftyp", bytes(b"d".as_slice())), ("name", bytes(b".".as_slice()))]),
+            fields([("ftyp", bytes(b"d".as_slice())), ("name", bytes(b"..".as_slice()))]),
+            fields([("ftyp", bytes(b"r".as_slice())), ("name", bytes(b"inside".as_slice()))]),
+            fields([("ftyp", bytes(b"d".as_slice())), ("name", bytes(b"nested".as_slice()))]),
+        ]),
+    );
+}
+
 // find: paths are relative and sorted
 #[test]
 fn find_paths_are_relative_and_sorted() {
@@ -649,6 +982,94 @@ fn find_a_file() {
     let g = case.handle();
     let got = g.find(b"/known/abc".as_slice());
     fails(got, Some("ENOTDIR"), "/known/abc");
+}
+
+// find: on other filesystems (Xfs)
+#[test]
+fn find_on_other_filesystems_xfs() {
+    let Some(case) = Case::start(Disk::Xfs, &[]) else { return };
+    let g = case.handle();
+    let got = g.find(b"/".as_slice());
+    returns(
+        got,
+        list([
+            bytes(b"Mixed Case.txt".as_slice()),
+            bytes(b"dir".as_slice()),
+            bytes(b"dir/sub".as_slice()),
+            bytes(b"dir/sub/deep".as_slice()),
+            bytes(b"empty".as_slice()),
+            bytes(b"file".as_slice()),
+            bytes(b"utf8-\xc3\xa9".as_slice()),
+        ]),
+    );
+}
+
+// find: on other filesystems (Vfat)
+#[test]
+fn find_on_other_filesystems_vfat() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    let got = g.find(b"/".as_slice());
+    returns(
+        got,
+        list([
+            bytes(b"Mixed Case.txt".as_slice()),
+            bytes(b"dir".as_slice()),
+            bytes(b"dir/sub".as_slice()),
+            bytes(b"dir/sub/deep".as_slice()),
+            bytes(b"empty".as_slice()),
+            bytes(b"file".as_slice()),
+            bytes(b"utf8-\xc3\xa9".as_slice()),
+        ]),
+    );
+}
+
+// find: on other filesystems (Ntfs)
+#[test]
+fn find_on_other_filesystems_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &[]) else { return };
+    let g = case.handle();
+    let got = g.find(b"/".as_slice());
+    returns(
+        got,
+        list([
+            bytes(b"Mixed Case.txt".as_slice()),
+            bytes(b"dir".as_slice()),
+            bytes(b"dir/sub".as_slice()),
+            bytes(b"dir/sub/deep".as_slice()),
+            bytes(b"empty".as_slice()),
+            bytes(b"file".as_slice()),
+            bytes(b"utf8-\xc3\xa9".as_slice()),
+        ]),
+    );
+}
+
+// find: subvolumes are entered
+#[test]
+fn find_subvolumes_are_entered() {
+    let Some(case) = Case::start(Disk::Btrfs, &[]) else { return };
+    let g = case.handle();
+    let got = g.find(b"/volume".as_slice());
+    returns(got, list([bytes(b"inside".as_slice()), bytes(b"nested".as_slice())]));
+}
+
+// find: links and special files on NTFS
+#[test]
+fn find_links_and_special_files_on_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &[]) else { return };
+    let g = case.handle();
+    step("ln_s", g.ln_s(b"/".as_slice(), b"/dir/link".as_slice()));
+    step("mkfifo", g.mkfifo(420, b"/dir/sub/fifo".as_slice()));
+    let got = g.find(b"/dir".as_slice());
+    returns(
+        got,
+        list([
+            bytes(b"link".as_slice()),
+            bytes(b"sub".as_slice()),
+            bytes(b"sub/deep".as_slice()),
+            bytes(b"sub/fifo".as_slice()),
+        ]),
+    );
 }
 
 // find0: each path is followed by a NUL
@@ -739,6 +1160,26 @@ fn du_a_missing_file() {
     fails(got, Some("ENOENT"), "/missing");
 }
 
+// du: subvolumes are entered
+#[test]
+fn du_subvolumes_are_entered() {
+    let Some(case) = Case::start(Disk::Btrfs, &[]) else { return };
+    let g = case.handle();
+    step("fill", g.fill(65, 1048576, b"/volume/nested/data".as_slice()));
+    step("sync", g.sync());
+    let got = g.du(b"/volume".as_slice());
+    returns(got, number(1028_i64));
+}
+
+// du: clusters of FAT
+#[test]
+fn du_clusters_of_fat() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    let got = g.du(b"/dir".as_slice());
+    returns(got, number(12_i64));
+}
+
 // fill_dir: some files
 #[test]
 fn fill_dir_some_files() {
@@ -778,318 +1219,4 @@ fn fill_dir_what_is_there_stays() {
     step("fill_dir", g.fill_dir(b"/new".as_slice(), 3));
     let got = g.read_file(b"/new/00000001".as_slice());
     returns(got, bytes(b"abc".as_slice()));
-}
-
-// fill_dir: less than none
-#[test]
-fn fill_dir_less_than_none() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.fill_dir(b"/known/dir".as_slice(), -1);
-    fails(got, Some("EINVAL"), "nr");
-}
-
-// fill_dir: a missing directory
-#[test]
-fn fill_dir_a_missing_directory() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.fill_dir(b"/missing".as_slice(), 1);
-    fails(got, Some("ENOENT"), "/missing");
-}
-
-// fill_dir: a file instead
-#[test]
-fn fill_dir_a_file_instead() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.fill_dir(b"/known/abc".as_slice(), 1);
-    fails(got, Some("ENOTDIR"), "/known/abc");
-}
-
-// glob_expand: names in a directory
-#[test]
-fn glob_expand_names_in_a_directory() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.glob_expand(b"/known/dir/*".as_slice(), &GlobExpandOptions::default());
-    returns(
-        got,
-        list([
-            bytes(b"/known/dir/a".as_slice()),
-            bytes(b"/known/dir/b".as_slice()),
-            bytes(b"/known/dir/c".as_slice()),
-            bytes(b"/known/dir/sub/".as_slice()),
-        ]),
-    );
-}
-
-// glob_expand: no slashes
-#[test]
-fn glob_expand_no_slashes() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.glob_expand(
-        b"/known/dir/*".as_slice(),
-        &GlobExpandOptions { directoryslash: Some(false) },
-    );
-    returns(
-        got,
-        list([
-            bytes(b"/known/dir/a".as_slice()),
-            bytes(b"/known/dir/b".as_slice()),
-            bytes(b"/known/dir/c".as_slice()),
-            bytes(b"/known/dir/sub".as_slice()),
-        ]),
-    );
-}
-
-// glob_expand: directories of any name
-#[test]
-fn glob_expand_directories_of_any_name() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.glob_expand(b"/known/*/deep".as_slice(), &GlobExpandOptions::default());
-    returns(got, list([]));
-}
-
-// glob_expand: one character
-#[test]
-fn glob_expand_one_character() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.glob_expand(b"/known/dir/?".as_slice(), &GlobExpandOptions::default());
-    returns(
-        got,
-        list([
-            bytes(b"/known/dir/a".as_slice()),
-            bytes(b"/known/dir/b".as_slice()),
-            bytes(b"/known/dir/c".as_slice()),
-        ]),
-    );
-}
-
-// glob_expand: one of several
-#[test]
-fn glob_expand_one_of_several() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.glob_expand(b"/known/dir/[bc]".as_slice(), &GlobExpandOptions::default());
-    returns(got, list([bytes(b"/known/dir/b".as_slice()), bytes(b"/known/dir/c".as_slice())]));
-}
-
-// glob_expand: braces
-#[test]
-fn glob_expand_braces() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g
-        .glob_expand(b"/known/{lines,dir/{b,a},missing}".as_slice(), &GlobExpandOptions::default());
-    returns(
-        got,
-        list([
-            bytes(b"/known/lines".as_slice()),
-            bytes(b"/known/dir/b".as_slice()),
-            bytes(b"/known/dir/a".as_slice()),
-        ]),
-    );
-}
-
-// glob_expand: a name without wildcards
-#[test]
-fn glob_expand_a_name_without_wildcards() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.glob_expand(b"/known/abc".as_slice(), &GlobExpandOptions::default());
-    returns(got, list([bytes(b"/known/abc".as_slice())]));
-}
-
-// glob_expand: nothing of that name
-#[test]
-fn glob_expand_nothing_of_that_name() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.glob_expand(b"/known/missing".as_slice(), &GlobExpandOptions::default());
-    returns(got, list([]));
-}
-
-// glob_expand: only directories
-#[test]
-fn glob_expand_only_directories() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.glob_expand(b"/known/d*/".as_slice(), &GlobExpandOptions::default());
-    returns(got, list([bytes(b"/known/dir/".as_slice())]));
-}
-
-// glob_expand: a link that leads nowhere
-#[test]
-fn glob_expand_a_link_that_leads_nowhere() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.glob_expand(b"/known/dang*".as_slice(), &GlobExpandOptions::default());
-    returns(got, list([bytes(b"/known/dangling".as_slice())]));
-}
-
-// glob_expand: links do not lead out
-#[test]
-fn glob_expand_links_do_not_lead_out() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.glob_expand(b"/known/esc*/*".as_slice(), &GlobExpandOptions::default());
-    returns(got, list([]));
-}
-
-// glob_expand: many files
-#[test]
-fn glob_expand_many_files() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.glob_expand(b"/known/many/099?".as_slice(), &GlobExpandOptions::default());
-    returns(
-        got,
-        list([
-            bytes(b"/known/many/0990".as_slice()),
-            bytes(b"/known/many/0991".as_slice()),
-            bytes(b"/known/many/0992".as_slice()),
-            bytes(b"/known/many/0993".as_slice()),
-            bytes(b"/known/many/0994".as_slice()),
-            bytes(b"/known/many/0995".as_slice()),
-            bytes(b"/known/many/0996".as_slice()),
-            bytes(b"/known/many/0997".as_slice()),
-            bytes(b"/known/many/0998".as_slice()),
-            bytes(b"/known/many/0999".as_slice()),
-        ]),
-    );
-}
-
-// glob_expand: across directories
-#[test]
-fn glob_expand_across_directories() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got =
-        g.glob_expand(b"/known/{d*,many}/{sub,0000}".as_slice(), &GlobExpandOptions::default());
-    returns(
-        got,
-        list([bytes(b"/known/dir/sub/".as_slice()), bytes(b"/known/many/0000".as_slice())]),
-    );
-}
-
-// glob_expand: hidden files are not meant
-#[test]
-fn glob_expand_hidden_files_are_not_meant() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("touch", g.touch(b"/known/dir/.hidden".as_slice()));
-    let got = g.glob_expand(b"/known/dir/*en".as_slice(), &GlobExpandOptions::default());
-    returns(got, list([]));
-}
-
-// glob_expand: a name with a wildcard in it
-#[test]
-fn glob_expand_a_name_with_a_wildcard_in_it() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("touch", g.touch(b"/known/dir/*".as_slice()));
-    let got = g.glob_expand(b"/known/dir/\\*".as_slice(), &GlobExpandOptions::default());
-    returns(got, list([bytes(b"/known/dir/*".as_slice())]));
-}
-
-// glob_expand: more than fits
-#[test]
-fn glob_expand_more_than_fits() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("mkdir_p", g.mkdir_p(b"/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb".as_slice()));
-    step("fill_dir", g.fill_dir(b"/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb".as_slice(), 9000));
-    let got = g.glob_expand(b"/a*/b*/*".as_slice(), &GlobExpandOptions::default());
-    fails(got, Some("EFBIG"), "/a*");
-}
-
-// glob_expand: a relative path
-#[test]
-fn glob_expand_a_relative_path() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.glob_expand(b"known/*".as_slice(), &GlobExpandOptions::default());
-    fails(got, Some("EINVAL"), "pattern");
-}
-
-// glob_expand: braces without end
-#[test]
-fn glob_expand_braces_without_end() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.glob_expand(b"/{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}".as_slice(), &GlobExpandOptions::default());
-    fails(got, Some("EINVAL"), "pattern");
-}
-
-// case_sensitive_path: another spelling
-#[test]
-fn case_sensitive_path_another_spelling() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("mkdir_p", g.mkdir_p(b"/Windows/System32".as_slice()));
-    let got = g.case_sensitive_path(b"/windows/SYSTEM32".as_slice());
-    returns(got, bytes(b"/Windows/System32".as_slice()));
-}
-
-// case_sensitive_path: the last component need not exist
-#[test]
-fn case_sensitive_path_the_last_component_need_not_exist() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.case_sensitive_path(b"//KNOWN/./Dir/New/".as_slice());
-    returns(got, bytes(b"/known/dir/New".as_slice()));
-}
-
-// case_sensitive_path: an exact name is preferred
-#[test]
-fn case_sensitive_path_an_exact_name_is_preferred() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("touch", g.touch(b"/known/ABC".as_slice()));
-    let got = g.case_sensitive_path(b"/known/abc".as_slice());
-    returns(got, bytes(b"/known/abc".as_slice()));
-}
-
-// case_sensitive_path: other letters than English ones
-#[test]
-fn case_sensitive_path_other_letters_than_english_ones() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.case_sensitive_path(b"/known/UTF8-\xc3\x89".as_slice());
-    returns(got, bytes(b"/known/utf8-\xc3\xa9".as_slice()));
-}
-
-// case_sensitive_path: a link is followed on the way
-#[test]
-fn case_sensitive_path_a_link_is_followed_on_the_way() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("ln_s", g.ln_s(b"/known/dir".as_slice(), b"/Link".as_slice()));
-    let got = g.case_sensitive_path(b"/LINK/SUB/DEEP".as_slice());
-    returns(got, bytes(b"/Link/sub/deep".as_slice()));
-}
-
-// case_sensitive_path: a filesystem that does not mind
-#[test]
-fn case_sensitive_path_a_filesystem_that_does_not_mind() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("mkfs", g.mkfs(b"vfat".as_slice(), b"/dev/sdb".as_slice(), &MkfsOptions::default()));
-    step("mount", g.mount(b"/dev/sdb".as_slice(), b"/run".as_slice()));
-    step("mkdir", g.mkdir(b"/run/Program Files".as_slice()));
-    let got = g.case_sensitive_path(b"/RUN/PROGRAM FILES".as_slice());
-    returns(got, bytes(b"/run/Program Files".as_slice()));
-}
-
-// case_sensitive_path: the root
-#[test]
-fn case_sensitive_path_the_root() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.case_sensitive_path(b"/".as_slice());
-    returns(got, bytes(b"/".as_slice()));
 }

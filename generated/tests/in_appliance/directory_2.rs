@@ -2,6 +2,320 @@
 
 use crate::prelude::*;
 
+// fill_dir: less than none
+#[test]
+fn fill_dir_less_than_none() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.fill_dir(b"/known/dir".as_slice(), -1);
+    fails(got, Some("EINVAL"), "nr");
+}
+
+// fill_dir: a missing directory
+#[test]
+fn fill_dir_a_missing_directory() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.fill_dir(b"/missing".as_slice(), 1);
+    fails(got, Some("ENOENT"), "/missing");
+}
+
+// fill_dir: a file instead
+#[test]
+fn fill_dir_a_file_instead() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.fill_dir(b"/known/abc".as_slice(), 1);
+    fails(got, Some("ENOTDIR"), "/known/abc");
+}
+
+// glob_expand: names in a directory
+#[test]
+fn glob_expand_names_in_a_directory() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.glob_expand(b"/known/dir/*".as_slice(), &GlobExpandOptions::default());
+    returns(
+        got,
+        list([
+            bytes(b"/known/dir/a".as_slice()),
+            bytes(b"/known/dir/b".as_slice()),
+            bytes(b"/known/dir/c".as_slice()),
+            bytes(b"/known/dir/sub/".as_slice()),
+        ]),
+    );
+}
+
+// glob_expand: no slashes
+#[test]
+fn glob_expand_no_slashes() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.glob_expand(
+        b"/known/dir/*".as_slice(),
+        &GlobExpandOptions { directoryslash: Some(false) },
+    );
+    returns(
+        got,
+        list([
+            bytes(b"/known/dir/a".as_slice()),
+            bytes(b"/known/dir/b".as_slice()),
+            bytes(b"/known/dir/c".as_slice()),
+            bytes(b"/known/dir/sub".as_slice()),
+        ]),
+    );
+}
+
+// glob_expand: directories of any name
+#[test]
+fn glob_expand_directories_of_any_name() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.glob_expand(b"/known/*/deep".as_slice(), &GlobExpandOptions::default());
+    returns(got, list([]));
+}
+
+// glob_expand: one character
+#[test]
+fn glob_expand_one_character() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.glob_expand(b"/known/dir/?".as_slice(), &GlobExpandOptions::default());
+    returns(
+        got,
+        list([
+            bytes(b"/known/dir/a".as_slice()),
+            bytes(b"/known/dir/b".as_slice()),
+            bytes(b"/known/dir/c".as_slice()),
+        ]),
+    );
+}
+
+// glob_expand: one of several
+#[test]
+fn glob_expand_one_of_several() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.glob_expand(b"/known/dir/[bc]".as_slice(), &GlobExpandOptions::default());
+    returns(got, list([bytes(b"/known/dir/b".as_slice()), bytes(b"/known/dir/c".as_slice())]));
+}
+
+// glob_expand: braces
+#[test]
+fn glob_expand_braces() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g
+        .glob_expand(b"/known/{lines,dir/{b,a},missing}".as_slice(), &GlobExpandOptions::default());
+    returns(
+        got,
+        list([
+            bytes(b"/known/lines".as_slice()),
+            bytes(b"/known/dir/b".as_slice()),
+            bytes(b"/known/dir/a".as_slice()),
+        ]),
+    );
+}
+
+// glob_expand: a name without wildcards
+#[test]
+fn glob_expand_a_name_without_wildcards() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.glob_expand(b"/known/abc".as_slice(), &GlobExpandOptions::default());
+    returns(got, list([bytes(b"/known/abc".as_slice())]));
+}
+
+// glob_expand: nothing of that name
+#[test]
+fn glob_expand_nothing_of_that_name() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.glob_expand(b"/known/missing".as_slice(), &GlobExpandOptions::default());
+    returns(got, list([]));
+}
+
+// glob_expand: only directories
+#[test]
+fn glob_expand_only_directories() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.glob_expand(b"/known/d*/".as_slice(), &GlobExpandOptions::default());
+    returns(got, list([bytes(b"/known/dir/".as_slice())]));
+}
+
+// glob_expand: a link that leads nowhere
+#[test]
+fn glob_expand_a_link_that_leads_nowhere() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.glob_expand(b"/known/dang*".as_slice(), &GlobExpandOptions::default());
+    returns(got, list([bytes(b"/known/dangling".as_slice())]));
+}
+
+// glob_expand: links do not lead out
+#[test]
+fn glob_expand_links_do_not_lead_out() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.glob_expand(b"/known/esc*/*".as_slice(), &GlobExpandOptions::default());
+    returns(got, list([]));
+}
+
+// glob_expand: many files
+#[test]
+fn glob_expand_many_files() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.glob_expand(b"/known/many/099?".as_slice(), &GlobExpandOptions::default());
+    returns(
+        got,
+        list([
+            bytes(b"/known/many/0990".as_slice()),
+            bytes(b"/known/many/0991".as_slice()),
+            bytes(b"/known/many/0992".as_slice()),
+            bytes(b"/known/many/0993".as_slice()),
+            bytes(b"/known/many/0994".as_slice()),
+            bytes(b"/known/many/0995".as_slice()),
+            bytes(b"/known/many/0996".as_slice()),
+            bytes(b"/known/many/0997".as_slice()),
+            bytes(b"/known/many/0998".as_slice()),
+            bytes(b"/known/many/0999".as_slice()),
+        ]),
+    );
+}
+
+// glob_expand: across directories
+#[test]
+fn glob_expand_across_directories() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got =
+        g.glob_expand(b"/known/{d*,many}/{sub,0000}".as_slice(), &GlobExpandOptions::default());
+    returns(
+        got,
+        list([bytes(b"/known/dir/sub/".as_slice()), bytes(b"/known/many/0000".as_slice())]),
+    );
+}
+
+// glob_expand: hidden files are not meant
+#[test]
+fn glob_expand_hidden_files_are_not_meant() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("touch", g.touch(b"/known/dir/.hidden".as_slice()));
+    let got = g.glob_expand(b"/known/dir/*en".as_slice(), &GlobExpandOptions::default());
+    returns(got, list([]));
+}
+
+// glob_expand: a name with a wildcard in it
+#[test]
+fn glob_expand_a_name_with_a_wildcard_in_it() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("touch", g.touch(b"/known/dir/*".as_slice()));
+    let got = g.glob_expand(b"/known/dir/\\*".as_slice(), &GlobExpandOptions::default());
+    returns(got, list([bytes(b"/known/dir/*".as_slice())]));
+}
+
+// glob_expand: more than fits
+#[test]
+fn glob_expand_more_than_fits() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("mkdir_p", g.mkdir_p(b"/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb".as_slice()));
+    step("fill_dir", g.fill_dir(b"/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb".as_slice(), 9000));
+    let got = g.glob_expand(b"/a*/b*/*".as_slice(), &GlobExpandOptions::default());
+    fails(got, Some("EFBIG"), "/a*");
+}
+
+// glob_expand: a relative path
+#[test]
+fn glob_expand_a_relative_path() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.glob_expand(b"known/*".as_slice(), &GlobExpandOptions::default());
+    fails(got, Some("EINVAL"), "pattern");
+}
+
+// glob_expand: braces without end
+#[test]
+fn glob_expand_braces_without_end() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.glob_expand(b"/{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}".as_slice(), &GlobExpandOptions::default());
+    fails(got, Some("EINVAL"), "pattern");
+}
+
+// case_sensitive_path: another spelling
+#[test]
+fn case_sensitive_path_another_spelling() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("mkdir_p", g.mkdir_p(b"/Windows/System32".as_slice()));
+    let got = g.case_sensitive_path(b"/windows/SYSTEM32".as_slice());
+    returns(got, bytes(b"/Windows/System32".as_slice()));
+}
+
+// case_sensitive_path: the last component need not exist
+#[test]
+fn case_sensitive_path_the_last_component_need_not_exist() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.case_sensitive_path(b"//KNOWN/./Dir/New/".as_slice());
+    returns(got, bytes(b"/known/dir/New".as_slice()));
+}
+
+// case_sensitive_path: an exact name is preferred
+#[test]
+fn case_sensitive_path_an_exact_name_is_preferred() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("touch", g.touch(b"/known/ABC".as_slice()));
+    let got = g.case_sensitive_path(b"/known/abc".as_slice());
+    returns(got, bytes(b"/known/abc".as_slice()));
+}
+
+// case_sensitive_path: other letters than English ones
+#[test]
+fn case_sensitive_path_other_letters_than_english_ones() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.case_sensitive_path(b"/known/UTF8-\xc3\x89".as_slice());
+    returns(got, bytes(b"/known/utf8-\xc3\xa9".as_slice()));
+}
+
+// case_sensitive_path: a link is followed on the way
+#[test]
+fn case_sensitive_path_a_link_is_followed_on_the_way() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("ln_s", g.ln_s(b"/known/dir".as_slice(), b"/Link".as_slice()));
+    let got = g.case_sensitive_path(b"/LINK/SUB/DEEP".as_slice());
+    returns(got, bytes(b"/Link/sub/deep".as_slice()));
+}
+
+// case_sensitive_path: a filesystem that does not mind
+#[test]
+fn case_sensitive_path_a_filesystem_that_does_not_mind() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("mkfs", g.mkfs(b"vfat".as_slice(), b"/dev/sdb".as_slice(), &MkfsOptions::default()));
+    step("mount", g.mount(b"/dev/sdb".as_slice(), b"/run".as_slice()));
+    step("mkdir", g.mkdir(b"/run/Program Files".as_slice()));
+    let got = g.case_sensitive_path(b"/RUN/PROGRAM FILES".as_slice());
+    returns(got, bytes(b"/run/Program Files".as_slice()));
+}
+
+// case_sensitive_path: the root
+#[test]
+fn case_sensitive_path_the_root() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.case_sensitive_path(b"/".as_slice());
+    returns(got, bytes(b"/".as_slice()));
+}
+
 // case_sensitive_path: two names to choose from
 #[test]
 fn case_sensitive_path_two_names_to_choose_from() {
@@ -37,4 +351,31 @@ fn case_sensitive_path_a_file_on_the_way() {
     let g = case.handle();
     let got = g.case_sensitive_path(b"/known/ABC/file".as_slice());
     fails(got, Some("ENOTDIR"), "/known/abc");
+}
+
+// case_sensitive_path: as it is spelled on the disk
+#[test]
+fn case_sensitive_path_as_it_is_spelled_on_the_disk() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    let got = g.case_sensitive_path(b"/MIXED case.TXT".as_slice());
+    returns(got, bytes(b"/Mixed Case.txt".as_slice()));
+}
+
+// case_sensitive_path: on NTFS
+#[test]
+fn case_sensitive_path_on_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &[]) else { return };
+    let g = case.handle();
+    let got = g.case_sensitive_path(b"/DIR/SUB/Deep".as_slice());
+    returns(got, bytes(b"/dir/sub/deep".as_slice()));
+}
+
+// case_sensitive_path: a new file in a directory of FAT
+#[test]
+fn case_sensitive_path_a_new_file_in_a_directory_of_fat() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    let got = g.case_sensitive_path(b"/DIR/New".as_slice());
+    returns(got, bytes(b"/dir/New".as_slice()));
 }

@@ -4,6 +4,213 @@
 
 use crate::prelude::*;
 
+// rm_rf: a large directory
+#[test]
+fn rm_rf_a_large_directory() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("rm_rf", g.rm_rf(b"/known/many".as_slice()));
+    let got = g.exists(b"/known/many".as_slice());
+    returns(got, number(false));
+}
+
+// rm_rf: everything in a directory goes, links are not followed
+#[test]
+fn rm_rf_everything_in_a_directory_goes_links_are_not_followed() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("rm_rf", g.rm_rf(b"/known".as_slice()));
+    let got = g.cat(b"/etc/hostname".as_slice());
+    returns(got, bytes(b"guest\n".as_slice()));
+}
+
+// rm_rf: a file
+#[test]
+fn rm_rf_a_file() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("rm_rf", g.rm_rf(b"/known/abc".as_slice()));
+    let got = g.exists(b"/known/abc".as_slice());
+    returns(got, number(false));
+}
+
+// rm_rf: a link goes, its target stays
+#[test]
+fn rm_rf_a_link_goes_its_target_stays() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("ln_s", g.ln_s(b"dir".as_slice(), b"/known/todir".as_slice()));
+    step("rm_rf", g.rm_rf(b"/known/todir".as_slice()));
+    let got = g.is_file(b"/known/dir/a".as_slice(), &IsFileOptions::default());
+    returns(got, number(true));
+}
+
+// rm_rf: a missing path is no error
+#[test]
+fn rm_rf_a_missing_path_is_no_error() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.rm_rf(b"/known/missing".as_slice());
+    returns(got, nothing());
+}
+
+// rm_rf: the root directory
+#[test]
+fn rm_rf_the_root_directory() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.rm_rf(b"/".as_slice());
+    fails(got, Some("EINVAL"), "root directory");
+}
+
+// rm_rf: the root directory in other words
+#[test]
+fn rm_rf_the_root_directory_in_other_words() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.rm_rf(b"/known/..".as_slice());
+    fails(got, Some("EINVAL"), "root directory");
+}
+
+// rm_rf: a mount point
+#[test]
+fn rm_rf_a_mount_point() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("mkfs", g.mkfs(b"ext2".as_slice(), b"/dev/sdb".as_slice(), &MkfsOptions::default()));
+    step("mkdir", g.mkdir(b"/known/dir/mnt".as_slice()));
+    step("mount", g.mount(b"/dev/sdb".as_slice(), b"/known/dir/mnt".as_slice()));
+    let got = g.rm_rf(b"/known/dir".as_slice());
+    fails(got, Some("EBUSY"), "/known/dir/mnt");
+}
+
+// rm_rf: a subvolume and those in it
+#[test]
+fn rm_rf_a_subvolume_and_those_in_it() {
+    let Some(case) = Case::start(Disk::Btrfs, &[]) else { return };
+    let g = case.handle();
+    step("rm_rf", g.rm_rf(b"/volume".as_slice()));
+    let got = g.exists(b"/volume".as_slice());
+    returns(got, number(false));
+}
+
+// rm_rf: trees on other filesystems (Xfs)
+#[test]
+fn rm_rf_trees_on_other_filesystems_xfs() {
+    let Some(case) = Case::start(Disk::Xfs, &[]) else { return };
+    let g = case.handle();
+    step("rm_rf", g.rm_rf(b"/dir".as_slice()));
+    let got = g.ls(b"/".as_slice());
+    returns(
+        got,
+        list([
+            bytes(b"Mixed Case.txt".as_slice()),
+            bytes(b"empty".as_slice()),
+            bytes(b"file".as_slice()),
+            bytes(b"utf8-\xc3\xa9".as_slice()),
+        ]),
+    );
+}
+
+// rm_rf: trees on other filesystems (Vfat)
+#[test]
+fn rm_rf_trees_on_other_filesystems_vfat() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    step("rm_rf", g.rm_rf(b"/dir".as_slice()));
+    let got = g.ls(b"/".as_slice());
+    returns(
+        got,
+        list([
+            bytes(b"Mixed Case.txt".as_slice()),
+            bytes(b"empty".as_slice()),
+            bytes(b"file".as_slice()),
+            bytes(b"utf8-\xc3\xa9".as_slice()),
+        ]),
+    );
+}
+
+// rm_rf: trees on other filesystems (Ntfs)
+#[test]
+fn rm_rf_trees_on_other_filesystems_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &[]) else { return };
+    let g = case.handle();
+    step("rm_rf", g.rm_rf(b"/dir".as_slice()));
+    let got = g.ls(b"/".as_slice());
+    returns(
+        got,
+        list([
+            bytes(b"Mixed Case.txt".as_slice()),
+            bytes(b"empty".as_slice()),
+            bytes(b"file".as_slice()),
+            bytes(b"utf8-\xc3\xa9".as_slice()),
+        ]),
+    );
+}
+
+// mv: a file under a new name
+#[test]
+fn mv_a_file_under_a_new_name() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("mv", g.mv(b"/known/abc".as_slice(), b"/known/new".as_slice()));
+    let got = g.read_file(b"/known/new".as_slice());
+    returns(got, bytes(b"abc\n".as_slice()));
+}
+
+// mv: the old name is gone
+#[test]
+fn mv_the_old_name_is_gone() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("mv", g.mv(b"/known/abc".as_slice(), b"/known/new".as_slice()));
+    let got = g.exists(b"/known/abc".as_slice());
+    returns(got, number(false));
+}
+
+// mv: into a directory
+#[test]
+fn mv_into_a_directory() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("mv", g.mv(b"/known/abc".as_slice(), b"/known/dir".as_slice()));
+    let got = g.read_file(b"/known/dir/abc".as_slice());
+    returns(got, bytes(b"abc\n".as_slice()));
+}
+
+// mv: a directory under a new name
+#[test]
+fn mv_a_directory_under_a_new_name() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("mv", g.mv(b"/known/dir".as_slice(), b"/known/new".as_slice()));
+    let got = g.read_file(b"/known/new/sub/deep".as_slice());
+    returns(got, bytes(b"deep\n".as_slice()));
+}
+
+// mv: a link is moved, not its target
+#[test]
+fn mv_a_link_is_moved_not_its_target() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("mv", g.mv(b"/known/link".as_slice(), b"/known/dir/link".as_slice()));
+    let got = g.readlink(b"/known/dir/link".as_slice());
+    returns(got, bytes(b"abc".as_slice()));
+}
+
+// mv: to another filesystem
+#[test]
+fn mv_to_another_filesystem() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("mkfs", g.mkfs(b"ext4".as_slice(), b"/dev/sdb".as_slice(), &MkfsOptions::default()));
+    step("mkdir", g.mkdir(b"/mnt".as_slice()));
+    step("mount", g.mount(b"/dev/sdb".as_slice(), b"/mnt".as_slice()));
+    step("mv", g.mv(b"/known/dir".as_slice(), b"/mnt".as_slice()));
+    let got = g.read_file(b"/mnt/dir/sub/deep".as_slice());
+    returns(got, bytes(b"deep\n".as_slice()));
+}
+
 // mv: to another filesystem, the old name is gone
 #[test]
 fn mv_to_another_filesystem_the_old_name_is_gone() {
@@ -52,6 +259,75 @@ fn mv_a_directory_over_one_with_something_in_it() {
     step("mkdir_p", g.mkdir_p(b"/other/dir/x".as_slice()));
     let got = g.mv(b"/known/dir".as_slice(), b"/other".as_slice());
     fails(got, Some("ENOTEMPTY"), "/other/dir");
+}
+
+// mv: another spelling on FAT
+#[test]
+fn mv_another_spelling_on_fat() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    let got = g.mv(b"/file".as_slice(), b"/FILE".as_slice());
+    fails(got, Some("EINVAL"), "the same file");
+}
+
+// mv: between subvolumes
+#[test]
+fn mv_between_subvolumes() {
+    let Some(case) = Case::start(Disk::Btrfs, &[]) else { return };
+    let g = case.handle();
+    step("mv", g.mv(b"/file".as_slice(), b"/volume/nested".as_slice()));
+    let got = g.cat(b"/volume/nested/file".as_slice());
+    returns(got, bytes(b"content\n".as_slice()));
+}
+
+// mv: from FAT to another filesystem
+#[test]
+fn mv_from_fat_to_another_filesystem() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    step("mkfs", g.mkfs(b"ext4".as_slice(), b"/dev/sdb".as_slice(), &MkfsOptions::default()));
+    step("mkdir", g.mkdir(b"/other".as_slice()));
+    step("mount", g.mount(b"/dev/sdb".as_slice(), b"/other".as_slice()));
+    step("mv", g.mv(b"/dir".as_slice(), b"/other/DIR".as_slice()));
+    let got = g.find(b"/other".as_slice());
+    returns(
+        got,
+        list([
+            bytes(b"DIR".as_slice()),
+            bytes(b"DIR/sub".as_slice()),
+            bytes(b"DIR/sub/deep".as_slice()),
+            bytes(b"lost+found".as_slice()),
+        ]),
+    );
+}
+
+// mv: owners that FAT can't keep
+#[test]
+fn mv_owners_that_fat_can_t_keep() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    step("mkfs", g.mkfs(b"ext4".as_slice(), b"/dev/sdb".as_slice(), &MkfsOptions::default()));
+    step("mkdir", g.mkdir(b"/other".as_slice()));
+    step("mount", g.mount(b"/dev/sdb".as_slice(), b"/other".as_slice()));
+    step("write", g.write(b"/other/new".as_slice(), b"new\n".as_slice()));
+    step("chown", g.chown(1000, 1000, b"/other/new".as_slice()));
+    step("chmod", g.chmod(2541, b"/other/new".as_slice()));
+    step("mv", g.mv(b"/other/new".as_slice(), b"/new".as_slice()));
+    let got = g.cat(b"/new".as_slice());
+    returns(got, bytes(b"new\n".as_slice()));
+}
+
+// mv: a fifo to FAT
+#[test]
+fn mv_a_fifo_to_fat() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    step("mkfs", g.mkfs(b"ext4".as_slice(), b"/dev/sdb".as_slice(), &MkfsOptions::default()));
+    step("mkdir", g.mkdir(b"/other".as_slice()));
+    step("mount", g.mount(b"/dev/sdb".as_slice(), b"/other".as_slice()));
+    step("mkfifo", g.mkfifo(420, b"/other/fifo".as_slice()));
+    let got = g.mv(b"/other/fifo".as_slice(), b"/".as_slice());
+    fails(got, Some("EPERM"), "/fifo");
 }
 
 // cp: a file
@@ -141,6 +417,65 @@ fn cp_a_missing_file() {
     let g = case.handle();
     let got = g.cp(b"/known/missing".as_slice(), b"/known/new".as_slice());
     fails(got, Some("ENOENT"), "/known/missing");
+}
+
+// cp: blocks are shared (Xfs)
+#[test]
+fn cp_blocks_are_shared_xfs() {
+    let Some(case) = Case::start(Disk::Xfs, &[]) else { return };
+    let g = case.handle();
+    step("fill", g.fill(65, 1048576, b"/data".as_slice()));
+    step("cp", g.cp(b"/data".as_slice(), b"/copy".as_slice()));
+    let got = g.debug(
+        b"sh".as_slice(),
+        &[b"filefrag".as_slice(), b"-v".as_slice(), b"/sysroot/copy".as_slice()],
+    );
+    matches(got, "shared");
+}
+
+// cp: blocks are shared (Btrfs)
+#[test]
+fn cp_blocks_are_shared_btrfs() {
+    let Some(case) = Case::start(Disk::Btrfs, &[]) else { return };
+    let g = case.handle();
+    step("fill", g.fill(65, 1048576, b"/data".as_slice()));
+    step("cp", g.cp(b"/data".as_slice(), b"/copy".as_slice()));
+    let got = g.debug(
+        b"sh".as_slice(),
+        &[b"filefrag".as_slice(), b"-v".as_slice(), b"/sysroot/copy".as_slice()],
+    );
+    matches(got, "shared");
+}
+
+// cp: another spelling on FAT
+#[test]
+fn cp_another_spelling_on_fat() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    let got = g.cp(b"/file".as_slice(), b"/FILE".as_slice());
+    fails(got, Some("EINVAL"), "the same file");
+}
+
+// cp: holes stay holes (Xfs)
+#[test]
+fn cp_holes_stay_holes_xfs() {
+    let Some(case) = Case::start(Disk::Xfs, &[]) else { return };
+    let g = case.handle();
+    step("truncate_size", g.truncate_size(b"/empty".as_slice(), 8388608));
+    step("cp", g.cp(b"/empty".as_slice(), b"/copy".as_slice()));
+    let got = g.statns(b"/copy".as_slice());
+    returns(got, fields([("st_size", number(8388608_i64)), ("st_blocks", number(0_i64))]));
+}
+
+// cp: holes stay holes (Btrfs)
+#[test]
+fn cp_holes_stay_holes_btrfs() {
+    let Some(case) = Case::start(Disk::Btrfs, &[]) else { return };
+    let g = case.handle();
+    step("truncate_size", g.truncate_size(b"/empty".as_slice(), 8388608));
+    step("cp", g.cp(b"/empty".as_slice(), b"/copy".as_slice()));
+    let got = g.statns(b"/copy".as_slice());
+    returns(got, fields([("st_size", number(8388608_i64)), ("st_blocks", number(0_i64))]));
 }
 
 // cp_a: a directory
@@ -271,6 +606,175 @@ fn cp_a_a_directory_over_a_file() {
     fails(got, Some("ENOTDIR"), "/known/abc");
 }
 
+// cp_a: hard links and holes on other filesystems (Xfs)
+#[test]
+fn cp_a_hard_links_and_holes_on_other_filesystems_xfs() {
+    let Some(case) = Case::start(Disk::Xfs, &[]) else { return };
+    let g = case.handle();
+    step("ln", g.ln(b"/dir/sub/deep".as_slice(), b"/dir/hard".as_slice()));
+    step("ln_s", g.ln_s(b"hard".as_slice(), b"/dir/link".as_slice()));
+    step("cp_a", g.cp_a(b"/dir".as_slice(), b"/copy".as_slice()));
+    let got = g.statns(b"/copy/link".as_slice());
+    returns(got, fields([("st_nlink", number(2_i64)), ("st_size", number(5_i64))]));
+}
+
+// cp_a: hard links and holes on other filesystems (Btrfs)
+#[test]
+fn cp_a_hard_links_and_holes_on_other_filesystems_btrfs() {
+    let Some(case) = Case::start(Disk::Btrfs, &[]) else { return };
+    let g = case.handle();
+    step("ln", g.ln(b"/dir/sub/deep".as_slice(), b"/dir/hard".as_slice()));
+    step("ln_s", g.ln_s(b"hard".as_slice(), b"/dir/link".as_slice()));
+    step("cp_a", g.cp_a(b"/dir".as_slice(), b"/copy".as_slice()));
+    let got = g.statns(b"/copy/link".as_slice());
+    returns(got, fields([("st_nlink", number(2_i64)), ("st_size", number(5_i64))]));
+}
+
+// cp_a: hard links and holes on other filesystems (Ntfs)
+#[test]
+fn cp_a_hard_links_and_holes_on_other_filesystems_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &[]) else { return };
+    let g = case.handle();
+    step("ln", g.ln(b"/dir/sub/deep".as_slice(), b"/dir/hard".as_slice()));
+    step("ln_s", g.ln_s(b"hard".as_slice(), b"/dir/link".as_slice()));
+    step("cp_a", g.cp_a(b"/dir".as_slice(), b"/copy".as_slice()));
+    let got = g.statns(b"/copy/link".as_slice());
+    returns(got, fields([("st_nlink", number(2_i64)), ("st_size", number(5_i64))]));
+}
+
+// cp_a: everything that xfs and btrfs keep (Xfs)
+#[test]
+fn cp_a_everything_that_xfs_and_btrfs_keep_xfs() {
+    let Some(case) = Case::start(Disk::Xfs, &[]) else { return };
+    let g = case.handle();
+    step("chown", g.chown(1000, 1001, b"/file".as_slice()));
+    step("chmod", g.chmod(2537, b"/file".as_slice()));
+    step("utimens", g.utimens(b"/file".as_slice(), 1000000001, 123456789, 1000000003, 987654321));
+    step(
+        "acl_set_file",
+        g.acl_set_file(
+            b"/dir".as_slice(),
+            b"default".as_slice(),
+            b"u::rwx,g::r-x,o::---".as_slice(),
+        ),
+    );
+    step("cp_a", g.cp_a(b"/file".as_slice(), b"/dir".as_slice()));
+    let got = g.statns(b"/dir/file".as_slice());
+    returns(
+        got,
+        fields([
+            ("st_mode", number(35305_i64)),
+            ("st_uid", number(1000_i64)),
+            ("st_gid", number(1001_i64)),
+            ("st_mtime_sec", number(1000000003_i64)),
+            ("st_mtime_nsec", number(987654321_i64)),
+        ]),
+    );
+}
+
+// cp_a: everything that xfs and btrfs keep (Btrfs)
+#[test]
+fn cp_a_everything_that_xfs_and_btrfs_keep_btrfs() {
+    let Some(case) = Case::start(Disk::Btrfs, &[]) else { return };
+    let g = case.handle();
+    step("chown", g.chown(1000, 1001, b"/file".as_slice()));
+    step("chmod", g.chmod(2537, b"/file".as_slice()));
+    step("utimens", g.utimens(b"/file".as_slice(), 1000000001, 123456789, 1000000003, 987654321));
+    step(
+        "acl_set_file",
+        g.acl_set_file(
+            b"/dir".as_slice(),
+            b"default".as_slice(),
+            b"u::rwx,g::r-x,o::---".as_slice(),
+        ),
+    );
+    step("cp_a", g.cp_a(b"/file".as_slice(), b"/dir".as_slice()));
+    let got = g.statns(b"/dir/file".as_slice());
+    returns(
+        got,
+        fields([
+            ("st_mode", number(35305_i64)),
+            ("st_uid", number(1000_i64)),
+            ("st_gid", number(1001_i64)),
+            ("st_mtime_sec", number(1000000003_i64)),
+            ("st_mtime_nsec", number(987654321_i64)),
+        ]),
+    );
+}
+
+// cp_a: owners and attributes that FAT can't keep
+#[test]
+fn cp_a_owners_and_attributes_that_fat_can_t_keep() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    step("mkfs", g.mkfs(b"ext4".as_slice(), b"/dev/sdb".as_slice(), &MkfsOptions::default()));
+    step("mkdir", g.mkdir(b"/other".as_slice()));
+    step("mount", g.mount(b"/dev/sdb".as_slice(), b"/other".as_slice()));
+    step("cp_a", g.cp_a(b"/dir".as_slice(), b"/other/dir".as_slice()));
+    step("chown", g.chown(1000, 1000, b"/other/dir/sub".as_slice()));
+    step("chown", g.chown(1000, 1000, b"/other/dir/sub/deep".as_slice()));
+    step("chmod", g.chmod(1512, b"/other/dir/sub".as_slice()));
+    step(
+        "setxattr",
+        g.setxattr(
+            b"user.comment".as_slice(),
+            b"hello".as_slice(),
+            5,
+            b"/other/dir/sub/deep".as_slice(),
+        ),
+    );
+    step(
+        "acl_set_file",
+        g.acl_set_file(
+            b"/other/dir".as_slice(),
+            b"default".as_slice(),
+            b"u::rwx,g::r-x,o::---".as_slice(),
+        ),
+    );
+    step("cp_a", g.cp_a(b"/other/dir".as_slice(), b"/copy".as_slice()));
+    let got = g.find(b"/copy".as_slice());
+    returns(got, list([bytes(b"sub".as_slice()), bytes(b"sub/deep".as_slice())]));
+}
+
+// cp_a: a link to FAT
+#[test]
+fn cp_a_a_link_to_fat() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    step("mkfs", g.mkfs(b"ext4".as_slice(), b"/dev/sdb".as_slice(), &MkfsOptions::default()));
+    step("mkdir", g.mkdir(b"/other".as_slice()));
+    step("mount", g.mount(b"/dev/sdb".as_slice(), b"/other".as_slice()));
+    step("mkdir", g.mkdir(b"/other/dir".as_slice()));
+    step("ln_s", g.ln_s(b"missing".as_slice(), b"/other/dir/link".as_slice()));
+    let got = g.cp_a(b"/other/dir".as_slice(), b"/copy".as_slice());
+    fails(got, Some("EPERM"), "/copy/link");
+}
+
+// cp_a: two spellings of a name to FAT
+#[test]
+fn cp_a_two_spellings_of_a_name_to_fat() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    step("mkfs", g.mkfs(b"ext4".as_slice(), b"/dev/sdb".as_slice(), &MkfsOptions::default()));
+    step("mkdir", g.mkdir(b"/other".as_slice()));
+    step("mount", g.mount(b"/dev/sdb".as_slice(), b"/other".as_slice()));
+    step("mkdir", g.mkdir(b"/other/dir".as_slice()));
+    step("write", g.write(b"/other/dir/README".as_slice(), b"one".as_slice()));
+    step("write", g.write(b"/other/dir/readme".as_slice(), b"two".as_slice()));
+    let got = g.cp_a(b"/other/dir".as_slice(), b"/copy".as_slice());
+    fails(got, Some("EEXIST"), "/copy/");
+}
+
+// cp_a: a subvolume becomes a directory
+#[test]
+fn cp_a_a_subvolume_becomes_a_directory() {
+    let Some(case) = Case::start(Disk::Btrfs, &[]) else { return };
+    let g = case.handle();
+    step("cp_a", g.cp_a(b"/volume".as_slice(), b"/copy".as_slice()));
+    let got = g.find(b"/copy".as_slice());
+    returns(got, list([bytes(b"inside".as_slice()), bytes(b"nested".as_slice())]));
+}
+
 // cp_r: a directory
 #[test]
 fn cp_r_a_directory() {
@@ -342,6 +846,16 @@ fn cp_r_a_link_to_fat() {
     step("mount", g.mount(b"/dev/sdb".as_slice(), b"/mnt".as_slice()));
     let got = g.cp_r(b"/known/link".as_slice(), b"/mnt/link".as_slice());
     fails(got, Some("EPERM"), "/mnt/link");
+}
+
+// cp_r: within FAT
+#[test]
+fn cp_r_within_fat() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    step("cp_r", g.cp_r(b"/dir".as_slice(), b"/DIR2".as_slice()));
+    let got = g.find(b"/dir2".as_slice());
+    returns(got, list([bytes(b"sub".as_slice()), bytes(b"sub/deep".as_slice())]));
 }
 
 // truncate: a file is emptied
@@ -455,6 +969,45 @@ fn truncate_size_a_missing_file() {
     let g = case.handle();
     let got = g.truncate_size(b"/known/missing".as_slice(), 1);
     fails(got, Some("ENOENT"), "/known/missing");
+}
+
+// truncate_size: more than FAT has
+#[test]
+fn truncate_size_more_than_fat_has() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    let got = g.truncate_size(b"/file".as_slice(), 4294967296);
+    fails(got, Some("EFBIG"), "/file");
+}
+
+// truncate_size: a hole on other filesystems (Xfs)
+#[test]
+fn truncate_size_a_hole_on_other_filesystems_xfs() {
+    let Some(case) = Case::start(Disk::Xfs, &[]) else { return };
+    let g = case.handle();
+    step("truncate_size", g.truncate_size(b"/empty".as_slice(), 8589934592));
+    let got = g.statns(b"/empty".as_slice());
+    returns(got, fields([("st_size", number(8589934592_i64)), ("st_blocks", number(0_i64))]));
+}
+
+// truncate_size: a hole on other filesystems (Ntfs)
+#[test]
+fn truncate_size_a_hole_on_other_filesystems_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &[]) else { return };
+    let g = case.handle();
+    step("truncate_size", g.truncate_size(b"/empty".as_slice(), 8589934592));
+    let got = g.statns(b"/empty".as_slice());
+    returns(got, fields([("st_size", number(8589934592_i64)), ("st_blocks", number(0_i64))]));
+}
+
+// truncate_size: no hole on FAT
+#[test]
+fn truncate_size_no_hole_on_fat() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    step("truncate_size", g.truncate_size(b"/empty".as_slice(), 1048576));
+    let got = g.statns(b"/empty".as_slice());
+    returns(got, fields([("st_size", number(1048576_i64)), ("st_blocks", number(2048_i64))]));
 }
 
 // filesize: a file
@@ -573,424 +1126,4 @@ fn file_a_name_that_looks_like_an_option() {
     step("write", g.write(b"/--version".as_slice(), b"x\n".as_slice()));
     let got = g.file(b"/--version".as_slice());
     matches(got, "^ASCII text");
-}
-
-// file: a directory
-#[test]
-fn file_a_directory() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.file(b"/known/dir".as_slice());
-    returns(got, bytes(b"directory".as_slice()));
-}
-
-// file: a symbolic link is not followed
-#[test]
-fn file_a_symbolic_link_is_not_followed() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.file(b"/known/link".as_slice());
-    returns(got, bytes(b"symbolic link".as_slice()));
-}
-
-// file: a fifo does not block
-#[test]
-fn file_a_fifo_does_not_block() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.file(b"/known/fifo".as_slice());
-    returns(got, bytes(b"fifo".as_slice()));
-}
-
-// file: a socket
-#[test]
-fn file_a_socket() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.file(b"/known/socket".as_slice());
-    returns(got, bytes(b"socket".as_slice()));
-}
-
-// file: a character device of the guest
-#[test]
-fn file_a_character_device_of_the_guest() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.file(b"/known/chardev".as_slice());
-    returns(got, bytes(b"character device".as_slice()));
-}
-
-// file: a block device of the guest
-#[test]
-fn file_a_block_device_of_the_guest() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.file(b"/known/blockdev".as_slice());
-    returns(got, bytes(b"block device".as_slice()));
-}
-
-// file: a device
-#[test]
-fn file_a_device() {
-    let Some(case) = Case::start(Disk::Ext4, &[]) else { return };
-    let g = case.handle();
-    let got = g.file(b"/dev/sda1".as_slice());
-    matches(got, "ext4 filesystem");
-}
-
-// file: a missing file
-#[test]
-fn file_a_missing_file() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.file(b"/known/missing".as_slice());
-    fails(got, Some("ENOENT"), "/known/missing");
-}
-
-// upload: content is copied byte for byte
-#[test]
-fn upload_content_is_copied_byte_for_byte() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("upload", g.upload(case.sends(b"\x00\xff\n\x00".as_slice()), b"/known/new".as_slice()));
-    let got = g.read_file(b"/known/new".as_slice());
-    returns(got, bytes(b"\x00\xff\n\x00".as_slice()));
-}
-
-// upload: nothing at all
-#[test]
-fn upload_nothing_at_all() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("upload", g.upload(case.sends(b"".as_slice()), b"/known/abc".as_slice()));
-    let got = g.filesize(b"/known/abc".as_slice());
-    returns(got, number(0_i64));
-}
-
-// upload: many chunks
-#[test]
-fn upload_many_chunks() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("upload", g.upload(case.sends(b"a".repeat(5000000).as_slice()), b"/known/new".as_slice()));
-    let got = g.checksum(b"md5".as_slice(), b"/known/new".as_slice());
-    returns(got, bytes(b"ca6e2f55ffd30e828d900707296d91d9".as_slice()));
-}
-
-// upload: exactly one chunk
-#[test]
-fn upload_exactly_one_chunk() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("upload", g.upload(case.sends(b"a".repeat(8192).as_slice()), b"/known/new".as_slice()));
-    let got = g.filesize(b"/known/new".as_slice());
-    returns(got, number(8192_i64));
-}
-
-// upload: a device
-#[test]
-fn upload_a_device() {
-    let Some(case) = Case::start(Disk::Blank, &[]) else { return };
-    let g = case.handle();
-    step("upload", g.upload(case.sends(b"abc\n".as_slice()), b"/dev/sdc".as_slice()));
-    let got = g.download_offset(b"/dev/sdc".as_slice(), case.output(), 0, 6);
-    returns(got, nothing());
-    case.wrote(b"abc\n\x00\x00".as_slice());
-}
-
-// upload: a directory
-#[test]
-fn upload_a_directory() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.upload(case.sends(b"x".as_slice()), b"/known/dir".as_slice());
-    fails(got, Some("EISDIR"), "/known/dir");
-}
-
-// upload: a fifo does not block
-#[test]
-fn upload_a_fifo_does_not_block() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.upload(case.sends(b"x".as_slice()), b"/known/fifo".as_slice());
-    fails(got, Some("EINVAL"), "not a regular file");
-}
-
-// upload: the directory must exist
-#[test]
-fn upload_the_directory_must_exist() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.upload(case.sends(b"a".repeat(5000000).as_slice()), b"/missing/new".as_slice());
-    fails(got, Some("ENOENT"), "/missing/new");
-}
-
-// upload: the filesystem is full
-#[test]
-fn upload_the_filesystem_is_full() {
-    let Some(case) = Case::start(Disk::Blank, &[]) else { return };
-    let g = case.handle();
-    step("part_init", g.part_init(b"/dev/sdc".as_slice(), b"mbr".as_slice()));
-    step("part_add", g.part_add(b"/dev/sdc".as_slice(), b"p".as_slice(), 64, 2111));
-    step("mkfs", g.mkfs(b"ext2".as_slice(), b"/dev/sdc1".as_slice(), &MkfsOptions::default()));
-    step("mount", g.mount(b"/dev/sdc1".as_slice(), b"/".as_slice()));
-    let got = g.upload(case.sends(b"a".repeat(2000000).as_slice()), b"/new".as_slice());
-    fails(got, Some("ENOSPC"), "/new");
-}
-
-// download: content is copied byte for byte
-#[test]
-fn download_content_is_copied_byte_for_byte() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.download(b"/known/nul".as_slice(), case.output());
-    returns(got, nothing());
-    case.wrote(b"a\x00b".as_slice());
-}
-
-// download: an empty file
-#[test]
-fn download_an_empty_file() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.download(b"/known/empty".as_slice(), case.output());
-    returns(got, nothing());
-    case.wrote(b"".as_slice());
-}
-
-// download: many chunks
-#[test]
-fn download_many_chunks() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.download(b"/known/huge".as_slice(), case.output());
-    returns(got, nothing());
-    case.wrote(b"\x00".repeat(8388608).as_slice());
-}
-
-// download: a directory
-#[test]
-fn download_a_directory() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.download(b"/known/dir".as_slice(), case.output());
-    fails(got, Some("EISDIR"), "/known/dir");
-}
-
-// download: a fifo does not block
-#[test]
-fn download_a_fifo_does_not_block() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.download(b"/known/fifo".as_slice(), case.output());
-    fails(got, Some("EINVAL"), "not a regular file");
-}
-
-// download: a block device of the guest is not opened
-#[test]
-fn download_a_block_device_of_the_guest_is_not_opened() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.download(b"/known/blockdev".as_slice(), case.output());
-    fails(got, Some("EINVAL"), "not a regular file");
-}
-
-// download: a missing file
-#[test]
-fn download_a_missing_file() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.download(b"/known/missing".as_slice(), case.output());
-    fails(got, Some("ENOENT"), "/known/missing");
-}
-
-// upload_offset: a part in the middle
-#[test]
-fn upload_offset_a_part_in_the_middle() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step(
-        "upload_offset",
-        g.upload_offset(case.sends(b"TWO".as_slice()), b"/known/lines".as_slice(), 4),
-    );
-    let got = g.read_file(b"/known/lines".as_slice());
-    returns(got, bytes(b"one\nTWO\nthree\n".as_slice()));
-}
-
-// upload_offset: behind the end is a hole
-#[test]
-fn upload_offset_behind_the_end_is_a_hole() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step(
-        "upload_offset",
-        g.upload_offset(case.sends(b"x".as_slice()), b"/known/abc".as_slice(), 6),
-    );
-    let got = g.read_file(b"/known/abc".as_slice());
-    returns(got, bytes(b"abc\n\x00\x00x".as_slice()));
-}
-
-// upload_offset: a new file
-#[test]
-fn upload_offset_a_new_file() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step(
-        "upload_offset",
-        g.upload_offset(case.sends(b"x".as_slice()), b"/known/new".as_slice(), 1),
-    );
-    let got = g.read_file(b"/known/new".as_slice());
-    returns(got, bytes(b"\x00x".as_slice()));
-}
-
-// upload_offset: nothing at all
-#[test]
-fn upload_offset_nothing_at_all() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step(
-        "upload_offset",
-        g.upload_offset(case.sends(b"".as_slice()), b"/known/abc".as_slice(), 100),
-    );
-    let got = g.filesize(b"/known/abc".as_slice());
-    returns(got, number(4_i64));
-}
-
-// upload_offset: the last bytes of a device
-#[test]
-fn upload_offset_the_last_bytes_of_a_device() {
-    let Some(case) = Case::start(Disk::Blank, &[]) else { return };
-    let g = case.handle();
-    step(
-        "upload_offset",
-        g.upload_offset(case.sends(b"abcd".as_slice()), b"/dev/sdc".as_slice(), 52428796),
-    );
-    let got = g.download_offset(b"/dev/sdc".as_slice(), case.output(), 52428796, 4);
-    returns(got, nothing());
-    case.wrote(b"abcd".as_slice());
-}
-
-// upload_offset: a device cannot grow
-#[test]
-fn upload_offset_a_device_cannot_grow() {
-    let Some(case) = Case::start(Disk::Blank, &[]) else { return };
-    let g = case.handle();
-    let got = g.upload_offset(case.sends(b"abcdefgh".as_slice()), b"/dev/sdc".as_slice(), 52428796);
-    fails(got, Some("ENOSPC"), "/dev/sdc");
-}
-
-// upload_offset: a negative offset
-#[test]
-fn upload_offset_a_negative_offset() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.upload_offset(case.sends(b"x".as_slice()), b"/known/abc".as_slice(), -1);
-    fails(got, Some("EINVAL"), "offset");
-}
-
-// upload_offset: a directory
-#[test]
-fn upload_offset_a_directory() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.upload_offset(case.sends(b"x".as_slice()), b"/known/dir".as_slice(), 0);
-    fails(got, Some("EISDIR"), "/known/dir");
-}
-
-// download_offset: a part in the middle
-#[test]
-fn download_offset_a_part_in_the_middle() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.download_offset(b"/known/lines".as_slice(), case.output(), 4, 3);
-    returns(got, nothing());
-    case.wrote(b"two".as_slice());
-}
-
-// download_offset: nothing
-#[test]
-fn download_offset_nothing() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.download_offset(b"/known/abc".as_slice(), case.output(), 4, 0);
-    returns(got, nothing());
-    case.wrote(b"".as_slice());
-}
-
-// download_offset: larger than one message
-#[test]
-fn download_offset_larger_than_one_message() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.download_offset(b"/known/huge".as_slice(), case.output(), 1, 5000000);
-    returns(got, nothing());
-    case.wrote(b"\x00".repeat(5000000).as_slice());
-}
-
-// download_offset: behind the end
-#[test]
-fn download_offset_behind_the_end() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.download_offset(b"/known/abc".as_slice(), case.output(), 2, 3);
-    fails(got, Some("EINVAL"), "/known/abc");
-}
-
-// download_offset: behind the end of a device
-#[test]
-fn download_offset_behind_the_end_of_a_device() {
-    let Some(case) = Case::start(Disk::Blank, &[]) else { return };
-    let g = case.handle();
-    let got = g.download_offset(b"/dev/sdc".as_slice(), case.output(), 52428800, 1);
-    fails(got, Some("EINVAL"), "/dev/sdc");
-}
-
-// download_offset: a negative offset
-#[test]
-fn download_offset_a_negative_offset() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.download_offset(b"/known/abc".as_slice(), case.output(), -1, 1);
-    fails(got, Some("EINVAL"), "offset");
-}
-
-// download_offset: a negative size
-#[test]
-fn download_offset_a_negative_size() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.download_offset(b"/known/abc".as_slice(), case.output(), 0, -1);
-    fails(got, Some("EINVAL"), "size");
-}
-
-// download_offset: the largest numbers
-#[test]
-fn download_offset_the_largest_numbers() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.download_offset(
-        b"/known/abc".as_slice(),
-        case.output(),
-        9223372036854775807,
-        9223372036854775807,
-    );
-    fails(got, Some("EINVAL"), "/known/abc");
-}
-
-// download_offset: a directory
-#[test]
-fn download_offset_a_directory() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.download_offset(b"/known/dir".as_slice(), case.output(), 0, 1);
-    fails(got, Some("EISDIR"), "/known/dir");
-}
-
-// download_offset: a missing file
-#[test]
-fn download_offset_a_missing_file() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.download_offset(b"/known/missing".as_slice(), case.output(), 0, 1);
-    fails(got, Some("ENOENT"), "/known/missing");
 }

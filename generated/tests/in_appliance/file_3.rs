@@ -4,6 +4,426 @@
 
 use crate::prelude::*;
 
+// file: a directory
+#[test]
+fn file_a_directory() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.file(b"/known/dir".as_slice());
+    returns(got, bytes(b"directory".as_slice()));
+}
+
+// file: a symbolic link is not followed
+#[test]
+fn file_a_symbolic_link_is_not_followed() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.file(b"/known/link".as_slice());
+    returns(got, bytes(b"symbolic link".as_slice()));
+}
+
+// file: a fifo does not block
+#[test]
+fn file_a_fifo_does_not_block() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.file(b"/known/fifo".as_slice());
+    returns(got, bytes(b"fifo".as_slice()));
+}
+
+// file: a socket
+#[test]
+fn file_a_socket() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.file(b"/known/socket".as_slice());
+    returns(got, bytes(b"socket".as_slice()));
+}
+
+// file: a character device of the guest
+#[test]
+fn file_a_character_device_of_the_guest() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.file(b"/known/chardev".as_slice());
+    returns(got, bytes(b"character device".as_slice()));
+}
+
+// file: a block device of the guest
+#[test]
+fn file_a_block_device_of_the_guest() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.file(b"/known/blockdev".as_slice());
+    returns(got, bytes(b"block device".as_slice()));
+}
+
+// file: a device
+#[test]
+fn file_a_device() {
+    let Some(case) = Case::start(Disk::Ext4, &[]) else { return };
+    let g = case.handle();
+    let got = g.file(b"/dev/sda1".as_slice());
+    matches(got, "ext4 filesystem");
+}
+
+// file: a missing file
+#[test]
+fn file_a_missing_file() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.file(b"/known/missing".as_slice());
+    fails(got, Some("ENOENT"), "/known/missing");
+}
+
+// upload: content is copied byte for byte
+#[test]
+fn upload_content_is_copied_byte_for_byte() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("upload", g.upload(case.sends(b"\x00\xff\n\x00".as_slice()), b"/known/new".as_slice()));
+    let got = g.read_file(b"/known/new".as_slice());
+    returns(got, bytes(b"\x00\xff\n\x00".as_slice()));
+}
+
+// upload: nothing at all
+#[test]
+fn upload_nothing_at_all() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("upload", g.upload(case.sends(b"".as_slice()), b"/known/abc".as_slice()));
+    let got = g.filesize(b"/known/abc".as_slice());
+    returns(got, number(0_i64));
+}
+
+// upload: many chunks
+#[test]
+fn upload_many_chunks() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("upload", g.upload(case.sends(b"a".repeat(5000000).as_slice()), b"/known/new".as_slice()));
+    let got = g.checksum(b"md5".as_slice(), b"/known/new".as_slice());
+    returns(got, bytes(b"ca6e2f55ffd30e828d900707296d91d9".as_slice()));
+}
+
+// upload: exactly one chunk
+#[test]
+fn upload_exactly_one_chunk() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("upload", g.upload(case.sends(b"a".repeat(8192).as_slice()), b"/known/new".as_slice()));
+    let got = g.filesize(b"/known/new".as_slice());
+    returns(got, number(8192_i64));
+}
+
+// upload: a device
+#[test]
+fn upload_a_device() {
+    let Some(case) = Case::start(Disk::Blank, &[]) else { return };
+    let g = case.handle();
+    step("upload", g.upload(case.sends(b"abc\n".as_slice()), b"/dev/sdc".as_slice()));
+    let got = g.download_offset(b"/dev/sdc".as_slice(), case.output(), 0, 6);
+    returns(got, nothing());
+    case.wrote(b"abc\n\x00\x00".as_slice());
+}
+
+// upload: a directory
+#[test]
+fn upload_a_directory() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.upload(case.sends(b"x".as_slice()), b"/known/dir".as_slice());
+    fails(got, Some("EISDIR"), "/known/dir");
+}
+
+// upload: a fifo does not block
+#[test]
+fn upload_a_fifo_does_not_block() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.upload(case.sends(b"x".as_slice()), b"/known/fifo".as_slice());
+    fails(got, Some("EINVAL"), "not a regular file");
+}
+
+// upload: the directory must exist
+#[test]
+fn upload_the_directory_must_exist() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.upload(case.sends(b"a".repeat(5000000).as_slice()), b"/missing/new".as_slice());
+    fails(got, Some("ENOENT"), "/missing/new");
+}
+
+// upload: the filesystem is full
+#[test]
+fn upload_the_filesystem_is_full() {
+    let Some(case) = Case::start(Disk::Blank, &[]) else { return };
+    let g = case.handle();
+    step("part_init", g.part_init(b"/dev/sdc".as_slice(), b"mbr".as_slice()));
+    step("part_add", g.part_add(b"/dev/sdc".as_slice(), b"p".as_slice(), 64, 2111));
+    step("mkfs", g.mkfs(b"ext2".as_slice(), b"/dev/sdc1".as_slice(), &MkfsOptions::default()));
+    step("mount", g.mount(b"/dev/sdc1".as_slice(), b"/".as_slice()));
+    let got = g.upload(case.sends(b"a".repeat(2000000).as_slice()), b"/new".as_slice());
+    fails(got, Some("ENOSPC"), "/new");
+}
+
+// download: content is copied byte for byte
+#[test]
+fn download_content_is_copied_byte_for_byte() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.download(b"/known/nul".as_slice(), case.output());
+    returns(got, nothing());
+    case.wrote(b"a\x00b".as_slice());
+}
+
+// download: an empty file
+#[test]
+fn download_an_empty_file() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.download(b"/known/empty".as_slice(), case.output());
+    returns(got, nothing());
+    case.wrote(b"".as_slice());
+}
+
+// download: many chunks
+#[test]
+fn download_many_chunks() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.download(b"/known/huge".as_slice(), case.output());
+    returns(got, nothing());
+    case.wrote(b"\x00".repeat(8388608).as_slice());
+}
+
+// download: a directory
+#[test]
+fn download_a_directory() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.download(b"/known/dir".as_slice(), case.output());
+    fails(got, Some("EISDIR"), "/known/dir");
+}
+
+// download: a fifo does not block
+#[test]
+fn download_a_fifo_does_not_block() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.download(b"/known/fifo".as_slice(), case.output());
+    fails(got, Some("EINVAL"), "not a regular file");
+}
+
+// download: a block device of the guest is not opened
+#[test]
+fn download_a_block_device_of_the_guest_is_not_opened() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.download(b"/known/blockdev".as_slice(), case.output());
+    fails(got, Some("EINVAL"), "not a regular file");
+}
+
+// download: a missing file
+#[test]
+fn download_a_missing_file() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.download(b"/known/missing".as_slice(), case.output());
+    fails(got, Some("ENOENT"), "/known/missing");
+}
+
+// upload_offset: a part in the middle
+#[test]
+fn upload_offset_a_part_in_the_middle() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step(
+        "upload_offset",
+        g.upload_offset(case.sends(b"TWO".as_slice()), b"/known/lines".as_slice(), 4),
+    );
+    let got = g.read_file(b"/known/lines".as_slice());
+    returns(got, bytes(b"one\nTWO\nthree\n".as_slice()));
+}
+
+// upload_offset: behind the end is a hole
+#[test]
+fn upload_offset_behind_the_end_is_a_hole() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step(
+        "upload_offset",
+        g.upload_offset(case.sends(b"x".as_slice()), b"/known/abc".as_slice(), 6),
+    );
+    let got = g.read_file(b"/known/abc".as_slice());
+    returns(got, bytes(b"abc\n\x00\x00x".as_slice()));
+}
+
+// upload_offset: a new file
+#[test]
+fn upload_offset_a_new_file() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step(
+        "upload_offset",
+        g.upload_offset(case.sends(b"x".as_slice()), b"/known/new".as_slice(), 1),
+    );
+    let got = g.read_file(b"/known/new".as_slice());
+    returns(got, bytes(b"\x00x".as_slice()));
+}
+
+// upload_offset: nothing at all
+#[test]
+fn upload_offset_nothing_at_all() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step(
+        "upload_offset",
+        g.upload_offset(case.sends(b"".as_slice()), b"/known/abc".as_slice(), 100),
+    );
+    let got = g.filesize(b"/known/abc".as_slice());
+    returns(got, number(4_i64));
+}
+
+// upload_offset: the last bytes of a device
+#[test]
+fn upload_offset_the_last_bytes_of_a_device() {
+    let Some(case) = Case::start(Disk::Blank, &[]) else { return };
+    let g = case.handle();
+    step(
+        "upload_offset",
+        g.upload_offset(case.sends(b"abcd".as_slice()), b"/dev/sdc".as_slice(), 52428796),
+    );
+    let got = g.download_offset(b"/dev/sdc".as_slice(), case.output(), 52428796, 4);
+    returns(got, nothing());
+    case.wrote(b"abcd".as_slice());
+}
+
+// upload_offset: a device cannot grow
+#[test]
+fn upload_offset_a_device_cannot_grow() {
+    let Some(case) = Case::start(Disk::Blank, &[]) else { return };
+    let g = case.handle();
+    let got = g.upload_offset(case.sends(b"abcdefgh".as_slice()), b"/dev/sdc".as_slice(), 52428796);
+    fails(got, Some("ENOSPC"), "/dev/sdc");
+}
+
+// upload_offset: a negative offset
+#[test]
+fn upload_offset_a_negative_offset() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.upload_offset(case.sends(b"x".as_slice()), b"/known/abc".as_slice(), -1);
+    fails(got, Some("EINVAL"), "offset");
+}
+
+// upload_offset: a directory
+#[test]
+fn upload_offset_a_directory() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.upload_offset(case.sends(b"x".as_slice()), b"/known/dir".as_slice(), 0);
+    fails(got, Some("EISDIR"), "/known/dir");
+}
+
+// download_offset: a part in the middle
+#[test]
+fn download_offset_a_part_in_the_middle() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.download_offset(b"/known/lines".as_slice(), case.output(), 4, 3);
+    returns(got, nothing());
+    case.wrote(b"two".as_slice());
+}
+
+// download_offset: nothing
+#[test]
+fn download_offset_nothing() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.download_offset(b"/known/abc".as_slice(), case.output(), 4, 0);
+    returns(got, nothing());
+    case.wrote(b"".as_slice());
+}
+
+// download_offset: larger than one message
+#[test]
+fn download_offset_larger_than_one_message() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.download_offset(b"/known/huge".as_slice(), case.output(), 1, 5000000);
+    returns(got, nothing());
+    case.wrote(b"\x00".repeat(5000000).as_slice());
+}
+
+// download_offset: behind the end
+#[test]
+fn download_offset_behind_the_end() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.download_offset(b"/known/abc".as_slice(), case.output(), 2, 3);
+    fails(got, Some("EINVAL"), "/known/abc");
+}
+
+// download_offset: behind the end of a device
+#[test]
+fn download_offset_behind_the_end_of_a_device() {
+    let Some(case) = Case::start(Disk::Blank, &[]) else { return };
+    let g = case.handle();
+    let got = g.download_offset(b"/dev/sdc".as_slice(), case.output(), 52428800, 1);
+    fails(got, Some("EINVAL"), "/dev/sdc");
+}
+
+// download_offset: a negative offset
+#[test]
+fn download_offset_a_negative_offset() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.download_offset(b"/known/abc".as_slice(), case.output(), -1, 1);
+    fails(got, Some("EINVAL"), "offset");
+}
+
+// download_offset: a negative size
+#[test]
+fn download_offset_a_negative_size() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.download_offset(b"/known/abc".as_slice(), case.output(), 0, -1);
+    fails(got, Some("EINVAL"), "size");
+}
+
+// download_offset: the largest numbers
+#[test]
+fn download_offset_the_largest_numbers() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.download_offset(
+        b"/known/abc".as_slice(),
+        case.output(),
+        9223372036854775807,
+        9223372036854775807,
+    );
+    fails(got, Some("EINVAL"), "/known/abc");
+}
+
+// download_offset: a directory
+#[test]
+fn download_offset_a_directory() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.download_offset(b"/known/dir".as_slice(), case.output(), 0, 1);
+    fails(got, Some("EISDIR"), "/known/dir");
+}
+
+// download_offset: a missing file
+#[test]
+fn download_offset_a_missing_file() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.download_offset(b"/known/missing".as_slice(), case.output(), 0, 1);
+    fails(got, Some("ENOENT"), "/known/missing");
+}
+
 // checksum: crc
 #[test]
 fn checksum_crc() {
@@ -152,6 +572,30 @@ fn checksum_a_missing_file() {
     let g = case.handle();
     let got = g.checksum(b"md5".as_slice(), b"/known/missing".as_slice());
     fails(got, Some("ENOENT"), "/known/missing");
+}
+
+// checksum: on other filesystems (Vfat)
+#[test]
+fn checksum_on_other_filesystems_vfat() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    step("write", g.write(b"/file".as_slice(), b"0123456789abcdef".repeat(20000).as_slice()));
+    step("umount_all", g.umount_all());
+    step("mount", g.mount(b"/dev/sda1".as_slice(), b"/".as_slice()));
+    let got = g.checksum(b"crc".as_slice(), b"/file".as_slice());
+    returns(got, bytes(b"372394635".as_slice()));
+}
+
+// checksum: on other filesystems (Ntfs)
+#[test]
+fn checksum_on_other_filesystems_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &[]) else { return };
+    let g = case.handle();
+    step("write", g.write(b"/file".as_slice(), b"0123456789abcdef".repeat(20000).as_slice()));
+    step("umount_all", g.umount_all());
+    step("mount", g.mount(b"/dev/sda1".as_slice(), b"/".as_slice()));
+    let got = g.checksum(b"crc".as_slice(), b"/file".as_slice());
+    returns(got, bytes(b"372394635".as_slice()));
 }
 
 // file_architecture: a program
@@ -538,428 +982,4 @@ fn fallocate64_a_fifo_does_not_block() {
     let g = case.handle();
     let got = g.fallocate64(b"/known/fifo".as_slice(), 1);
     fails(got, Some("EINVAL"), "not a regular file");
-}
-
-// fallocate64: a directory
-#[test]
-fn fallocate64_a_directory() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.fallocate64(b"/known/dir".as_slice(), 1);
-    fails(got, Some("EISDIR"), "/known/dir");
-}
-
-// fallocate64: the directory must exist
-#[test]
-fn fallocate64_the_directory_must_exist() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.fallocate64(b"/missing/new".as_slice(), 1);
-    fails(got, Some("ENOENT"), "/missing/new");
-}
-
-// fill: a new file
-#[test]
-fn fill_a_new_file() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("fill", g.fill(120, 7, b"/new".as_slice()));
-    let got = g.read_file(b"/new".as_slice());
-    returns(got, bytes(b"xxxxxxx".as_slice()));
-}
-
-// fill: over a file that is there
-#[test]
-fn fill_over_a_file_that_is_there() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("fill", g.fill(120, 2, b"/known/lines".as_slice()));
-    let got = g.read_file(b"/known/lines".as_slice());
-    returns(got, bytes(b"xx".as_slice()));
-}
-
-// fill: a large file
-#[test]
-fn fill_a_large_file() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("fill", g.fill(120, 5000001, b"/new".as_slice()));
-    let got = g.filesize(b"/new".as_slice());
-    returns(got, number(5000001_i64));
-}
-
-// fill: nothing at all
-#[test]
-fn fill_nothing_at_all() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("fill", g.fill(120, 0, b"/known/abc".as_slice()));
-    let got = g.filesize(b"/known/abc".as_slice());
-    returns(got, number(0_i64));
-}
-
-// fill: a negative size
-#[test]
-fn fill_a_negative_size() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.fill(120, -1, b"/new".as_slice());
-    fails(got, Some("EINVAL"), "len");
-}
-
-// fill: more than there is
-#[test]
-fn fill_more_than_there_is() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.fill(120, 1073741824, b"/new".as_slice());
-    fails(got, Some("ENOSPC"), "/new");
-}
-
-// fill: a fifo does not block
-#[test]
-fn fill_a_fifo_does_not_block() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.fill(120, 1, b"/known/fifo".as_slice());
-    fails(got, Some("EINVAL"), "not a regular file");
-}
-
-// fill: a directory
-#[test]
-fn fill_a_directory() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.fill(120, 1, b"/known/dir".as_slice());
-    fails(got, Some("EISDIR"), "/known/dir");
-}
-
-// fill: the directory must exist
-#[test]
-fn fill_the_directory_must_exist() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.fill(120, 1, b"/missing/new".as_slice());
-    fails(got, Some("ENOENT"), "/missing/new");
-}
-
-// fill: zeroes take space too
-#[test]
-fn fill_zeroes_take_space_too() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("fill", g.fill(0, 65536, b"/new".as_slice()));
-    step("sync", g.sync());
-    let got = g.du(b"/new".as_slice());
-    returns(got, number(64_i64));
-}
-
-// fill: not a byte
-#[test]
-fn fill_not_a_byte() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.fill(256, 1, b"/new".as_slice());
-    fails(got, Some("EINVAL"), "256");
-}
-
-// fill: less than a byte
-#[test]
-fn fill_less_than_a_byte() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.fill(-1, 1, b"/new".as_slice());
-    fails(got, Some("EINVAL"), "-1");
-}
-
-// fill_pattern: a new file
-#[test]
-fn fill_pattern_a_new_file() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("fill_pattern", g.fill_pattern(b"abc".as_slice(), 7, b"/new".as_slice()));
-    let got = g.read_file(b"/new".as_slice());
-    returns(got, bytes(b"abcabca".as_slice()));
-}
-
-// fill_pattern: over a file that is there
-#[test]
-fn fill_pattern_over_a_file_that_is_there() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("fill_pattern", g.fill_pattern(b"abc".as_slice(), 2, b"/known/lines".as_slice()));
-    let got = g.read_file(b"/known/lines".as_slice());
-    returns(got, bytes(b"ab".as_slice()));
-}
-
-// fill_pattern: a large file
-#[test]
-fn fill_pattern_a_large_file() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("fill_pattern", g.fill_pattern(b"abc".as_slice(), 5000001, b"/new".as_slice()));
-    let got = g.filesize(b"/new".as_slice());
-    returns(got, number(5000001_i64));
-}
-
-// fill_pattern: nothing at all
-#[test]
-fn fill_pattern_nothing_at_all() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("fill_pattern", g.fill_pattern(b"abc".as_slice(), 0, b"/known/abc".as_slice()));
-    let got = g.filesize(b"/known/abc".as_slice());
-    returns(got, number(0_i64));
-}
-
-// fill_pattern: a negative size
-#[test]
-fn fill_pattern_a_negative_size() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.fill_pattern(b"abc".as_slice(), -1, b"/new".as_slice());
-    fails(got, Some("EINVAL"), "len");
-}
-
-// fill_pattern: more than there is
-#[test]
-fn fill_pattern_more_than_there_is() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.fill_pattern(b"abc".as_slice(), 1073741824, b"/new".as_slice());
-    fails(got, Some("ENOSPC"), "/new");
-}
-
-// fill_pattern: a fifo does not block
-#[test]
-fn fill_pattern_a_fifo_does_not_block() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.fill_pattern(b"abc".as_slice(), 1, b"/known/fifo".as_slice());
-    fails(got, Some("EINVAL"), "not a regular file");
-}
-
-// fill_pattern: a directory
-#[test]
-fn fill_pattern_a_directory() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.fill_pattern(b"abc".as_slice(), 1, b"/known/dir".as_slice());
-    fails(got, Some("EISDIR"), "/known/dir");
-}
-
-// fill_pattern: the directory must exist
-#[test]
-fn fill_pattern_the_directory_must_exist() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.fill_pattern(b"abc".as_slice(), 1, b"/missing/new".as_slice());
-    fails(got, Some("ENOENT"), "/missing/new");
-}
-
-// fill_pattern: a pattern that is longer
-#[test]
-fn fill_pattern_a_pattern_that_is_longer() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step(
-        "fill_pattern",
-        g.fill_pattern(b"0123456789".repeat(100000).as_slice(), 15, b"/new".as_slice()),
-    );
-    let got = g.read_file(b"/new".as_slice());
-    returns(got, bytes(b"012345678901234".as_slice()));
-}
-
-// fill_pattern: an empty pattern
-#[test]
-fn fill_pattern_an_empty_pattern() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.fill_pattern(b"".as_slice(), 1, b"/new".as_slice());
-    fails(got, Some("EINVAL"), "pattern");
-}
-
-// is_zero: a hole
-#[test]
-fn is_zero_a_hole() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.is_zero(b"/known/huge".as_slice());
-    returns(got, number(true));
-}
-
-// is_zero: zeroes
-#[test]
-fn is_zero_zeroes() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("fill", g.fill(0, 5000000, b"/new".as_slice()));
-    let got = g.is_zero(b"/new".as_slice());
-    returns(got, number(true));
-}
-
-// is_zero: the last byte is none
-#[test]
-fn is_zero_the_last_byte_is_none() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("pwrite", g.pwrite(b"/known/huge".as_slice(), b"x".as_slice(), 8388607));
-    let got = g.is_zero(b"/known/huge".as_slice());
-    returns(got, number(false));
-}
-
-// is_zero: an empty file
-#[test]
-fn is_zero_an_empty_file() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.is_zero(b"/known/empty".as_slice());
-    returns(got, number(true));
-}
-
-// is_zero: the largest of holes
-#[test]
-fn is_zero_the_largest_of_holes() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("truncate_size", g.truncate_size(b"/known/empty".as_slice(), 1099511627776));
-    let got = g.is_zero(b"/known/empty".as_slice());
-    returns(got, number(true));
-}
-
-// is_zero: a fifo does not block
-#[test]
-fn is_zero_a_fifo_does_not_block() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.is_zero(b"/known/fifo".as_slice());
-    fails(got, Some("EINVAL"), "not a regular file");
-}
-
-// is_zero: a directory
-#[test]
-fn is_zero_a_directory() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.is_zero(b"/known/dir".as_slice());
-    fails(got, Some("EISDIR"), "/known/dir");
-}
-
-// is_zero: a missing file
-#[test]
-fn is_zero_a_missing_file() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.is_zero(b"/known/missing".as_slice());
-    fails(got, Some("ENOENT"), "/known/missing");
-}
-
-// mktemp: the letters are replaced
-#[test]
-fn mktemp_the_letters_are_replaced() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.mktemp(b"/tmp/mineXXXXXX".as_slice(), &MktempOptions::default());
-    matches(got, "^/tmp/mine[A-Za-z0-9]{6}$");
-}
-
-// mktemp: with a suffix
-#[test]
-fn mktemp_with_a_suffix() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.mktemp(
-        b"/tmp/XXXXXX".as_slice(),
-        &MktempOptions { suffix: Some(b".conf".as_slice().into()) },
-    );
-    matches(got, "^/tmp/[A-Za-z0-9]{6}[.]conf$");
-}
-
-// mktemp: nobody else may read it
-#[test]
-fn mktemp_nobody_else_may_read_it() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("mkdir", g.mkdir(b"/new".as_slice()));
-    step("mktemp", g.mktemp(b"/new/XXXXXX".as_slice(), &MktempOptions::default()));
-    let got = g.ll(b"/new".as_slice());
-    matches(got, "\n-rw------- +1 ");
-}
-
-// mktemp: the letters are missing
-#[test]
-fn mktemp_the_letters_are_missing() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.mktemp(b"/tmp/mineXXXXX".as_slice(), &MktempOptions::default());
-    fails(got, Some("EINVAL"), "XXXXXX");
-}
-
-// mktemp: a suffix with a slash
-#[test]
-fn mktemp_a_suffix_with_a_slash() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.mktemp(
-        b"/tmp/XXXXXX".as_slice(),
-        &MktempOptions { suffix: Some(b"/x".as_slice().into()) },
-    );
-    fails(got, Some("EINVAL"), "suffix");
-}
-
-// mktemp: the parent must exist
-#[test]
-fn mktemp_the_parent_must_exist() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.mktemp(b"/missing/XXXXXX".as_slice(), &MktempOptions::default());
-    fails(got, Some("ENOENT"), "/missing/XXXXXX");
-}
-
-// scrub_file: the file is gone
-#[test]
-fn scrub_file_the_file_is_gone() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &["scrub"]) else { return };
-    let g = case.handle();
-    step("scrub_file", g.scrub_file(b"/known/abc".as_slice()));
-    let got = g.exists(b"/known/abc".as_slice());
-    returns(got, number(false));
-}
-
-// scrub_file: the content is gone
-#[test]
-fn scrub_file_the_content_is_gone() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &["scrub"]) else { return };
-    let g = case.handle();
-    step("scrub_file", g.scrub_file(b"/known/abc".as_slice()));
-    let got = g.read_file(b"/known/hard".as_slice());
-    matches(got, ".");
-}
-
-// scrub_file: a binary file
-#[test]
-fn scrub_file_a_binary_file() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &["scrub"]) else { return };
-    let g = case.handle();
-    step("scrub_file", g.scrub_file(b"/known/random".as_slice()));
-    let got = g.exists(b"/known/random".as_slice());
-    returns(got, number(false));
-}
-
-// scrub_file: a fifo does not block
-#[test]
-fn scrub_file_a_fifo_does_not_block() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &["scrub"]) else { return };
-    let g = case.handle();
-    let got = g.scrub_file(b"/known/fifo".as_slice());
-    fails(got, Some("EINVAL"), "not a regular file");
-}
-
-// scrub_file: a directory
-#[test]
-fn scrub_file_a_directory() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &["scrub"]) else { return };
-    let g = case.handle();
-    let got = g.scrub_file(b"/known/dir".as_slice());
-    fails(got, Some("EISDIR"), "/known/dir");
 }

@@ -4,6 +4,488 @@
 
 use crate::prelude::*;
 
+// fallocate64: a directory
+#[test]
+fn fallocate64_a_directory() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.fallocate64(b"/known/dir".as_slice(), 1);
+    fails(got, Some("EISDIR"), "/known/dir");
+}
+
+// fallocate64: the directory must exist
+#[test]
+fn fallocate64_the_directory_must_exist() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.fallocate64(b"/missing/new".as_slice(), 1);
+    fails(got, Some("ENOENT"), "/missing/new");
+}
+
+// fallocate64: space on other filesystems (Xfs)
+#[test]
+fn fallocate64_space_on_other_filesystems_xfs() {
+    let Some(case) = Case::start(Disk::Xfs, &[]) else { return };
+    let g = case.handle();
+    step("fallocate64", g.fallocate64(b"/full".as_slice(), 1048576));
+    let got = g.statns(b"/full".as_slice());
+    returns(got, fields([("st_size", number(1048576_i64)), ("st_blocks", number(2048_i64))]));
+}
+
+// fallocate64: space on other filesystems (Btrfs)
+#[test]
+fn fallocate64_space_on_other_filesystems_btrfs() {
+    let Some(case) = Case::start(Disk::Btrfs, &[]) else { return };
+    let g = case.handle();
+    step("fallocate64", g.fallocate64(b"/full".as_slice(), 1048576));
+    let got = g.statns(b"/full".as_slice());
+    returns(got, fields([("st_size", number(1048576_i64)), ("st_blocks", number(2048_i64))]));
+}
+
+// fallocate64: space on other filesystems (Vfat)
+#[test]
+fn fallocate64_space_on_other_filesystems_vfat() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    step("fallocate64", g.fallocate64(b"/full".as_slice(), 1048576));
+    let got = g.statns(b"/full".as_slice());
+    returns(got, fields([("st_size", number(1048576_i64)), ("st_blocks", number(2048_i64))]));
+}
+
+// fallocate64: space on other filesystems (Ntfs)
+#[test]
+fn fallocate64_space_on_other_filesystems_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &[]) else { return };
+    let g = case.handle();
+    step("fallocate64", g.fallocate64(b"/full".as_slice(), 1048576));
+    let got = g.statns(b"/full".as_slice());
+    returns(got, fields([("st_size", number(1048576_i64)), ("st_blocks", number(2048_i64))]));
+}
+
+// fill: a new file
+#[test]
+fn fill_a_new_file() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("fill", g.fill(120, 7, b"/new".as_slice()));
+    let got = g.read_file(b"/new".as_slice());
+    returns(got, bytes(b"xxxxxxx".as_slice()));
+}
+
+// fill: over a file that is there
+#[test]
+fn fill_over_a_file_that_is_there() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("fill", g.fill(120, 2, b"/known/lines".as_slice()));
+    let got = g.read_file(b"/known/lines".as_slice());
+    returns(got, bytes(b"xx".as_slice()));
+}
+
+// fill: a large file
+#[test]
+fn fill_a_large_file() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("fill", g.fill(120, 5000001, b"/new".as_slice()));
+    let got = g.filesize(b"/new".as_slice());
+    returns(got, number(5000001_i64));
+}
+
+// fill: nothing at all
+#[test]
+fn fill_nothing_at_all() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("fill", g.fill(120, 0, b"/known/abc".as_slice()));
+    let got = g.filesize(b"/known/abc".as_slice());
+    returns(got, number(0_i64));
+}
+
+// fill: a negative size
+#[test]
+fn fill_a_negative_size() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.fill(120, -1, b"/new".as_slice());
+    fails(got, Some("EINVAL"), "len");
+}
+
+// fill: more than there is
+#[test]
+fn fill_more_than_there_is() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.fill(120, 1073741824, b"/new".as_slice());
+    fails(got, Some("ENOSPC"), "/new");
+}
+
+// fill: a fifo does not block
+#[test]
+fn fill_a_fifo_does_not_block() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.fill(120, 1, b"/known/fifo".as_slice());
+    fails(got, Some("EINVAL"), "not a regular file");
+}
+
+// fill: a directory
+#[test]
+fn fill_a_directory() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.fill(120, 1, b"/known/dir".as_slice());
+    fails(got, Some("EISDIR"), "/known/dir");
+}
+
+// fill: the directory must exist
+#[test]
+fn fill_the_directory_must_exist() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.fill(120, 1, b"/missing/new".as_slice());
+    fails(got, Some("ENOENT"), "/missing/new");
+}
+
+// fill: zeroes take space too
+#[test]
+fn fill_zeroes_take_space_too() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("fill", g.fill(0, 65536, b"/new".as_slice()));
+    step("sync", g.sync());
+    let got = g.du(b"/new".as_slice());
+    returns(got, number(64_i64));
+}
+
+// fill: not a byte
+#[test]
+fn fill_not_a_byte() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.fill(256, 1, b"/new".as_slice());
+    fails(got, Some("EINVAL"), "256");
+}
+
+// fill: less than a byte
+#[test]
+fn fill_less_than_a_byte() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.fill(-1, 1, b"/new".as_slice());
+    fails(got, Some("EINVAL"), "-1");
+}
+
+// fill_pattern: a new file
+#[test]
+fn fill_pattern_a_new_file() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("fill_pattern", g.fill_pattern(b"abc".as_slice(), 7, b"/new".as_slice()));
+    let got = g.read_file(b"/new".as_slice());
+    returns(got, bytes(b"abcabca".as_slice()));
+}
+
+// fill_pattern: over a file that is there
+#[test]
+fn fill_pattern_over_a_file_that_is_there() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("fill_pattern", g.fill_pattern(b"abc".as_slice(), 2, b"/known/lines".as_slice()));
+    let got = g.read_file(b"/known/lines".as_slice());
+    returns(got, bytes(b"ab".as_slice()));
+}
+
+// fill_pattern: a large file
+#[test]
+fn fill_pattern_a_large_file() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("fill_pattern", g.fill_pattern(b"abc".as_slice(), 5000001, b"/new".as_slice()));
+    let got = g.filesize(b"/new".as_slice());
+    returns(got, number(5000001_i64));
+}
+
+// fill_pattern: nothing at all
+#[test]
+fn fill_pattern_nothing_at_all() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("fill_pattern", g.fill_pattern(b"abc".as_slice(), 0, b"/known/abc".as_slice()));
+    let got = g.filesize(b"/known/abc".as_slice());
+    returns(got, number(0_i64));
+}
+
+// fill_pattern: a negative size
+#[test]
+fn fill_pattern_a_negative_size() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.fill_pattern(b"abc".as_slice(), -1, b"/new".as_slice());
+    fails(got, Some("EINVAL"), "len");
+}
+
+// fill_pattern: more than there is
+#[test]
+fn fill_pattern_more_than_there_is() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.fill_pattern(b"abc".as_slice(), 1073741824, b"/new".as_slice());
+    fails(got, Some("ENOSPC"), "/new");
+}
+
+// fill_pattern: a fifo does not block
+#[test]
+fn fill_pattern_a_fifo_does_not_block() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.fill_pattern(b"abc".as_slice(), 1, b"/known/fifo".as_slice());
+    fails(got, Some("EINVAL"), "not a regular file");
+}
+
+// fill_pattern: a directory
+#[test]
+fn fill_pattern_a_directory() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.fill_pattern(b"abc".as_slice(), 1, b"/known/dir".as_slice());
+    fails(got, Some("EISDIR"), "/known/dir");
+}
+
+// fill_pattern: the directory must exist
+#[test]
+fn fill_pattern_the_directory_must_exist() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.fill_pattern(b"abc".as_slice(), 1, b"/missing/new".as_slice());
+    fails(got, Some("ENOENT"), "/missing/new");
+}
+
+// fill_pattern: a pattern that is longer
+#[test]
+fn fill_pattern_a_pattern_that_is_longer() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step(
+        "fill_pattern",
+        g.fill_pattern(b"0123456789".repeat(100000).as_slice(), 15, b"/new".as_slice()),
+    );
+    let got = g.read_file(b"/new".as_slice());
+    returns(got, bytes(b"012345678901234".as_slice()));
+}
+
+// fill_pattern: an empty pattern
+#[test]
+fn fill_pattern_an_empty_pattern() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.fill_pattern(b"".as_slice(), 1, b"/new".as_slice());
+    fails(got, Some("EINVAL"), "pattern");
+}
+
+// is_zero: a hole
+#[test]
+fn is_zero_a_hole() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.is_zero(b"/known/huge".as_slice());
+    returns(got, number(true));
+}
+
+// is_zero: zeroes
+#[test]
+fn is_zero_zeroes() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("fill", g.fill(0, 5000000, b"/new".as_slice()));
+    let got = g.is_zero(b"/new".as_slice());
+    returns(got, number(true));
+}
+
+// is_zero: the last byte is none
+#[test]
+fn is_zero_the_last_byte_is_none() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("pwrite", g.pwrite(b"/known/huge".as_slice(), b"x".as_slice(), 8388607));
+    let got = g.is_zero(b"/known/huge".as_slice());
+    returns(got, number(false));
+}
+
+// is_zero: an empty file
+#[test]
+fn is_zero_an_empty_file() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.is_zero(b"/known/empty".as_slice());
+    returns(got, number(true));
+}
+
+// is_zero: the largest of holes
+#[test]
+fn is_zero_the_largest_of_holes() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("truncate_size", g.truncate_size(b"/known/empty".as_slice(), 1099511627776));
+    let got = g.is_zero(b"/known/empty".as_slice());
+    returns(got, number(true));
+}
+
+// is_zero: a fifo does not block
+#[test]
+fn is_zero_a_fifo_does_not_block() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.is_zero(b"/known/fifo".as_slice());
+    fails(got, Some("EINVAL"), "not a regular file");
+}
+
+// is_zero: a directory
+#[test]
+fn is_zero_a_directory() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.is_zero(b"/known/dir".as_slice());
+    fails(got, Some("EISDIR"), "/known/dir");
+}
+
+// is_zero: a missing file
+#[test]
+fn is_zero_a_missing_file() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.is_zero(b"/known/missing".as_slice());
+    fails(got, Some("ENOENT"), "/known/missing");
+}
+
+// mktemp: the letters are replaced
+#[test]
+fn mktemp_the_letters_are_replaced() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.mktemp(b"/tmp/mineXXXXXX".as_slice(), &MktempOptions::default());
+    matches(got, "^/tmp/mine[A-Za-z0-9]{6}$");
+}
+
+// mktemp: with a suffix
+#[test]
+fn mktemp_with_a_suffix() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.mktemp(
+        b"/tmp/XXXXXX".as_slice(),
+        &MktempOptions { suffix: Some(b".conf".as_slice().into()) },
+    );
+    matches(got, "^/tmp/[A-Za-z0-9]{6}[.]conf$");
+}
+
+// mktemp: nobody else may read it
+#[test]
+fn mktemp_nobody_else_may_read_it() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("mkdir", g.mkdir(b"/new".as_slice()));
+    step("mktemp", g.mktemp(b"/new/XXXXXX".as_slice(), &MktempOptions::default()));
+    let got = g.ll(b"/new".as_slice());
+    matches(got, "\n-rw------- +1 ");
+}
+
+// mktemp: the letters are missing
+#[test]
+fn mktemp_the_letters_are_missing() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.mktemp(b"/tmp/mineXXXXX".as_slice(), &MktempOptions::default());
+    fails(got, Some("EINVAL"), "XXXXXX");
+}
+
+// mktemp: a suffix with a slash
+#[test]
+fn mktemp_a_suffix_with_a_slash() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.mktemp(
+        b"/tmp/XXXXXX".as_slice(),
+        &MktempOptions { suffix: Some(b"/x".as_slice().into()) },
+    );
+    fails(got, Some("EINVAL"), "suffix");
+}
+
+// mktemp: the parent must exist
+#[test]
+fn mktemp_the_parent_must_exist() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.mktemp(b"/missing/XXXXXX".as_slice(), &MktempOptions::default());
+    fails(got, Some("ENOENT"), "/missing/XXXXXX");
+}
+
+// mktemp: on other filesystems (Vfat)
+#[test]
+fn mktemp_on_other_filesystems_vfat() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    let got = g.mktemp(b"/dir/XXXXXX".as_slice(), &MktempOptions::default());
+    matches(got, "^/dir/[A-Za-z0-9]{6}$");
+}
+
+// mktemp: on other filesystems (Ntfs)
+#[test]
+fn mktemp_on_other_filesystems_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &[]) else { return };
+    let g = case.handle();
+    let got = g.mktemp(b"/dir/XXXXXX".as_slice(), &MktempOptions::default());
+    matches(got, "^/dir/[A-Za-z0-9]{6}$");
+}
+
+// scrub_file: the file is gone
+#[test]
+fn scrub_file_the_file_is_gone() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &["scrub"]) else { return };
+    let g = case.handle();
+    step("scrub_file", g.scrub_file(b"/known/abc".as_slice()));
+    let got = g.exists(b"/known/abc".as_slice());
+    returns(got, number(false));
+}
+
+// scrub_file: the content is gone
+#[test]
+fn scrub_file_the_content_is_gone() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &["scrub"]) else { return };
+    let g = case.handle();
+    step("scrub_file", g.scrub_file(b"/known/abc".as_slice()));
+    let got = g.read_file(b"/known/hard".as_slice());
+    matches(got, ".");
+}
+
+// scrub_file: a binary file
+#[test]
+fn scrub_file_a_binary_file() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &["scrub"]) else { return };
+    let g = case.handle();
+    step("scrub_file", g.scrub_file(b"/known/random".as_slice()));
+    let got = g.exists(b"/known/random".as_slice());
+    returns(got, number(false));
+}
+
+// scrub_file: a fifo does not block
+#[test]
+fn scrub_file_a_fifo_does_not_block() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &["scrub"]) else { return };
+    let g = case.handle();
+    let got = g.scrub_file(b"/known/fifo".as_slice());
+    fails(got, Some("EINVAL"), "not a regular file");
+}
+
+// scrub_file: a directory
+#[test]
+fn scrub_file_a_directory() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &["scrub"]) else { return };
+    let g = case.handle();
+    let got = g.scrub_file(b"/known/dir".as_slice());
+    fails(got, Some("EISDIR"), "/known/dir");
+}
+
 // scrub_file: a link
 #[test]
 fn scrub_file_a_link() {
@@ -209,6 +691,103 @@ fn rename_to_another_filesystem() {
     step("mount", g.mount(b"/dev/sdb".as_slice(), b"/mnt".as_slice()));
     let got = g.rename(b"/known/abc".as_slice(), b"/mnt/abc".as_slice());
     fails(got, Some("EXDEV"), "/mnt/abc");
+}
+
+// rename: onto an existing file (Xfs)
+#[test]
+fn rename_onto_an_existing_file_xfs() {
+    let Some(case) = Case::start(Disk::Xfs, &[]) else { return };
+    let g = case.handle();
+    step("rename", g.rename(b"/file".as_slice(), b"/empty".as_slice()));
+    let got = g.cat(b"/empty".as_slice());
+    returns(got, bytes(b"content\n".as_slice()));
+}
+
+// rename: onto an existing file (Btrfs)
+#[test]
+fn rename_onto_an_existing_file_btrfs() {
+    let Some(case) = Case::start(Disk::Btrfs, &[]) else { return };
+    let g = case.handle();
+    step("rename", g.rename(b"/file".as_slice(), b"/empty".as_slice()));
+    let got = g.cat(b"/empty".as_slice());
+    returns(got, bytes(b"content\n".as_slice()));
+}
+
+// rename: onto an existing file (Vfat)
+#[test]
+fn rename_onto_an_existing_file_vfat() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    step("rename", g.rename(b"/file".as_slice(), b"/empty".as_slice()));
+    let got = g.cat(b"/empty".as_slice());
+    returns(got, bytes(b"content\n".as_slice()));
+}
+
+// rename: onto an existing file (Ntfs)
+#[test]
+fn rename_onto_an_existing_file_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &[]) else { return };
+    let g = case.handle();
+    step("rename", g.rename(b"/file".as_slice(), b"/empty".as_slice()));
+    let got = g.cat(b"/empty".as_slice());
+    returns(got, bytes(b"content\n".as_slice()));
+}
+
+// rename: another spelling on FAT
+#[test]
+fn rename_another_spelling_on_fat() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    step("rename", g.rename(b"/file".as_slice(), b"/FILE".as_slice()));
+    let got = g.ls(b"/".as_slice());
+    returns(
+        got,
+        list([
+            bytes(b"Mixed Case.txt".as_slice()),
+            bytes(b"dir".as_slice()),
+            bytes(b"empty".as_slice()),
+            bytes(b"file".as_slice()),
+            bytes(b"utf8-\xc3\xa9".as_slice()),
+        ]),
+    );
+}
+
+// rename: another spelling on NTFS
+#[test]
+fn rename_another_spelling_on_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &[]) else { return };
+    let g = case.handle();
+    step("rename", g.rename(b"/dir".as_slice(), b"/DIR".as_slice()));
+    let got = g.find(b"/DIR".as_slice());
+    returns(got, list([bytes(b"sub".as_slice()), bytes(b"sub/deep".as_slice())]));
+}
+
+// rename: a subvolume
+#[test]
+fn rename_a_subvolume() {
+    let Some(case) = Case::start(Disk::Btrfs, &[]) else { return };
+    let g = case.handle();
+    step("rename", g.rename(b"/volume".as_slice(), b"/dir/renamed".as_slice()));
+    let got = g.find(b"/dir".as_slice());
+    returns(
+        got,
+        list([
+            bytes(b"renamed".as_slice()),
+            bytes(b"renamed/inside".as_slice()),
+            bytes(b"renamed/nested".as_slice()),
+            bytes(b"sub".as_slice()),
+            bytes(b"sub/deep".as_slice()),
+        ]),
+    );
+}
+
+// rename: from a subvolume to another
+#[test]
+fn rename_from_a_subvolume_to_another() {
+    let Some(case) = Case::start(Disk::Btrfs, &[]) else { return };
+    let g = case.handle();
+    let got = g.rename(b"/file".as_slice(), b"/volume/file".as_slice());
+    fails(got, Some("EXDEV"), "/volume/file");
 }
 
 // checksums_out: a file

@@ -74,6 +74,23 @@ fn list_filesystems_btrfs_that_has_no_subvolumes() {
     );
 }
 
+// list_filesystems: subvolumes have entries
+#[test]
+fn list_filesystems_subvolumes_have_entries() {
+    let Some(case) = Case::start(Disk::Btrfs, &[]) else { return };
+    let g = case.handle();
+    let got = g.list_filesystems();
+    returns(
+        got,
+        hash([
+            ("/dev/sda1", bytes(b"btrfs".as_slice())),
+            ("btrfsvol:/dev/sda1/volume", bytes(b"btrfs".as_slice())),
+            ("btrfsvol:/dev/sda1/volume/nested", bytes(b"btrfs".as_slice())),
+            ("/dev/sdb", bytes(b"unknown".as_slice())),
+        ]),
+    );
+}
+
 // mkfs: label can be read back
 #[test]
 fn mkfs_label_can_be_read_back() {

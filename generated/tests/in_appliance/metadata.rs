@@ -299,6 +299,72 @@ fn statvfs_a_missing_file() {
     fails(got, Some("ENOENT"), "/missing");
 }
 
+// statvfs: a filesystem of Linux
+#[test]
+fn statvfs_a_filesystem_of_linux() {
+    let Some(case) = Case::start(Disk::Xfs, &[]) else { return };
+    let g = case.handle();
+    let got = g.statvfs(b"/".as_slice());
+    returns(
+        got,
+        fields([
+            ("bsize", number(4096_i64)),
+            ("frsize", number(4096_i64)),
+            ("namemax", number(255_i64)),
+        ]),
+    );
+}
+
+// statvfs: no number of inodes
+#[test]
+fn statvfs_no_number_of_inodes() {
+    let Some(case) = Case::start(Disk::Btrfs, &[]) else { return };
+    let g = case.handle();
+    let got = g.statvfs(b"/volume".as_slice());
+    returns(
+        got,
+        fields([
+            ("bsize", number(4096_i64)),
+            ("files", number(0_i64)),
+            ("ffree", number(0_i64)),
+            ("namemax", number(255_i64)),
+        ]),
+    );
+}
+
+// statvfs: names in UTF-8 on FAT
+#[test]
+fn statvfs_names_in_utf_8_on_fat() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    let got = g.statvfs(b"/dir".as_slice());
+    returns(
+        got,
+        fields([
+            ("bsize", number(4096_i64)),
+            ("files", number(0_i64)),
+            ("ffree", number(0_i64)),
+            ("namemax", number(1530_i64)),
+        ]),
+    );
+}
+
+// statvfs: on NTFS
+#[test]
+fn statvfs_on_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &[]) else { return };
+    let g = case.handle();
+    let got = g.statvfs(b"/".as_slice());
+    returns(
+        got,
+        fields([
+            ("bsize", number(4096_i64)),
+            ("blocks", number(16352_i64)),
+            ("namemax", number(255_i64)),
+        ]),
+    );
+}
+
 // exists: a file
 #[test]
 fn exists_a_file() {
@@ -362,6 +428,69 @@ fn exists_a_file_nobody_may_read() {
     returns(got, number(true));
 }
 
+// exists: any case on FAT
+#[test]
+fn exists_any_case_on_fat() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    let got = g.exists(b"/MIXED case.TXT".as_slice());
+    returns(got, number(true));
+}
+
+// exists: the right case elsewhere (Xfs)
+#[test]
+fn exists_the_right_case_elsewhere_xfs() {
+    let Some(case) = Case::start(Disk::Xfs, &[]) else { return };
+    let g = case.handle();
+    let got = g.exists(b"/FILE".as_slice());
+    returns(got, number(false));
+}
+
+// exists: the right case elsewhere (Ntfs)
+#[test]
+fn exists_the_right_case_elsewhere_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &[]) else { return };
+    let g = case.handle();
+    let got = g.exists(b"/FILE".as_slice());
+    returns(got, number(false));
+}
+
+// exists: letters that are not ASCII (Vfat)
+#[test]
+fn exists_letters_that_are_not_ascii_vfat() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    let got = g.exists(b"/utf8-\xc3\xa9".as_slice());
+    returns(got, number(true));
+}
+
+// exists: letters that are not ASCII (Ntfs)
+#[test]
+fn exists_letters_that_are_not_ascii_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &[]) else { return };
+    let g = case.handle();
+    let got = g.exists(b"/utf8-\xc3\xa9".as_slice());
+    returns(got, number(true));
+}
+
+// exists: a name that is not UTF-8 (Vfat)
+#[test]
+fn exists_a_name_that_is_not_utf_8_vfat() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    let got = g.exists(b"/utf-8\xe9".as_slice());
+    returns(got, number(false));
+}
+
+// exists: a name that is not UTF-8 (Ntfs)
+#[test]
+fn exists_a_name_that_is_not_utf_8_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &[]) else { return };
+    let g = case.handle();
+    let got = g.exists(b"/utf-8\xe9".as_slice());
+    returns(got, number(false));
+}
+
 // is_file: a regular file
 #[test]
 fn is_file_a_regular_file() {
@@ -417,6 +546,24 @@ fn is_file_a_dangling_link_is_followed_to_nothing() {
     let got =
         g.is_file(b"/known/dangling".as_slice(), &IsFileOptions { followsymlinks: Some(true) });
     returns(got, number(false));
+}
+
+// is_file: on FAT and NTFS (Vfat)
+#[test]
+fn is_file_on_fat_and_ntfs_vfat() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    let got = g.is_file(b"/dir/sub/deep".as_slice(), &IsFileOptions::default());
+    returns(got, number(true));
+}
+
+// is_file: on FAT and NTFS (Ntfs)
+#[test]
+fn is_file_on_fat_and_ntfs_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &[]) else { return };
+    let g = case.handle();
+    let got = g.is_file(b"/dir/sub/deep".as_slice(), &IsFileOptions::default());
+    returns(got, number(true));
 }
 
 // is_dir: a directory
@@ -475,6 +622,24 @@ fn is_dir_a_dangling_link_is_followed_to_nothing() {
     returns(got, number(false));
 }
 
+// is_dir: a subvolume
+#[test]
+fn is_dir_a_subvolume() {
+    let Some(case) = Case::start(Disk::Btrfs, &[]) else { return };
+    let g = case.handle();
+    let got = g.is_dir(b"/volume".as_slice(), &IsDirOptions::default());
+    returns(got, number(true));
+}
+
+// is_dir: any case on FAT
+#[test]
+fn is_dir_any_case_on_fat() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    let got = g.is_dir(b"/DIR/Sub".as_slice(), &IsDirOptions::default());
+    returns(got, number(true));
+}
+
 // is_symlink: a link
 #[test]
 fn is_symlink_a_link() {
@@ -509,6 +674,16 @@ fn is_symlink_nothing() {
     let g = case.handle();
     let got = g.is_symlink(b"/missing/too".as_slice());
     returns(got, number(false));
+}
+
+// is_symlink: on NTFS
+#[test]
+fn is_symlink_on_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &[]) else { return };
+    let g = case.handle();
+    step("ln_s", g.ln_s(b"missing".as_slice(), b"/link".as_slice()));
+    let got = g.is_symlink(b"/link".as_slice());
+    returns(got, number(true));
 }
 
 // is_fifo: a fifo
@@ -568,6 +743,16 @@ fn is_fifo_a_dangling_link_is_followed_to_nothing() {
     returns(got, number(false));
 }
 
+// is_fifo: on NTFS
+#[test]
+fn is_fifo_on_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &[]) else { return };
+    let g = case.handle();
+    step("mkfifo", g.mkfifo(420, b"/fifo".as_slice()));
+    let got = g.is_fifo(b"/fifo".as_slice(), &IsFifoOptions::default());
+    returns(got, number(true));
+}
+
 // is_socket: a socket
 #[test]
 fn is_socket_a_socket() {
@@ -623,6 +808,16 @@ fn is_socket_a_dangling_link_is_followed_to_nothing() {
     let got =
         g.is_socket(b"/known/dangling".as_slice(), &IsSocketOptions { followsymlinks: Some(true) });
     returns(got, number(false));
+}
+
+// is_socket: on NTFS
+#[test]
+fn is_socket_on_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &[]) else { return };
+    let g = case.handle();
+    step("mknod", g.mknod(49572, 0, 0, b"/socket".as_slice()));
+    let got = g.is_socket(b"/socket".as_slice(), &IsSocketOptions::default());
+    returns(got, number(true));
 }
 
 // is_chardev: a character device
@@ -684,6 +879,16 @@ fn is_chardev_a_dangling_link_is_followed_to_nothing() {
     returns(got, number(false));
 }
 
+// is_chardev: on NTFS
+#[test]
+fn is_chardev_on_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &[]) else { return };
+    let g = case.handle();
+    step("mknod_c", g.mknod_c(420, 1, 3, b"/null".as_slice()));
+    let got = g.is_chardev(b"/null".as_slice(), &IsChardevOptions::default());
+    returns(got, number(true));
+}
+
 // is_blockdev: a block device
 #[test]
 fn is_blockdev_a_block_device() {
@@ -741,6 +946,16 @@ fn is_blockdev_a_dangling_link_is_followed_to_nothing() {
         &IsBlockdevOptions { followsymlinks: Some(true) },
     );
     returns(got, number(false));
+}
+
+// is_blockdev: on NTFS
+#[test]
+fn is_blockdev_on_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &[]) else { return };
+    let g = case.handle();
+    step("mknod_b", g.mknod_b(420, 7, 0, b"/loop".as_slice()));
+    let got = g.is_blockdev(b"/loop".as_slice(), &IsBlockdevOptions::default());
+    returns(got, number(true));
 }
 
 // chmod: all bits are set
@@ -808,226 +1023,4 @@ fn chmod_a_missing_file() {
     let g = case.handle();
     let got = g.chmod(384, b"/missing".as_slice());
     fails(got, Some("ENOENT"), "/missing");
-}
-
-// chmod: a filesystem that is mounted read-only
-#[test]
-fn chmod_a_filesystem_that_is_mounted_read_only() {
-    let Some(case) = Case::start(Disk::Ext4, &[]) else { return };
-    let g = case.handle();
-    step("mount_ro", g.mount_ro(b"/dev/sda1".as_slice(), b"/".as_slice()));
-    let got = g.chmod(384, b"/known/abc".as_slice());
-    fails(got, Some("EROFS"), "/known/abc");
-}
-
-// chown: owner and group
-#[test]
-fn chown_owner_and_group() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("chown", g.chown(12, 34, b"/known/abc".as_slice()));
-    let got = g.statns(b"/known/abc".as_slice());
-    returns(got, fields([("st_uid", number(12_i64)), ("st_gid", number(34_i64))]));
-}
-
-// chown: links are followed
-#[test]
-fn chown_links_are_followed() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("chown", g.chown(12, 34, b"/known/link".as_slice()));
-    let got = g.statns(b"/known/abc".as_slice());
-    returns(got, fields([("st_uid", number(12_i64)), ("st_gid", number(34_i64))]));
-}
-
-// chown: an ID of -1 changes nothing
-#[test]
-fn chown_an_id_of_1_changes_nothing() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("chown", g.chown(-1, 7, b"/known/abc".as_slice()));
-    let got = g.statns(b"/known/abc".as_slice());
-    returns(got, fields([("st_uid", number(0_i64)), ("st_gid", number(7_i64))]));
-}
-
-// chown: a number from the upper half
-#[test]
-fn chown_a_number_from_the_upper_half() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("chown", g.chown(-2, -1, b"/known/abc".as_slice()));
-    let got = g.statns(b"/known/abc".as_slice());
-    returns(got, fields([("st_uid", number(4294967294_i64)), ("st_gid", number(0_i64))]));
-}
-
-// chown: a missing file
-#[test]
-fn chown_a_missing_file() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.chown(0, 0, b"/missing".as_slice());
-    fails(got, Some("ENOENT"), "/missing");
-}
-
-// lchown: a link is not followed
-#[test]
-fn lchown_a_link_is_not_followed() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("lchown", g.lchown(12, 34, b"/known/link".as_slice()));
-    let got = g.lstatnslist(b"/known".as_slice(), &[b"link".as_slice(), b"abc".as_slice()]);
-    returns(
-        got,
-        list([
-            fields([("st_uid", number(12_i64)), ("st_gid", number(34_i64))]),
-            fields([("st_uid", number(0_i64)), ("st_gid", number(0_i64))]),
-        ]),
-    );
-}
-
-// lchown: a dangling link
-#[test]
-fn lchown_a_dangling_link() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("lchown", g.lchown(12, 34, b"/known/dangling".as_slice()));
-    let got = g.lstatns(b"/known/dangling".as_slice());
-    returns(got, fields([("st_uid", number(12_i64)), ("st_gid", number(34_i64))]));
-}
-
-// lchown: an ID of -1 changes nothing
-#[test]
-fn lchown_an_id_of_1_changes_nothing() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("lchown", g.lchown(-1, 7, b"/known/abc".as_slice()));
-    let got = g.statns(b"/known/abc".as_slice());
-    returns(got, fields([("st_uid", number(0_i64)), ("st_gid", number(7_i64))]));
-}
-
-// lchown: a number from the upper half
-#[test]
-fn lchown_a_number_from_the_upper_half() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("lchown", g.lchown(-2, -1, b"/known/abc".as_slice()));
-    let got = g.statns(b"/known/abc".as_slice());
-    returns(got, fields([("st_uid", number(4294967294_i64)), ("st_gid", number(0_i64))]));
-}
-
-// lchown: a missing file
-#[test]
-fn lchown_a_missing_file() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.lchown(0, 0, b"/missing".as_slice());
-    fails(got, Some("ENOENT"), "/missing");
-}
-
-// utimens: both times
-#[test]
-fn utimens_both_times() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("utimens", g.utimens(b"/known/abc".as_slice(), 12345, 67890, 98765, 43210));
-    let got = g.statns(b"/known/abc".as_slice());
-    returns(
-        got,
-        fields([
-            ("st_atime_sec", number(12345_i64)),
-            ("st_atime_nsec", number(67890_i64)),
-            ("st_mtime_sec", number(98765_i64)),
-            ("st_mtime_nsec", number(43210_i64)),
-        ]),
-    );
-}
-
-// utimens: one time stays
-#[test]
-fn utimens_one_time_stays() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("utimens", g.utimens(b"/known/abc".as_slice(), 1, 2, 3, 4));
-    step("utimens", g.utimens(b"/known/abc".as_slice(), 0, -2, 5, 6));
-    let got = g.statns(b"/known/abc".as_slice());
-    returns(
-        got,
-        fields([
-            ("st_atime_sec", number(1_i64)),
-            ("st_atime_nsec", number(2_i64)),
-            ("st_mtime_sec", number(5_i64)),
-            ("st_mtime_nsec", number(6_i64)),
-        ]),
-    );
-}
-
-// utimens: the present time
-#[test]
-fn utimens_the_present_time() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("utimens", g.utimens(b"/known/abc".as_slice(), 1, 2, 3, 4));
-    step("utimens", g.utimens(b"/known/abc".as_slice(), 0, -2, 3, -1));
-    let got = g.ll(b"/known/abc".as_slice());
-    matches(
-        got,
-        "^-rw-r--r-- 2 .* [A-Z][a-z][a-z] [ 1-3][0-9] [0-2][0-9]:[0-5][0-9] /known/abc\n$",
-    );
-}
-
-// utimens: links are followed
-#[test]
-fn utimens_links_are_followed() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("utimens", g.utimens(b"/known/link".as_slice(), 1, 0, 2, 0));
-    let got = g.statns(b"/known/abc".as_slice());
-    returns(got, fields([("st_atime_sec", number(1_i64)), ("st_mtime_sec", number(2_i64))]));
-}
-
-// utimens: a fifo is not waited for
-#[test]
-fn utimens_a_fifo_is_not_waited_for() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("utimens", g.utimens(b"/known/fifo".as_slice(), 1, 0, 2, 0));
-    let got = g.statns(b"/known/fifo".as_slice());
-    returns(got, fields([("st_mtime_sec", number(2_i64))]));
-}
-
-// utimens: a second has no more nanoseconds
-#[test]
-fn utimens_a_second_has_no_more_nanoseconds() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.utimens(b"/known/abc".as_slice(), 0, 1000000000, 0, 0);
-    fails(got, Some("EINVAL"), "atnsecs");
-}
-
-// utimens: other negative nanoseconds
-#[test]
-fn utimens_other_negative_nanoseconds() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.utimens(b"/known/abc".as_slice(), 0, 0, 0, -3);
-    fails(got, Some("EINVAL"), "mtnsecs");
-}
-
-// utimens: a missing file
-#[test]
-fn utimens_a_missing_file() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    let got = g.utimens(b"/missing".as_slice(), 0, 0, 0, 0);
-    fails(got, Some("ENOENT"), "/missing");
-}
-
-// ln: both names are the same file
-#[test]
-fn ln_both_names_are_the_same_file() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
-    let g = case.handle();
-    step("ln", g.ln(b"/known/abc".as_slice(), b"/new".as_slice()));
-    let got = g.statns(b"/new".as_slice());
-    returns(got, fields([("st_nlink", number(3_i64)), ("st_size", number(4_i64))]));
 }

@@ -119,6 +119,65 @@ fn mount_a_link_of_the_guest_stays_inside_the_guest() {
     );
 }
 
+// mount: other filesystems (Xfs)
+#[test]
+fn mount_other_filesystems_xfs() {
+    let Some(case) = Case::start(Disk::Xfs, &[]) else { return };
+    let g = case.handle();
+    step("write", g.write(b"/new".as_slice(), b"new\n".as_slice()));
+    step("umount_all", g.umount_all());
+    step("mount", g.mount(b"/dev/sda1".as_slice(), b"/".as_slice()));
+    let got = g.cat(b"/new".as_slice());
+    returns(got, bytes(b"new\n".as_slice()));
+}
+
+// mount: other filesystems (Btrfs)
+#[test]
+fn mount_other_filesystems_btrfs() {
+    let Some(case) = Case::start(Disk::Btrfs, &[]) else { return };
+    let g = case.handle();
+    step("write", g.write(b"/new".as_slice(), b"new\n".as_slice()));
+    step("umount_all", g.umount_all());
+    step("mount", g.mount(b"/dev/sda1".as_slice(), b"/".as_slice()));
+    let got = g.cat(b"/new".as_slice());
+    returns(got, bytes(b"new\n".as_slice()));
+}
+
+// mount: other filesystems (Vfat)
+#[test]
+fn mount_other_filesystems_vfat() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    step("write", g.write(b"/new".as_slice(), b"new\n".as_slice()));
+    step("umount_all", g.umount_all());
+    step("mount", g.mount(b"/dev/sda1".as_slice(), b"/".as_slice()));
+    let got = g.cat(b"/new".as_slice());
+    returns(got, bytes(b"new\n".as_slice()));
+}
+
+// mount: other filesystems (Ntfs)
+#[test]
+fn mount_other_filesystems_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &[]) else { return };
+    let g = case.handle();
+    step("write", g.write(b"/new".as_slice(), b"new\n".as_slice()));
+    step("umount_all", g.umount_all());
+    step("mount", g.mount(b"/dev/sda1".as_slice(), b"/".as_slice()));
+    let got = g.cat(b"/new".as_slice());
+    returns(got, bytes(b"new\n".as_slice()));
+}
+
+// mount: a nested subvolume
+#[test]
+fn mount_a_nested_subvolume() {
+    let Some(case) = Case::start(Disk::Btrfs, &[]) else { return };
+    let g = case.handle();
+    step("umount_all", g.umount_all());
+    step("mount", g.mount(b"btrfsvol:/dev/sda1/volume/nested".as_slice(), b"/".as_slice()));
+    let got = g.ls(b"/".as_slice());
+    returns(got, list([]));
+}
+
 // mount_ro: the files are there
 #[test]
 fn mount_ro_the_files_are_there() {
@@ -199,6 +258,56 @@ fn mount_options_an_operation_in_place_of_an_option() {
     let g = case.handle();
     let got = g.mount_options(b"remount".as_slice(), b"/dev/sda1".as_slice(), b"/".as_slice());
     fails(got, Some("EINVAL"), "remount");
+}
+
+// mount_options: permissions on FAT and NTFS (Vfat)
+#[test]
+fn mount_options_permissions_on_fat_and_ntfs_vfat() {
+    let Some(case) = Case::start(Disk::Vfat, &[]) else { return };
+    let g = case.handle();
+    step("umount_all", g.umount_all());
+    step(
+        "mount_options",
+        g.mount_options(
+            b"uid=1000,gid=1001,umask=077".as_slice(),
+            b"/dev/sda1".as_slice(),
+            b"/".as_slice(),
+        ),
+    );
+    let got = g.statns(b"/file".as_slice());
+    returns(
+        got,
+        fields([
+            ("st_mode", number(33216_i64)),
+            ("st_uid", number(1000_i64)),
+            ("st_gid", number(1001_i64)),
+        ]),
+    );
+}
+
+// mount_options: permissions on FAT and NTFS (Ntfs)
+#[test]
+fn mount_options_permissions_on_fat_and_ntfs_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &[]) else { return };
+    let g = case.handle();
+    step("umount_all", g.umount_all());
+    step(
+        "mount_options",
+        g.mount_options(
+            b"uid=1000,gid=1001,umask=077".as_slice(),
+            b"/dev/sda1".as_slice(),
+            b"/".as_slice(),
+        ),
+    );
+    let got = g.statns(b"/file".as_slice());
+    returns(
+        got,
+        fields([
+            ("st_mode", number(33216_i64)),
+            ("st_uid", number(1000_i64)),
+            ("st_gid", number(1001_i64)),
+        ]),
+    );
 }
 
 // mount_vfs: the type is right

@@ -82,6 +82,42 @@ fn getxattr_a_name_without_namespace() {
     fails(got, Some("ENOTSUP"), "comment");
 }
 
+// getxattr: FAT has none
+#[test]
+fn getxattr_fat_has_none() {
+    let Some(case) = Case::start(Disk::Vfat, &["linuxxattrs"]) else { return };
+    let g = case.handle();
+    let got = g.getxattr(b"/file".as_slice(), b"user.comment".as_slice());
+    fails(got, Some("ENOTSUP"), "user.comment");
+}
+
+// getxattr: no such attribute elsewhere (Xfs)
+#[test]
+fn getxattr_no_such_attribute_elsewhere_xfs() {
+    let Some(case) = Case::start(Disk::Xfs, &["linuxxattrs"]) else { return };
+    let g = case.handle();
+    let got = g.getxattr(b"/file".as_slice(), b"user.comment".as_slice());
+    fails(got, Some("ENODATA"), "user.comment");
+}
+
+// getxattr: no such attribute elsewhere (Btrfs)
+#[test]
+fn getxattr_no_such_attribute_elsewhere_btrfs() {
+    let Some(case) = Case::start(Disk::Btrfs, &["linuxxattrs"]) else { return };
+    let g = case.handle();
+    let got = g.getxattr(b"/file".as_slice(), b"user.comment".as_slice());
+    fails(got, Some("ENODATA"), "user.comment");
+}
+
+// getxattr: no such attribute elsewhere (Ntfs)
+#[test]
+fn getxattr_no_such_attribute_elsewhere_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &["linuxxattrs"]) else { return };
+    let g = case.handle();
+    let got = g.getxattr(b"/file".as_slice(), b"user.comment".as_slice());
+    fails(got, Some("ENODATA"), "user.comment");
+}
+
 // getxattrs: sorted by name
 #[test]
 fn getxattrs_sorted_by_name() {
@@ -139,6 +175,15 @@ fn getxattrs_a_missing_file() {
     let g = case.handle();
     let got = g.getxattrs(b"/known/dangling".as_slice());
     fails(got, Some("ENOENT"), "/known/dangling");
+}
+
+// getxattrs: FAT has none
+#[test]
+fn getxattrs_fat_has_none() {
+    let Some(case) = Case::start(Disk::Vfat, &["linuxxattrs"]) else { return };
+    let g = case.handle();
+    let got = g.getxattrs(b"/file".as_slice());
+    returns(got, list([]));
 }
 
 // lgetxattr: one of a link
@@ -422,6 +467,21 @@ fn lxattrlist_a_file() {
     fails(got, Some("ENOTDIR"), "/known/abc");
 }
 
+// lxattrlist: FAT has none
+#[test]
+fn lxattrlist_fat_has_none() {
+    let Some(case) = Case::start(Disk::Vfat, &["linuxxattrs"]) else { return };
+    let g = case.handle();
+    let got = g.lxattrlist(b"/".as_slice(), &[b"file".as_slice(), b"missing".as_slice()]);
+    returns(
+        got,
+        list([
+            fields([("attrname", bytes(b"".as_slice())), ("attrval", bytes(b"0".as_slice()))]),
+            fields([("attrname", bytes(b"".as_slice())), ("attrval", bytes(b"".as_slice()))]),
+        ]),
+    );
+}
+
 // removexattr: an attribute goes
 #[test]
 fn removexattr_an_attribute_goes() {
@@ -463,6 +523,20 @@ fn removexattr_a_filesystem_without_attributes() {
     step("mount", g.mount(b"/dev/sdb".as_slice(), b"/run".as_slice()));
     let got = g.removexattr(b"user.one".as_slice(), b"/run".as_slice());
     fails(got, Some("ENOTSUP"), "/run");
+}
+
+// removexattr: on NTFS
+#[test]
+fn removexattr_on_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &["linuxxattrs"]) else { return };
+    let g = case.handle();
+    step(
+        "setxattr",
+        g.setxattr(b"user.comment".as_slice(), b"hello".as_slice(), 5, b"/file".as_slice()),
+    );
+    step("removexattr", g.removexattr(b"user.comment".as_slice(), b"/file".as_slice()));
+    let got = g.getxattrs(b"/file".as_slice());
+    returns(got, list([]));
 }
 
 // setxattr: a value is replaced
@@ -589,6 +663,133 @@ fn setxattr_a_fifo_has_no_attributes_of_users() {
     fails(got, Some("EPERM"), "/known/fifo");
 }
 
+// setxattr: on other filesystems (Xfs)
+#[test]
+fn setxattr_on_other_filesystems_xfs() {
+    let Some(case) = Case::start(Disk::Xfs, &["linuxxattrs"]) else { return };
+    let g = case.handle();
+    step(
+        "setxattr",
+        g.setxattr(b"user.comment".as_slice(), b"hello".as_slice(), 5, b"/file".as_slice()),
+    );
+    let got = g.getxattrs(b"/file".as_slice());
+    returns(
+        got,
+        list([fields([
+            ("attrname", bytes(b"user.comment".as_slice())),
+            ("attrval", bytes(b"hello".as_slice())),
+        ])]),
+    );
+}
+
+// setxattr: on other filesystems (Btrfs)
+#[test]
+fn setxattr_on_other_filesystems_btrfs() {
+    let Some(case) = Case::start(Disk::Btrfs, &["linuxxattrs"]) else { return };
+    let g = case.handle();
+    step(
+        "setxattr",
+        g.setxattr(b"user.comment".as_slice(), b"hello".as_slice(), 5, b"/file".as_slice()),
+    );
+    let got = g.getxattrs(b"/file".as_slice());
+    returns(
+        got,
+        list([fields([
+            ("attrname", bytes(b"user.comment".as_slice())),
+            ("attrval", bytes(b"hello".as_slice())),
+        ])]),
+    );
+}
+
+// setxattr: on other filesystems (Ntfs)
+#[test]
+fn setxattr_on_other_filesystems_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &["linuxxattrs"]) else { return };
+    let g = case.handle();
+    step(
+        "setxattr",
+        g.setxattr(b"user.comment".as_slice(), b"hello".as_slice(), 5, b"/file".as_slice()),
+    );
+    let got = g.getxattrs(b"/file".as_slice());
+    returns(
+        got,
+        list([fields([
+            ("attrname", bytes(b"user.comment".as_slice())),
+            ("attrval", bytes(b"hello".as_slice())),
+        ])]),
+    );
+}
+
+// setxattr: on a directory and trusted
+#[test]
+fn setxattr_on_a_directory_and_trusted() {
+    let Some(case) = Case::start(Disk::Xfs, &["linuxxattrs"]) else { return };
+    let g = case.handle();
+    step("setxattr", g.setxattr(b"trusted.x".as_slice(), b"a".as_slice(), 1, b"/dir".as_slice()));
+    step("setxattr", g.setxattr(b"security.y".as_slice(), b"b".as_slice(), 1, b"/dir".as_slice()));
+    let got = g.getxattr(b"/dir".as_slice(), b"trusted.x".as_slice());
+    returns(got, bytes(b"a".as_slice()));
+}
+
+// setxattr: FAT has none
+#[test]
+fn setxattr_fat_has_none() {
+    let Some(case) = Case::start(Disk::Vfat, &["linuxxattrs"]) else { return };
+    let g = case.handle();
+    let got = g.setxattr(b"user.comment".as_slice(), b"hello".as_slice(), 5, b"/file".as_slice());
+    fails(got, Some("ENOTSUP"), "user.comment");
+}
+
+// setxattr: the longest value (Xfs)
+#[test]
+fn setxattr_the_longest_value_xfs() {
+    let Some(case) = Case::start(Disk::Xfs, &["linuxxattrs"]) else { return };
+    let g = case.handle();
+    step(
+        "setxattr",
+        g.setxattr(
+            b"user.long".as_slice(),
+            b"v".repeat(65536).as_slice(),
+            65536,
+            b"/file".as_slice(),
+        ),
+    );
+    let got = g.getxattr(b"/file".as_slice(), b"user.long".as_slice());
+    returns(got, bytes(b"v".repeat(65536).as_slice()));
+}
+
+// setxattr: the longest value (Ntfs)
+#[test]
+fn setxattr_the_longest_value_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &["linuxxattrs"]) else { return };
+    let g = case.handle();
+    step(
+        "setxattr",
+        g.setxattr(
+            b"user.long".as_slice(),
+            b"v".repeat(65536).as_slice(),
+            65536,
+            b"/file".as_slice(),
+        ),
+    );
+    let got = g.getxattr(b"/file".as_slice(), b"user.long".as_slice());
+    returns(got, bytes(b"v".repeat(65536).as_slice()));
+}
+
+// setxattr: more than btrfs has
+#[test]
+fn setxattr_more_than_btrfs_has() {
+    let Some(case) = Case::start(Disk::Btrfs, &["linuxxattrs"]) else { return };
+    let g = case.handle();
+    let got = g.setxattr(
+        b"user.long".as_slice(),
+        b"v".repeat(65536).as_slice(),
+        65536,
+        b"/file".as_slice(),
+    );
+    fails(got, Some("ENOSPC"), "user.long");
+}
+
 // acl_delete_def_file: the default goes
 #[test]
 fn acl_delete_def_file_the_default_goes() {
@@ -643,6 +844,24 @@ fn acl_delete_def_file_a_filesystem_without_acls() {
     step("mount", g.mount(b"/dev/sdb".as_slice(), b"/run".as_slice()));
     let got = g.acl_delete_def_file(b"/run".as_slice());
     fails(got, Some("ENOTSUP"), "/run");
+}
+
+// acl_delete_def_file: on btrfs
+#[test]
+fn acl_delete_def_file_on_btrfs() {
+    let Some(case) = Case::start(Disk::Btrfs, &["acl"]) else { return };
+    let g = case.handle();
+    step(
+        "acl_set_file",
+        g.acl_set_file(
+            b"/dir".as_slice(),
+            b"default".as_slice(),
+            b"u::rwx,g::r-x,o::---".as_slice(),
+        ),
+    );
+    step("acl_delete_def_file", g.acl_delete_def_file(b"/dir".as_slice()));
+    let got = g.acl_get_file(b"/dir".as_slice(), b"default".as_slice());
+    returns(got, bytes(b"".as_slice()));
 }
 
 // acl_get_file: permissions are an ACL
@@ -719,6 +938,60 @@ fn acl_get_file_a_missing_file() {
     let g = case.handle();
     let got = g.acl_get_file(b"/missing".as_slice(), b"access".as_slice());
     fails(got, Some("ENOENT"), "/missing");
+}
+
+// acl_get_file: permissions of other filesystems (Xfs)
+#[test]
+fn acl_get_file_permissions_of_other_filesystems_xfs() {
+    let Some(case) = Case::start(Disk::Xfs, &["acl"]) else { return };
+    let g = case.handle();
+    let got = g.acl_get_file(b"/file".as_slice(), b"access".as_slice());
+    returns(got, bytes(b"user::rw-\ngroup::r--\nother::r--\n".as_slice()));
+}
+
+// acl_get_file: permissions of other filesystems (Btrfs)
+#[test]
+fn acl_get_file_permissions_of_other_filesystems_btrfs() {
+    let Some(case) = Case::start(Disk::Btrfs, &["acl"]) else { return };
+    let g = case.handle();
+    let got = g.acl_get_file(b"/file".as_slice(), b"access".as_slice());
+    returns(got, bytes(b"user::rw-\ngroup::r--\nother::r--\n".as_slice()));
+}
+
+// acl_get_file: what FAT has instead
+#[test]
+fn acl_get_file_what_fat_has_instead() {
+    let Some(case) = Case::start(Disk::Vfat, &["acl"]) else { return };
+    let g = case.handle();
+    let got = g.acl_get_file(b"/file".as_slice(), b"access".as_slice());
+    returns(got, bytes(b"user::rwx\ngroup::r-x\nother::r-x\n".as_slice()));
+}
+
+// acl_get_file: on NTFS
+#[test]
+fn acl_get_file_on_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &["acl"]) else { return };
+    let g = case.handle();
+    let got = g.acl_get_file(b"/file".as_slice(), b"access".as_slice());
+    returns(got, bytes(b"user::rwx\ngroup::rwx\nother::rwx\n".as_slice()));
+}
+
+// acl_get_file: no default on NTFS (Vfat)
+#[test]
+fn acl_get_file_no_default_on_ntfs_vfat() {
+    let Some(case) = Case::start(Disk::Vfat, &["acl"]) else { return };
+    let g = case.handle();
+    let got = g.acl_get_file(b"/dir".as_slice(), b"default".as_slice());
+    returns(got, bytes(b"".as_slice()));
+}
+
+// acl_get_file: no default on NTFS (Ntfs)
+#[test]
+fn acl_get_file_no_default_on_ntfs_ntfs() {
+    let Some(case) = Case::start(Disk::Ntfs, &["acl"]) else { return };
+    let g = case.handle();
+    let got = g.acl_get_file(b"/dir".as_slice(), b"default".as_slice());
+    returns(got, bytes(b"".as_slice()));
 }
 
 // acl_set_file: the mode changes with it
@@ -872,6 +1145,89 @@ fn acl_set_file_a_filesystem_without_acls() {
     fails(got, Some("ENOTSUP"), "/run");
 }
 
+// acl_set_file: on other filesystems (Xfs)
+#[test]
+fn acl_set_file_on_other_filesystems_xfs() {
+    let Some(case) = Case::start(Disk::Xfs, &["acl"]) else { return };
+    let g = case.handle();
+    step(
+        "acl_set_file",
+        g.acl_set_file(
+            b"/file".as_slice(),
+            b"access".as_slice(),
+            b"u::rw-,g::r--,o::---,u:5:rw-,m::rw-".as_slice(),
+        ),
+    );
+    let got = g.acl_get_file(b"/file".as_slice(), b"access".as_slice());
+    returns(got, bytes(b"user::rw-\nuser:5:rw-\ngroup::r--\nmask::rw-\nother::---\n".as_slice()));
+}
+
+// acl_set_file: on other filesystems (Btrfs)
+#[test]
+fn acl_set_file_on_other_filesystems_btrfs() {
+    let Some(case) = Case::start(Disk::Btrfs, &["acl"]) else { return };
+    let g = case.handle();
+    step(
+        "acl_set_file",
+        g.acl_set_file(
+            b"/file".as_slice(),
+            b"access".as_slice(),
+            b"u::rw-,g::r--,o::---,u:5:rw-,m::rw-".as_slice(),
+        ),
+    );
+    let got = g.acl_get_file(b"/file".as_slice(), b"access".as_slice());
+    returns(got, bytes(b"user::rw-\nuser:5:rw-\ngroup::r--\nmask::rw-\nother::---\n".as_slice()));
+}
+
+// acl_set_file: a default is inherited (Xfs)
+#[test]
+fn acl_set_file_a_default_is_inherited_xfs() {
+    let Some(case) = Case::start(Disk::Xfs, &["acl"]) else { return };
+    let g = case.handle();
+    step(
+        "acl_set_file",
+        g.acl_set_file(
+            b"/dir".as_slice(),
+            b"default".as_slice(),
+            b"u::rwx,g::r-x,o::---".as_slice(),
+        ),
+    );
+    step("touch", g.touch(b"/dir/new".as_slice()));
+    let got = g.statns(b"/dir/new".as_slice());
+    returns(got, fields([("st_mode", number(33184_i64))]));
+}
+
+// acl_set_file: a default is inherited (Btrfs)
+#[test]
+fn acl_set_file_a_default_is_inherited_btrfs() {
+    let Some(case) = Case::start(Disk::Btrfs, &["acl"]) else { return };
+    let g = case.handle();
+    step(
+        "acl_set_file",
+        g.acl_set_file(
+            b"/dir".as_slice(),
+            b"default".as_slice(),
+            b"u::rwx,g::r-x,o::---".as_slice(),
+        ),
+    );
+    step("touch", g.touch(b"/dir/new".as_slice()));
+    let got = g.statns(b"/dir/new".as_slice());
+    returns(got, fields([("st_mode", number(33184_i64))]));
+}
+
+// acl_set_file: FAT has none
+#[test]
+fn acl_set_file_fat_has_none() {
+    let Some(case) = Case::start(Disk::Vfat, &["acl"]) else { return };
+    let g = case.handle();
+    let got = g.acl_set_file(
+        b"/file".as_slice(),
+        b"access".as_slice(),
+        b"u::rw-,g::r--,o::---".as_slice(),
+    );
+    fails(got, Some("ENOTSUP"), "/file");
+}
+
 // cap_get_file: none
 #[test]
 fn cap_get_file_none() {
@@ -924,61 +1280,5 @@ fn cap_get_file_a_missing_file() {
     let Some(case) = Case::start(Disk::Ext4Mounted, &["linuxcaps"]) else { return };
     let g = case.handle();
     let got = g.cap_get_file(b"/missing".as_slice());
-    fails(got, Some("ENOENT"), "/missing");
-}
-
-// cap_set_file: capabilities
-#[test]
-fn cap_set_file_capabilities() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &["linuxcaps"]) else { return };
-    let g = case.handle();
-    step("cap_set_file", g.cap_set_file(b"/bin/busybox".as_slice(), b"cap_net_raw=ep".as_slice()));
-    let got = g.cap_get_file(b"/bin/busybox".as_slice());
-    returns(got, bytes(b"cap_net_raw=ep".as_slice()));
-}
-
-// cap_set_file: an empty set
-#[test]
-fn cap_set_file_an_empty_set() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &["linuxcaps"]) else { return };
-    let g = case.handle();
-    step("cap_set_file", g.cap_set_file(b"/known/abc".as_slice(), b"=".as_slice()));
-    let got = g.cap_get_file(b"/known/abc".as_slice());
-    returns(got, bytes(b"=".as_slice()));
-}
-
-// cap_set_file: a name of none
-#[test]
-fn cap_set_file_a_name_of_none() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &["linuxcaps"]) else { return };
-    let g = case.handle();
-    let got = g.cap_set_file(b"/known/abc".as_slice(), b"cap_fly=ep".as_slice());
-    fails(got, Some("EINVAL"), "cap_fly");
-}
-
-// cap_set_file: effective for some
-#[test]
-fn cap_set_file_effective_for_some() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &["linuxcaps"]) else { return };
-    let g = case.handle();
-    let got = g.cap_set_file(b"/known/abc".as_slice(), b"cap_chown=ep cap_kill=p".as_slice());
-    fails(got, Some("EINVAL"), "cap");
-}
-
-// cap_set_file: a directory
-#[test]
-fn cap_set_file_a_directory() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &["linuxcaps"]) else { return };
-    let g = case.handle();
-    let got = g.cap_set_file(b"/known/dir".as_slice(), b"cap_chown=p".as_slice());
-    fails(got, Some("EINVAL"), "/known/dir");
-}
-
-// cap_set_file: a missing file
-#[test]
-fn cap_set_file_a_missing_file() {
-    let Some(case) = Case::start(Disk::Ext4Mounted, &["linuxcaps"]) else { return };
-    let g = case.handle();
-    let got = g.cap_set_file(b"/missing".as_slice(), b"cap_chown=p".as_slice());
     fails(got, Some("ENOENT"), "/missing");
 }

@@ -8,7 +8,7 @@ use tera::Tera;
 use crate::emit::{by_group, comment, render};
 use crate::names::{camel, markdown, rust};
 use crate::output::Files;
-use crate::schema::{Api, ArgType, Field, FieldType, Function, OptType, Ret};
+use crate::schema::{Api, ArgType, Field, FieldType, Function, Opt, OptType, Ret};
 
 #[derive(Serialize)]
 struct View {
@@ -182,8 +182,7 @@ fn message_types(function: &Function) -> Vec<Type> {
     let name = &function.name;
     let args =
         function.args.iter().filter_map(|arg| Some(member(&arg.name, &arg.doc, arg_wire(arg.ty)?)));
-    let options = function.options.iter().map(|opt| member(&opt.name, &opt.doc, opt_wire(opt.ty)));
-    let args: Vec<Member> = args.chain(options).collect();
+    let args: Vec<Member> = args.chain(function.options.iter().map(trailing)).collect();
     let mut types = Vec::new();
     if !args.is_empty() {
         types.push(Type {
@@ -215,6 +214,14 @@ fn message_types(function: &Function) -> Vec<Type> {
     types
 }
 
+/// An option: callers that are older than it do not send it.
+fn trailing(opt: &Opt) -> Member {
+    let member = member(&opt.name, &opt.doc, opt_wire(opt.ty));
+    let function = member.unpack.trim_end_matches("(input)?");
+    let unpack = format!("xdr::unpack_trailing(input, {function})?");
+    Member { unpack, ..member }
+}
+
 fn member(name: &str, doc: &str, wire: Wire) -> Member {
     let ident = rust(name);
     let of = |function: &str| {
@@ -240,10 +247,7 @@ fn member(name: &str, doc: &str, wire: Wire) -> Member {
         Wire::Uhyper | Wire::Size => plain("u64"),
         Wire::Float => plain("f32"),
         Wire::Char => ("u8".to_owned(), by_value("char")),
-        Wire::Text => (
-            "BString".to_owned(),
-            (format!("xdr::pack_bytes(&self.{ident}, out)"), "xdr::unpack_text(input)?".to_owned()),
-        ),
+        Wire::Text => ("BString".to_owned(), of("text")),
         Wire::Key => (
             "Key".to_owned(),
             (

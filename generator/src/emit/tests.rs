@@ -63,8 +63,10 @@ pub fn emit(tera: &Tera, api: &Api) -> Result<Files> {
         for (group, functions) in by_group(api, |it| !it.tests().is_empty()) {
             let mut cases = Vec::new();
             for function in functions {
-                for test in function.tests().iter().filter(|test| ring_of(test) == ring) {
-                    cases.push(case(api, function, test)?);
+                for test in function.tests() {
+                    for disk in test.disks.iter().filter(|disk| ring_of(**disk) == ring) {
+                        cases.push(case(api, function, test, *disk)?);
+                    }
                 }
             }
             for (number, cases) in cases.chunks(CASES_MAX).enumerate() {
@@ -88,12 +90,18 @@ pub fn emit(tera: &Tera, api: &Api) -> Result<Files> {
     Ok(files)
 }
 
-fn ring_of(test: &Test) -> &'static str {
-    match test.disk {
+fn ring_of(disk: Disk) -> &'static str {
+    match disk {
         Disk::Config => HOST,
-        Disk::Unlaunched | Disk::Blank | Disk::Ext4 | Disk::Ext4Mounted | Disk::Readonly => {
-            IN_APPLIANCE
-        }
+        Disk::Unlaunched
+        | Disk::Blank
+        | Disk::Ext4
+        | Disk::Ext4Mounted
+        | Disk::Readonly
+        | Disk::Xfs
+        | Disk::Btrfs
+        | Disk::Vfat
+        | Disk::Ntfs => IN_APPLIANCE,
     }
 }
 
@@ -126,7 +134,7 @@ fn calls_deprecated(api: &Api, test: &Test) -> bool {
     names.any(|name| api.function(name).is_some_and(|it| it.deprecated.is_some()))
 }
 
-fn case(api: &Api, function: &Function, test: &Test) -> Result<Case> {
+fn case(api: &Api, function: &Function, test: &Test, disk: Disk) -> Result<Case> {
     let mut calls = Vec::new();
     let mut ret = &function.returns;
     for step in &test.steps {
@@ -157,18 +165,26 @@ fn case(api: &Api, function: &Function, test: &Test) -> Result<Case> {
         }
         expectations.push(format!("case.wrote({});", bytes(content)?));
     }
+    let title = match test.disks.len() {
+        1 => test.name.clone(),
+        _ => format!("{} ({disk:?})", test.name),
+    };
     Ok(Case {
         deprecated: calls_deprecated(api, test),
         function: function.name.clone(),
-        title: test.name.clone(),
-        ident: format!("{}_{}", function.name, identifier(&test.name)).to_ascii_lowercase(),
-        disk: match test.disk {
+        ident: format!("{}_{}", function.name, identifier(&title)).to_ascii_lowercase(),
+        title,
+        disk: match disk {
             Disk::Config => "Disk::Config",
             Disk::Unlaunched => "Disk::Unlaunched",
             Disk::Blank => "Disk::Blank",
             Disk::Ext4 => "Disk::Ext4",
             Disk::Ext4Mounted => "Disk::Ext4Mounted",
             Disk::Readonly => "Disk::Readonly",
+            Disk::Xfs => "Disk::Xfs",
+            Disk::Btrfs => "Disk::Btrfs",
+            Disk::Vfat => "Disk::Vfat",
+            Disk::Ntfs => "Disk::Ntfs",
         },
         needs: test.needs.iter().chain(&function.feature).cloned().collect(),
         steps: calls.into_iter().map(|(name, call)| format!("step(\"{name}\", {call});")).collect(),

@@ -50,6 +50,7 @@ pub(super) fn copy_tree(cx: &Ctx, src: &GuestPath, dest: &GuestPath, keep: Keep)
         below: new_name.clone(),
         src: src.clone(),
         dest: dest.clone(),
+        fresh: false,
     };
     copier.copy(entry)?;
     copier.finish()
@@ -90,6 +91,9 @@ struct Entry<'a> {
     below: BString,
     src: GuestPath,
     dest: GuestPath,
+    /// The directory that it is copied to was made by this call.  What has its name there can only
+    /// be a copy too: of a name that the other filesystem takes for the same one.
+    fresh: bool,
 }
 
 /// A directory that is being copied.
@@ -101,6 +105,7 @@ struct Frame {
     below: BString,
     src: GuestPath,
     dest: GuestPath,
+    fresh: bool,
 }
 
 struct Copier {
@@ -131,6 +136,7 @@ impl Copier {
                 below: below(frame.below.as_bstr(), name.as_bstr()),
                 src: frame.src.join(&name),
                 dest: frame.dest.join(&name),
+                fresh: frame.fresh,
             })?;
             self.frames.insert(depth, frame);
         }
@@ -144,7 +150,9 @@ impl Copier {
         if kind == FileType::Directory {
             return self.enter(entry, stat);
         }
-        make_room(&entry, &stat)?;
+        if !entry.fresh {
+            make_room(&entry, &stat)?;
+        }
         if self.keep == Keep::Everything && stat.st_nlink > 1 {
             let file = (stat.st_dev, stat.st_ino);
             if let Some(first) = self.links.get(&file) {
@@ -173,23 +181,24 @@ impl Copier {
 
     /// Makes a directory; what is in it comes later.
     fn enter(&mut self, entry: Entry<'_>, stat: Stat) -> Result<()> {
-        let Entry { from, name, to, new_name, below, src, dest } = entry;
+        let Entry { from, name, to, new_name, below, src, dest, fresh } = entry;
         let mode = match self.keep {
             // Nobody else's until it has the right owner.
             Keep::Everything => Mode::RWXU,
             Keep::Mode => Mode::from_raw_mode(stat.st_mode & 0o777) | Mode::RWXU,
         };
-        match mkdirat(to, new_name.as_bytes(), mode) {
-            Ok(()) | Err(Errno::EXIST) => {}
+        let fresh = match mkdirat(to, new_name.as_bytes(), mode) {
+            Ok(()) => true,
+            Err(Errno::EXIST) if !fresh => false,
             Err(errno) => return Err(Error::sys(dest, errno)),
-        }
+        };
         let from = open_directory(from, name).about(&src)?;
         let to = match open_directory(to, new_name) {
             Err(Errno::LOOP) => return Err(Error::sys(dest, Errno::NOTDIR)),
             to => to.about(&dest)?,
         };
         let names = names(&from).about(&src)?.into_iter();
-        self.frames.push(Frame { from, to, names, stat, below, src, dest });
+        self.frames.push(Frame { from, to, names, stat, below, src, dest, fresh });
         Ok(())
     }
 
@@ -249,7 +258,7 @@ fn make_room(entry: &Entry<'_>, stat: &Stat) -> Result<()> {
 fn keep_everything(from: &OwnedFd, to: &OwnedFd, stat: &Stat) -> rustix::io::Result<()> {
     let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
     // First, as a new owner takes set-user-id bits and capabilities away.
-    chownat(to, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH)?;
+    unless_refused(chownat(to, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH))?;
     let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
     let times = Timestamps {
         last_access: Timespec { tv_sec: stat.st_atime, tv_nsec: stat.st_atime_nsec as _ },
@@ -257,7 +266,7 @@ fn keep_everything(from: &OwnedFd, to: &OwnedFd, stat: &Stat) -> rustix::io::Res
     };
     let kind = FileType::from_raw_mode(stat.st_mode);
     if matches!(kind, FileType::RegularFile | FileType::Directory) {
-        fchmod(to, mode)?;
+        unless_refused(fchmod(to, mode))?;
         keep_xattrs(
             flistxattr_query(from),
             |list| flistxattr(from, list),
@@ -270,7 +279,7 @@ fn keep_everything(from: &OwnedFd, to: &OwnedFd, stat: &Stat) -> rustix::io::Res
     // if it is a link.
     let (source, target) = (proc_path(from), proc_path(to));
     if kind != FileType::Symlink {
-        chmod(&target, mode)?;
+        unless_refused(chmod(&target, mode))?;
     }
     keep_xattrs(
         listxattr_query(&source),
@@ -279,6 +288,14 @@ fn keep_everything(from: &OwnedFd, to: &OwnedFd, stat: &Stat) -> rustix::io::Res
         |name, value| setxattr(&target, name, value, XattrFlags::empty()),
     )?;
     utimensat(CWD, &target, &times, AtFlags::empty())
+}
+
+/// Nobody but a filesystem that has no owners, or no such modes, says to root that it may not.
+fn unless_refused(result: rustix::io::Result<()>) -> rustix::io::Result<()> {
+    match result {
+        Err(Errno::PERM) => Ok(()),
+        result => result,
+    }
 }
 
 fn keep_xattrs(
