@@ -32,7 +32,7 @@ impl Device {
         if FileType::from_raw_mode(stat.st_mode) != FileType::BlockDevice {
             return Err(Error::sys(name, Errno::NOTBLK));
         }
-        if Some(stat.st_rdev) == names.hidden() {
+        if names.hidden().contains(&stat.st_rdev) {
             return Err(Error::refused(Errno::NOENT, name, "this disk is the appliance's own"));
         }
         Ok(Self { name: name.into(), path, number: stat.st_rdev })

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! One call and its reply, as the generated code sees them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use guestfs_protocol::wire::{self, Header};
@@ -11,12 +11,15 @@ use guestfs_protocol::{Pack, Unpack};
 use crate::channel::{Channel, Reporter};
 use crate::error::{Error, Result};
 use crate::transfer::{FileIn, FileOut, State};
+use crate::window::Window;
 
 /// A call that was received.
 #[derive(Debug)]
 pub(crate) struct Call<'a> {
     header: Header,
     args: &'a [u8],
+    /// Optional arguments that the caller is too old for.
+    n_absent: Cell<u32>,
     transfer: RefCell<State>,
 }
 
@@ -25,31 +28,39 @@ impl<'a> Call<'a> {
     pub(crate) fn new(
         channel: &Rc<Channel>,
         reporter: &Rc<Reporter>,
+        window: Option<&Rc<Window>>,
         header: Header,
         args: &'a [u8],
     ) -> Self {
-        let transfer = RefCell::new(State::new(channel, reporter, header));
-        Self { header, args, transfer }
+        let transfer = RefCell::new(State::new(channel, reporter, window, header));
+        Self { header, args, n_absent: Cell::new(0), transfer }
     }
 
     /// The arguments.
     pub(crate) fn decode<T: Unpack<Strict<'a>>>(&self) -> Result<T> {
-        match wire::decode(self.args) {
-            Ok(args) => Ok(args),
+        match wire::decode_arguments(self.args) {
+            Ok((args, n_absent)) => {
+                self.n_absent.set(n_absent);
+                Ok(args)
+            }
             Err(err) => Err(Error::Protocol(format!("arguments: {err}"))),
         }
     }
 
-    /// Whether every optional argument that was given is one of the first `n`.
+    /// Whether every optional argument that was given is one of the first `n`, and was sent.
     pub(crate) fn knows_options(&self, n: u32) -> Result<()> {
-        match self.header.optargs.checked_shr(n).unwrap_or(0) {
-            0 => Ok(()),
-            _ => {
-                let given = self.header.optargs;
-                let why = format!("{given:#x} has bits beyond the {n} options there are");
-                Err(Error::invalid("options", why))
-            }
+        let given = self.header.optargs;
+        let has_bits_from = |n: u32| given.checked_shr(n).unwrap_or(0) != 0;
+        if has_bits_from(n) {
+            let why = format!("{given:#x} has bits beyond the {n} options there are");
+            return Err(Error::invalid("options", why));
         }
+        let n_sent = n.saturating_sub(self.n_absent.get());
+        if has_bits_from(n_sent) {
+            let why = format!("options: {given:#x} has bits beyond the {n_sent} that were sent");
+            return Err(Error::Protocol(why));
+        }
+        Ok(())
     }
 
     /// An optional argument, if the caller gave it.
@@ -102,7 +113,7 @@ impl Reply {
 }
 
 /// Bytes which are XDR already.
-struct Encoded(Vec<u8>);
+pub(crate) struct Encoded(pub(crate) Vec<u8>);
 
 impl Pack<Vec<u8>> for Encoded {
     fn pack(&self, out: &mut Vec<u8>) -> xdr_codec::Result<usize> {

@@ -11,8 +11,6 @@ use std::time::{Duration, Instant};
 use guestfs_protocol::wire::{self, Incoming};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::error::{Error, Result};
-
 /// Short calls do not report at all.
 const FIRST_REPORT: Duration = Duration::from_secs(2);
 /// Reports are for people.
@@ -38,18 +36,11 @@ impl Channel {
         (&self.0).write_all(bytes)
     }
 
-    /// Whether the library wants the file that is being sent to it to stop.
-    pub(crate) fn cancelled(&self) -> Result<bool> {
+    /// Whether the library has said something.
+    pub(crate) fn is_readable(&self) -> bool {
         let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
-        let readable = poll(&mut fds, PollTimeout::ZERO).is_ok()
-            && fds[0].revents().is_some_and(|events| events.contains(PollFlags::POLLIN));
-        if !readable {
-            return Ok(false);
-        }
-        match self.receive()? {
-            Incoming::Cancel => Ok(true),
-            _ => Err(Error::Protocol("unexpected message during a transfer".into())),
-        }
+        poll(&mut fds, PollTimeout::ZERO).is_ok()
+            && fds[0].revents().is_some_and(|events| events.contains(PollFlags::POLLIN))
     }
 }
 

@@ -20,6 +20,7 @@ use crate::device_name::DeviceNames;
 use crate::error::{About, Errno, Error, Result};
 use crate::handles::Handles;
 use crate::path::GuestPath;
+use crate::window::{self, Window};
 use crate::{features, tool};
 
 /// The mask of file modes when the appliance starts.
@@ -36,6 +37,10 @@ pub struct Ctx {
     features: RefCell<HashMap<&'static str, bool>>,
     reporter: Option<Rc<Reporter>>,
     handles: Handles,
+    /// The disk that can be the window.
+    window_disk: Option<window::Disk>,
+    /// The window, once the library has asked for it.
+    window: Option<Rc<Window>>,
     verbose: bool,
     exiting: bool,
 }
@@ -47,23 +52,47 @@ impl Ctx {
         Self {
             sysroot: sysroot.into(),
             empty: None,
-            names: DeviceNames::new(Path::new("/sys"), Path::new("/dev"), None),
+            names: DeviceNames::new(Path::new("/sys"), Path::new("/dev"), &[]),
             umask: UMASK,
             features: RefCell::default(),
             reporter: None,
             handles: Handles::default(),
+            window_disk: None,
+            window: None,
             verbose: false,
             exiting: false,
         }
     }
 
     /// For a directory on which the guest's filesystems will be mounted, in an appliance that
-    /// runs from the disk of number `hidden`.
-    pub(crate) fn appliance(sysroot: &Path, hidden: u64) -> Result<Self> {
+    /// runs from the disk of number `root`.
+    pub(crate) fn appliance(sysroot: &Path, root: u64) -> Result<Self> {
         let mut cx = Self::new(sysroot);
         cx.empty = Some(cx.mount_id()?);
-        cx.names = DeviceNames::new(Path::new("/sys"), Path::new("/dev"), Some(hidden));
+        cx.window_disk = window::Disk::find()?;
+        let hidden: Vec<u64> = cx.window_disk.iter().map(|it| it.number).chain([root]).collect();
+        cx.names = DeviceNames::new(Path::new("/sys"), Path::new("/dev"), &hidden);
         Ok(cx)
+    }
+
+    /// From now on, what is sent is shown in the window.
+    pub(crate) fn open_window(&mut self, n_slots: i32, slot_size: i32) -> Result<()> {
+        let Some(disk) = &self.window_disk else {
+            return Err(Error::refused(Errno::OPNOTSUPP, "window", "this appliance has none"));
+        };
+        self.window = Some(Rc::new(disk.open(n_slots, slot_size)?));
+        Ok(())
+    }
+
+    /// The window, if there is one and the library knows.
+    pub(crate) fn window(&self) -> Option<&Rc<Window>> {
+        self.window.as_ref()
+    }
+
+    /// Has a window on a file.
+    #[cfg(test)]
+    pub(crate) fn set_window(&mut self, window: Window) {
+        self.window = Some(Rc::new(window));
     }
 
     /// Checks a path of the guest.

@@ -35,32 +35,32 @@ pub(crate) struct Drive {
 pub(crate) struct DeviceNames {
     sys: PathBuf,
     dev: PathBuf,
-    /// Device number of the disk which the appliance itself runs from.
-    hidden: Option<u64>,
+    /// Device numbers of the appliance's own disks.
+    hidden: Vec<u64>,
 }
 
 /// Host, channel, target and unit.
 type ScsiAddress = [u64; 4];
 
 impl DeviceNames {
-    /// The devices of `sys` and `dev`, of which the caller must not see one.
-    pub(crate) fn new(sys: &Path, dev: &Path, hidden: Option<u64>) -> Self {
-        Self { sys: sys.into(), dev: dev.into(), hidden }
+    /// The devices of `sys` and `dev`, of which the caller must not see some.
+    pub(crate) fn new(sys: &Path, dev: &Path, hidden: &[u64]) -> Self {
+        Self { sys: sys.into(), dev: dev.into(), hidden: hidden.into() }
     }
 
-    /// Device number of the disk which the appliance itself runs from.
-    pub(crate) fn hidden(&self) -> Option<u64> {
-        self.hidden
+    /// Device numbers of the appliance's own disks.
+    pub(crate) fn hidden(&self) -> &[u64] {
+        &self.hidden
     }
 
     /// The caller's drives: SCSI in the order of adding, then the others.
     pub(crate) fn drives(&self) -> Result<Vec<Drive>> {
         let mut scsi: Vec<(ScsiAddress, BString)> = Vec::new();
         let mut others: Vec<BString> = Vec::new();
-        let hidden = self.hidden_name();
+        let hidden = self.hidden_names();
         for name in system::names(self.sys.join("block"))? {
             if NOT_DRIVES.iter().any(|prefix| name.starts_with(prefix.as_bytes()))
-                || hidden.as_ref() == Some(&name)
+                || hidden.contains(&name)
             {
                 continue;
             }
@@ -134,12 +134,14 @@ impl DeviceNames {
         Ok(out)
     }
 
-    /// The kernel's name of the disk that is not for the caller.
-    fn hidden_name(&self) -> Option<BString> {
-        let hidden = self.hidden?;
-        let link = format!("dev/block/{}:{}", major(hidden), minor(hidden));
-        let target = readlinkat(rustix::fs::CWD, self.sys.join(link), Vec::new()).ok()?;
-        Some(target.to_bytes().rsplit_str("/").next()?.into())
+    /// The kernel's names of the disks that are not for the caller.
+    fn hidden_names(&self) -> Vec<BString> {
+        let name = |number: &u64| {
+            let link = format!("dev/block/{}:{}", major(*number), minor(*number));
+            let target = readlinkat(rustix::fs::CWD, self.sys.join(link), Vec::new()).ok()?;
+            Some(target.to_bytes().rsplit_str("/").next()?.into())
+        };
+        self.hidden.iter().filter_map(name).collect()
     }
 
     fn scsi_address(&self, kernel: &BStr) -> Option<ScsiAddress> {
@@ -249,7 +251,7 @@ mod tests {
         symlink(block.join("vda"), numbers.join("254:0")).unwrap();
         system::make_directories(block.join("loop0"));
         let names =
-            DeviceNames::new(&dir.path().join("sys"), Path::new("/dev"), Some(makedev(254, 0)));
+            DeviceNames::new(&dir.path().join("sys"), Path::new("/dev"), &[makedev(254, 0)]);
         (dir, names)
     }
 

@@ -51,7 +51,7 @@ pub(crate) fn serve_table(
                 answer(table, &channel, cx, &Zeroizing::new(message))?;
             }
             // The flag crossed the end of the transfer that it was meant for.
-            Ok(Incoming::Cancel) => {}
+            Ok(Incoming::Cancel | Incoming::Taken) => {}
             Ok(other) => eprintln!("guestfsd: {other:?} ignored"),
             Err(wire::Error::Io(err)) if err.kind() == std::io::ErrorKind::UnexpectedEof => break,
             Err(err) => return Err(err),
@@ -79,13 +79,13 @@ fn answer(
     };
     let reporter = Reporter::new(channel, &header);
     cx.set_reporter(reporter.clone());
-    let call = Call::new(channel, &reporter, header, args);
+    let call = Call::new(channel, &reporter, cx.window(), header, args);
     let Some(outcome) = dispatch(table, cx, call)? else {
         return Ok(());
     };
     let outcome = outcome.and_then(|reply| {
         let encoded = reply.encode(&header.reply(Status::Ok));
-        encoded.map_err(|err| refusal(cx, name_of(table, header.proc_nr), &err))
+        encoded.map_err(|err| refusal(cx, &err))
     });
     let bytes = match outcome {
         Ok(bytes) => bytes,
@@ -94,8 +94,8 @@ fn answer(
     Ok(channel.send(&bytes)?)
 }
 
-/// Does one call; `None` if the reply has been sent.  Nobody else adds the name of the function
-/// to an error, and a bug in one function is an error of that function: the appliance stays up.
+/// Does one call; `None` if the reply has been sent.  The library adds the name of the function to
+/// an error.  A bug in one function is an error of that function: the appliance stays up.
 fn dispatch(
     table: &[Entry],
     cx: &mut Ctx,
@@ -117,11 +117,11 @@ fn dispatch(
     match call.finish(result) {
         Ok(None) => Ok(None),
         Ok(Some(Ok(reply))) => Ok(Some(Ok(reply))),
-        Ok(Some(Err(err))) | Err(err) => Ok(Some(Err(refusal(cx, name, &err)))),
+        Ok(Some(Err(err))) | Err(err) => Ok(Some(Err(refusal(cx, &err)))),
     }
 }
 
-fn refusal(cx: &Ctx, name: &str, err: &Error) -> Refusal {
+fn refusal(cx: &Ctx, err: &Error) -> Refusal {
     let errno = err.errno().map(|errno| errno.raw_os_error());
     let mut text = err.to_string();
     // Programs know the kernel's names of the devices only.
@@ -130,11 +130,7 @@ fn refusal(cx: &Ctx, name: &str, err: &Error) -> Refusal {
     {
         text = translated;
     }
-    Refusal { errno, message: format!("{name}: {text}") }
-}
-
-fn name_of(table: &[Entry], proc_nr: u32) -> &'static str {
-    table.iter().find(|(nr, ..)| *nr == proc_nr).map_or("", |(_, name, _)| name)
+    Refusal { errno, message: text }
 }
 
 fn encode_refusal(header: &Header, refusal: Refusal) -> wire::Result<Vec<u8>> {

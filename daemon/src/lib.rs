@@ -49,6 +49,7 @@ mod transfer;
 mod uevent;
 mod view;
 mod volumes;
+mod window;
 mod xattr;
 
 #[rustfmt::skip]

@@ -2,7 +2,7 @@
 //! Framing: what a message, a file chunk and the words between them look like.
 //!
 //! A message is a length word, a [`Header`], and then the arguments, the result or a
-//! [`MessageError`].  In place of the length word three flags may stand: the daemon has started,
+//! [`MessageError`].  In place of the length word four flags may stand: the daemon has started,
 //! the other side wants a transfer to stop, or a progress report of fixed size follows.
 
 use std::io::{self, Read};
@@ -31,12 +31,22 @@ pub const LAUNCH_FLAG: u32 = 0xf5f5_5ff5;
 pub const CANCEL_FLAG: u32 = 0xffff_eeee;
 /// Sent by the daemon before a [`Progress`] report.
 pub const PROGRESS_FLAG: u32 = 0xffff_5555;
+/// Sent by the receiver of a file that is shown in the window: a slot is free again, which is the
+/// one that was shown first.  An extension of libguestfs's protocol.
+pub const TAKEN_FLAG: u32 = 0xffff_5757;
+/// In the place of [`Chunk`]'s flag that says whether the sender gives up.
+const SHOWN: i32 = 2;
 /// The serial number of a handle's first call.
 pub const FIRST_SERIAL: u32 = 0x0012_3400;
 /// Bytes of an encoded [`Header`].
 pub const HEADER_SIZE: usize = 40;
 /// Bytes of an encoded [`Progress`] report, without its flag.
 pub const PROGRESS_SIZE: usize = 24;
+/// The least that is worth to be shown in the window.  What is shorter goes in chunks, and what is
+/// a shorter hole, as zeroes.
+pub const SHOWN_MIN: usize = 64 << 10;
+/// Serial number of the disk that is the window.
+pub const WINDOW_SERIAL: &str = "guestfs-window";
 /// Name of the virtio-serial port between library and daemon.
 pub const PORT_NAME: &str = "org.libguestfs.channel.0";
 
@@ -149,24 +159,59 @@ impl Unpack<Strict<'_>> for MessageError {
 
 /// A piece of a file in transit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chunk {
-    /// The sender gives up; the receiver forgets what it has.
-    pub cancel: bool,
+pub enum Chunk {
     /// At most [`CHUNK_MAX`] bytes; none at the end of the file.
-    pub data: Vec<u8>,
+    Data(Vec<u8>),
+    /// The sender gives up; the receiver forgets what it has.
+    Cancel,
+    /// The bytes are in the window.  Only sent to who has agreed to look there.
+    Shown(Shown),
+}
+
+/// A part of a file that is shown in the window, a piece of memory that both sides have: see
+/// `internal_window`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// So many zeroes come first, which are nowhere.
+    pub hole: u64,
+    /// Then the content of this slot of the window,
+    pub slot: u32,
+    /// as far as here.  The receiver sends [`TAKEN_FLAG`] when it has it, unless this is 0.
+    pub length: u32,
 }
 
 impl<Out: Write> Pack<Out> for Chunk {
     fn pack(&self, out: &mut Out) -> xdr_codec::Result<usize> {
-        Ok(i32::from(self.cancel).pack(out)? + pack_bytes(&self.data, out)?)
+        match self {
+            Self::Data(data) => Ok(0i32.pack(out)? + pack_bytes(data, out)?),
+            Self::Cancel => Ok(1i32.pack(out)? + pack_bytes(&[], out)?),
+            Self::Shown(Shown { hole, slot, length }) => {
+                let mut data = Vec::with_capacity(16);
+                hole.pack(&mut data)?;
+                slot.pack(&mut data)?;
+                length.pack(&mut data)?;
+                Ok(SHOWN.pack(out)? + pack_bytes(&data, out)?)
+            }
+        }
     }
 }
 
 impl Unpack<Strict<'_>> for Chunk {
     fn unpack(input: &mut Strict<'_>) -> xdr_codec::Result<(Self, usize)> {
-        let (cancel, n) = i32::unpack(input)?;
+        let (kind, n) = i32::unpack(input)?;
         let (data, m) = unpack_bytes(input, CHUNK_MAX)?;
-        Ok((Self { cancel: cancel != 0, data }, n + m))
+        let chunk = match kind {
+            0 => Self::Data(data),
+            SHOWN => {
+                let mut data = Strict::new(&data);
+                let (hole, _) = u64::unpack(&mut data)?;
+                let (slot, _) = u32::unpack(&mut data)?;
+                let (length, _) = u32::unpack(&mut data)?;
+                Self::Shown(Shown { hole, slot, length })
+            }
+            _ => Self::Cancel,
+        };
+        Ok((chunk, n + m))
     }
 }
 
@@ -236,7 +281,11 @@ pub fn encode_secret_message(header: &Header, body: &impl Pack<Locked>) -> Resul
 
 /// A file chunk with its length word, ready to be written.
 pub fn encode_chunk(chunk: &Chunk) -> Result<Vec<u8>> {
-    framed(chunk.data.len(), |out| chunk.pack(out))
+    let size_hint = match chunk {
+        Chunk::Data(data) => data.len(),
+        Chunk::Cancel | Chunk::Shown(_) => 0,
+    };
+    framed(size_hint, |out| chunk.pack(out))
 }
 
 /// A progress report behind its flag, ready to be written.
@@ -275,6 +324,8 @@ pub enum Incoming {
     Launch,
     /// The other side wants the transfer to stop.
     Cancel,
+    /// The other side has taken a part of a file out of the window.
+    Taken,
     /// A progress report.
     Progress(Progress),
     /// A message or a chunk, without its length word.
@@ -288,6 +339,8 @@ pub enum Announced {
     Launch,
     /// [`Incoming::Cancel`]; nothing follows.
     Cancel,
+    /// [`Incoming::Taken`]; nothing follows.
+    Taken,
     /// [`PROGRESS_SIZE`] bytes of a [`Progress`] report follow.
     Progress,
     /// This many bytes of a message follow.
@@ -299,6 +352,7 @@ pub fn announced(word: u32) -> Result<Announced> {
     match word {
         LAUNCH_FLAG => Ok(Announced::Launch),
         CANCEL_FLAG => Ok(Announced::Cancel),
+        TAKEN_FLAG => Ok(Announced::Taken),
         PROGRESS_FLAG => Ok(Announced::Progress),
         len if len as usize <= MESSAGE_MAX => Ok(Announced::Message(len as usize)),
         len => Err(Error::TooLong(len as usize)),
@@ -312,6 +366,7 @@ pub fn read_incoming(input: &mut impl Read) -> Result<Incoming> {
     match announced(u32::from_be_bytes(word))? {
         Announced::Launch => Ok(Incoming::Launch),
         Announced::Cancel => Ok(Incoming::Cancel),
+        Announced::Taken => Ok(Incoming::Taken),
         Announced::Progress => {
             let mut bytes = [0; PROGRESS_SIZE];
             input.read_exact(&mut bytes)?;
@@ -327,10 +382,15 @@ pub fn read_incoming(input: &mut impl Read) -> Result<Incoming> {
 
 /// Decodes a value that takes up the whole of `bytes`.
 pub fn decode<'a, T: Unpack<Strict<'a>>>(bytes: &'a [u8]) -> Result<T> {
+    Ok(decode_arguments(bytes)?.0)
+}
+
+/// The same for arguments, with the number of those at the end that the caller did not send.
+pub fn decode_arguments<'a, T: Unpack<Strict<'a>>>(bytes: &'a [u8]) -> Result<(T, u32)> {
     let mut input = Strict::new(bytes);
     let (value, _) = T::unpack(&mut input)?;
     match input.rest().len() {
-        0 => Ok(value),
+        0 => Ok((value, input.n_absent())),
         n => Err(Error::Malformed(format!("{n} bytes too many"))),
     }
 }
@@ -463,16 +523,24 @@ mod tests {
 
     proptest! {
         #[test]
-        fn chunks_come_back(cancel: bool, data in proptest::collection::vec(any::<u8>(), 0..9000)) {
-            let chunk = Chunk { cancel, data };
+        fn chunks_come_back(data in proptest::collection::vec(any::<u8>(), 0..9000)) {
+            let fits = data.len() <= CHUNK_MAX;
+            let chunk = Chunk::Data(data);
             let bytes = encode_chunk(&chunk).unwrap();
             let Incoming::Message(body) = read_incoming(&mut &bytes[..]).unwrap() else {
                 panic!("not a message")
             };
             match decode::<Chunk>(&body) {
                 Ok(back) => prop_assert_eq!(back, chunk),
-                Err(_) => prop_assert!(chunk.data.len() > CHUNK_MAX),
+                Err(_) => prop_assert!(!fits),
             }
+        }
+
+        #[test]
+        fn what_is_shown_comes_back(hole: u64, slot: u32, length: u32) {
+            let shown = Chunk::Shown(Shown { hole, slot, length });
+            let bytes = encode_chunk(&shown).unwrap();
+            prop_assert_eq!(decode::<Chunk>(&bytes[4..]).unwrap(), shown);
         }
 
         #[test]

@@ -8,7 +8,7 @@
 
 use std::io;
 
-use bstr::BString;
+use bstr::{BString, ByteSlice};
 use xdr_codec::{Error, Pack, Result, Unpack, Write};
 
 use crate::Key;
@@ -17,17 +17,23 @@ use crate::Key;
 #[derive(Debug)]
 pub struct Strict<'a> {
     left: &'a [u8],
+    n_absent: u32,
 }
 
 impl<'a> Strict<'a> {
     /// A reader of exactly these bytes.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { left: bytes }
+        Self { left: bytes, n_absent: 0 }
     }
 
     /// The bytes that have not been read yet.
     pub fn rest(&self) -> &'a [u8] {
         self.left
+    }
+
+    /// How many optional arguments there was nothing left for.
+    pub fn n_absent(&self) -> u32 {
+        self.n_absent
     }
 
     /// The length word at the front, if that many units of at least `unit` bytes can follow it.
@@ -106,6 +112,19 @@ pub fn unpack_text_list(input: &mut Strict<'_>) -> Result<(Vec<BString>, usize)>
     unpack_with(input, unpack_text)
 }
 
+/// Decodes an optional argument.  A caller that is older than the argument does not send it: if the
+/// message is at its end, this was not given, and has the value of one that is not given.
+pub fn unpack_trailing<'a, T: Default>(
+    input: &mut Strict<'a>,
+    unpack: impl FnOnce(&mut Strict<'a>) -> Result<(T, usize)>,
+) -> Result<(T, usize)> {
+    if !input.left.is_empty() {
+        return unpack(input);
+    }
+    input.n_absent += 1;
+    Ok((T::default(), 0))
+}
+
 /// Decodes an array of structures.
 pub fn unpack_list<'a, T: Unpack<Strict<'a>>>(input: &mut Strict<'a>) -> Result<(Vec<T>, usize)> {
     unpack_with(input, T::unpack)
@@ -162,11 +181,20 @@ pub fn pack_bytes<Out: Write>(bytes: &[u8], out: &mut Out) -> Result<usize> {
     xdr_codec::pack_opaque_flex(bytes, None, out)
 }
 
+/// Encodes a `string<>`.  It cannot have a NUL, and the other side refuses one, so those of a text
+/// that a guest has made, such as the output of a program, are left out.
+pub fn pack_text<Out: Write>(text: &[u8], out: &mut Out) -> Result<usize> {
+    match text.contains(&0) {
+        false => pack_bytes(text, out),
+        true => pack_bytes(&text.replace([0], ""), out),
+    }
+}
+
 /// Encodes an array of `string<>`.
 pub fn pack_text_list<Out: Write>(list: &[BString], out: &mut Out) -> Result<usize> {
     let mut size = pack_len(list.len(), out)?;
     for text in list {
-        size += pack_bytes(text, out)?;
+        size += pack_text(text, out)?;
     }
     Ok(size)
 }
@@ -184,7 +212,7 @@ pub fn pack_list<Out: Write, T: Pack<Out>>(list: &[T], out: &mut Out) -> Result<
 pub fn pack_opt_text<Out: Write>(text: &Option<BString>, out: &mut Out) -> Result<usize> {
     match text {
         None => false.pack(out),
-        Some(text) => Ok(true.pack(out)? + pack_bytes(text, out)?),
+        Some(text) => Ok(true.pack(out)? + pack_text(text, out)?),
     }
 }
 
@@ -232,6 +260,19 @@ mod tests {
         check_text(b"\0\0", "error: unexpected end of file");
         check_text(b"\xff\xff\xff\xffabcd", "error: invalid array len: '4294967295'");
         check_text(b"\0\0\0\x03a\0c\0", "error: NUL byte in a string");
+    }
+
+    #[test]
+    fn nul_bytes_are_left_out() {
+        let mut bytes = Vec::new();
+        pack_text(b"a\0b\0", &mut bytes).unwrap();
+        assert_eq!(bytes, b"\0\0\0\x02ab\0\0");
+        bytes.clear();
+        pack_text_list(&["\0".into(), "\0c".into()], &mut bytes).unwrap();
+        assert_eq!(unpack_text_list(&mut Strict::new(&bytes)).unwrap().0, ["", "c"]);
+        bytes.clear();
+        pack_opt_text(&Some("\0d".into()), &mut bytes).unwrap();
+        assert_eq!(unpack_opt_text(&mut Strict::new(&bytes)).unwrap().0, Some("d".into()));
     }
 
     #[test]

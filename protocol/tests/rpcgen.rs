@@ -139,7 +139,7 @@ fn encoded_here() -> BTreeMap<String, String> {
         ("no text", hex_of(&none)),
         ("header", hex(&Header::call(mkfs_nr, 7, 17, 0))),
         ("error", hex(&error)),
-        ("chunk", hex(&Chunk { cancel: false, data: b"abc".to_vec() })),
+        ("chunk", hex(&Chunk::Data(b"abc".to_vec()))),
         ("progress", hex(&progress)),
     ];
     named.map(|(name, bytes)| (name.to_owned(), bytes)).into()

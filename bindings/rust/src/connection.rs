@@ -5,26 +5,28 @@
 //! Everything that comes from the daemon may be hostile.  What breaks the protocol ends the
 //! conversation; it is never guessed at.
 
-use std::io::Write as _;
-use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 
 use bstr::ByteSlice;
-use guestfs_protocol::wire::{
-    self, Announced, Chunk, Direction, Header, Incoming, MessageError, Status,
-};
-use guestfs_protocol::{Arguments, Locked, Procedure, errno};
+use guestfs_protocol::wire::{self, Announced, Direction, Header, Incoming, MessageError, Status};
+use guestfs_protocol::{Arguments, InternalWindowArgs, Procedure, errno};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, recv, send};
 
+use self::output::{Bytes, Output};
 use crate::error::{Error, Result};
 use crate::event::{Events, Payload};
 use crate::handle::Handle;
 use crate::interrupt;
 use crate::launch::is_unknown_function;
 use crate::transfer::{Sink, Source};
+use crate::window::{N_SLOTS, SLOT_SIZE, Window};
+
+mod files;
+mod output;
 
 /// How much is read, encoded and sent at a time.
 const BLOCK: usize = 8 * wire::CHUNK_MAX;
@@ -33,6 +35,8 @@ const BLOCK: usize = 8 * wire::CHUNK_MAX;
 pub(crate) trait Channel: Send {
     /// Where the messages go.
     fn socket(&self) -> &UnixStream;
+    /// Memory that is a disk over there.
+    fn window(&self) -> Option<Arc<Window>>;
     /// What the appliance prints.
     fn console(&self) -> Option<BorrowedFd<'_>>;
     /// Keeps console output for the report of a death.
@@ -46,6 +50,10 @@ pub(crate) trait Channel: Send {
 impl Channel for crate::launch::Appliance {
     fn socket(&self) -> &UnixStream {
         self.socket()
+    }
+
+    fn window(&self) -> Option<Arc<Window>> {
+        self.window()
     }
 
     fn console(&self) -> Option<BorrowedFd<'_>> {
@@ -71,6 +79,10 @@ pub(crate) struct Attached(pub(crate) UnixStream);
 impl Channel for Attached {
     fn socket(&self) -> &UnixStream {
         &self.0
+    }
+
+    fn window(&self) -> Option<Arc<Window>> {
+        None
     }
 
     fn console(&self) -> Option<BorrowedFd<'_>> {
@@ -129,6 +141,10 @@ pub(crate) struct Connection {
     console_open: bool,
     /// A call whose reply is still to come, and wanted by nobody.
     abandoned: Option<Header>,
+    /// The window, once the daemon looks at it, too.
+    window: Option<Arc<Window>>,
+    /// Whether it has been asked to.
+    window_offered: bool,
 }
 
 /// What ends the waiting for a message early.
@@ -171,6 +187,8 @@ impl Connection {
             socket_open: true,
             console_open: true,
             abandoned: None,
+            window: None,
+            window_offered: false,
         }
     }
 
@@ -205,6 +223,40 @@ impl Connection {
         g: &Handle,
         call: Call<'_, A>,
     ) -> Talk<Result<Vec<u8>>> {
+        let has_files = call.source.is_some() || call.sink.is_some();
+        if has_files && let Err(err) = self.offer_window(g)? {
+            return Ok(Err(err));
+        }
+        let result = self.converse(g, call)?;
+        if has_files && let Some(window) = &self.window {
+            window.clear();
+        }
+        Ok(result)
+    }
+
+    /// Has the daemon look at the window, the first time that there may be something to see.
+    fn offer_window(&mut self, g: &Handle) -> Talk<Result<()>> {
+        if std::mem::replace(&mut self.window_offered, true) {
+            return Ok(Ok(()));
+        }
+        let Some(window) = self.channel.window() else { return Ok(Ok(())) };
+        let args = InternalWindowArgs { slots: N_SLOTS as i32, slotsize: SLOT_SIZE as i32 };
+        let procedure = Procedure::InternalWindow;
+        let (source, sink) = (None, None);
+        let call = Call { procedure, optargs: 0, args: &args, secret: false, source, sink };
+        match self.converse(g, call)? {
+            Ok(_) => self.window = Some(window),
+            Err(err) if err.errno() == Errno::EINTR as i32 => {
+                self.window_offered = false;
+                return Ok(Err(err));
+            }
+            // It has none, or does not know what that is.
+            Err(_) => {}
+        }
+        Ok(Ok(()))
+    }
+
+    fn converse<A: Arguments>(&mut self, g: &Handle, call: Call<'_, A>) -> Talk<Result<Vec<u8>>> {
         let hint = call.source.as_ref().map_or(0, Source::size_hint);
         let header = Header::call(call.procedure as u32, self.serial, call.optargs, hint);
         // What is too long is found out before anything is sent.
@@ -221,7 +273,7 @@ impl Connection {
         }
         self.serial = self.serial.wrapping_add(1);
         let failed = self.send(g, &header, message, call.source)?;
-        let reply = self.reply(g, &header, call.procedure, call.sink.is_none())?;
+        let reply = self.reply(g, &header, call.sink.is_none())?;
         Ok(match (failed, reply, call.sink) {
             // The daemon's error is only that it was told to stop.
             (Some(cause), _, _) => Err(cause),
@@ -241,89 +293,11 @@ impl Connection {
         Ok(true)
     }
 
-    /// Sends a message and the file that belongs to it.  Returns why this end stopped early, if
-    /// it did; that the daemon wanted to stop shows in its reply.
-    fn send(
-        &mut self,
-        g: &Handle,
-        header: &Header,
-        message: Bytes,
-        mut source: Option<Source<'_>>,
-    ) -> Talk<Option<Error>> {
-        let mut failed = None;
-        let mut out = Output { bytes: message, sent: 0 };
-        let mut block = vec![0; if source.is_some() { BLOCK } else { 0 }];
-        loop {
-            while let Some(incoming) = self.parse()? {
-                match incoming {
-                    Incoming::Cancel => {
-                        if source.take().is_some() {
-                            out.push(&Chunk { cancel: true, data: Vec::new() })?;
-                        }
-                    }
-                    Incoming::Progress(progress) => report(g, header, &progress),
-                    Incoming::Launch => return Err(restarted()),
-                    Incoming::Message(_) => {
-                        return Err(Lost::Malformed("a reply before the end of the call".into()));
-                    }
-                }
-            }
-            if !self.socket_open {
-                return Err(Lost::Closed);
-            }
-            if source.is_some() && g.cancel().requested() {
-                source = None;
-                failed = Some(cancelled());
-                out.push(&Chunk { cancel: true, data: Vec::new() })?;
-            }
-            if out.is_empty() && source.is_none() {
-                return Ok(failed);
-            }
-            let file = match &source {
-                Some(source) if out.is_empty() => source.fd().map(|fd| (fd, PollFlags::POLLIN)),
-                _ => None,
-            };
-            let at_once = out.is_empty() && file.is_none();
-            let socket = match out.is_empty() {
-                true => PollFlags::POLLIN,
-                false => PollFlags::POLLIN | PollFlags::POLLOUT,
-            };
-            let timeout = if at_once { PollTimeout::ZERO } else { PollTimeout::NONE };
-            let ready = self.wait(g, &Want { socket, file, cancel: source.is_some(), timeout })?;
-            if ready.send && !out.is_empty() {
-                self.write(&mut out)?;
-            }
-            if let Some(from) = &mut source
-                && out.is_empty()
-                && (ready.file || at_once)
-            {
-                match from.read(&mut block) {
-                    Ok(None) => {}
-                    Ok(Some(n)) => {
-                        for data in block[..n].chunks(wire::CHUNK_MAX) {
-                            out.push(&Chunk { cancel: false, data: data.to_vec() })?;
-                        }
-                        if n == 0 {
-                            out.push(&Chunk { cancel: false, data: Vec::new() })?;
-                            source = None;
-                        }
-                    }
-                    Err(err) => {
-                        failed = Some(err);
-                        source = None;
-                        out.push(&Chunk { cancel: true, data: Vec::new() })?;
-                    }
-                }
-            }
-        }
-    }
-
     /// Waits for the reply to a call, which may be left if no file follows.
     fn reply(
         &mut self,
         g: &Handle,
         header: &Header,
-        procedure: Procedure,
         may_leave: bool,
     ) -> Talk<Result<Vec<u8>>> {
         // A wish to stop that came too late for what has been sent is of no use here.
@@ -335,77 +309,8 @@ impl Connection {
         let (reply, body) = reply_to(header, &message)?;
         match reply.status {
             Status::Ok => Ok(Ok(body.to_vec())),
-            Status::Error => Ok(Err(refusal(&wire::decode(body)?, procedure))),
+            Status::Error => Ok(Err(refusal(&wire::decode(body)?))),
         }
-    }
-
-    /// Receives the file that follows a reply.
-    fn receive(&mut self, g: &Handle, header: &Header, mut sink: Sink<'_>) -> Talk<Result<()>> {
-        let mut failed = None;
-        if let Err(err) = sink.open() {
-            self.cancel_transfer(g, &mut failed, err)?;
-        }
-        loop {
-            if failed.is_none() && g.cancel().requested() {
-                self.cancel_transfer(g, &mut failed, cancelled())?;
-            }
-            let unless = if failed.is_none() { Unless::Cancelled } else { Unless::Nothing };
-            let Some(message) = self.message(g, header, unless)? else { continue };
-            let chunk: Chunk = wire::decode(&message)?;
-            if chunk.cancel {
-                let why = "the appliance could not send all of the data";
-                return Ok(Err(failed.unwrap_or_else(|| Error::new(Errno::EIO as i32, why))));
-            }
-            if chunk.data.is_empty() {
-                return Ok(failed.map_or(Ok(()), Err));
-            }
-            if failed.is_none()
-                && let Err(err) = self.store(g, &mut sink, &chunk.data)?
-            {
-                self.cancel_transfer(g, &mut failed, err)?;
-            }
-        }
-    }
-
-    /// Writes one chunk to the host's end.
-    fn store(&mut self, g: &Handle, sink: &mut Sink<'_>, mut data: &[u8]) -> Talk<Result<()>> {
-        while !data.is_empty() {
-            match sink.write(data) {
-                Err(err) => return Ok(Err(err)),
-                Ok(0) => {
-                    if g.cancel().requested() {
-                        return Ok(Err(cancelled()));
-                    }
-                    // The daemon may send on: that can wait until there is room here.
-                    let file = sink.fd().map(|fd| (fd, PollFlags::POLLOUT));
-                    let socket = PollFlags::empty();
-                    let timeout = PollTimeout::NONE;
-                    let ready = self.wait(g, &Want { socket, file, cancel: true, timeout })?;
-                    // Nobody needs to wait for room if there is nothing more to come.
-                    if ready.gone && !ready.file {
-                        return Err(Lost::Closed);
-                    }
-                }
-                Ok(n) => data = &data[n..],
-            }
-        }
-        Ok(Ok(()))
-    }
-
-    /// Asks the daemon to stop sending; what is on its way is still to be read.
-    fn cancel_transfer(&mut self, g: &Handle, failed: &mut Option<Error>, why: Error) -> Talk<()> {
-        *failed = Some(why);
-        let flag = wire::CANCEL_FLAG.to_be_bytes().to_vec();
-        let mut out = Output { bytes: Bytes::Plain(flag), sent: 0 };
-        while !out.is_empty() && self.socket_open {
-            let socket = PollFlags::POLLOUT;
-            let timeout = PollTimeout::NONE;
-            let ready = self.wait(g, &Want { socket, file: None, cancel: false, timeout })?;
-            if ready.send {
-                self.write(&mut out)?;
-            }
-        }
-        Ok(())
     }
 
     /// The next message; `None` if the user wants to stop first, and `unless` says to look.
@@ -415,7 +320,7 @@ impl Connection {
                 Some(Incoming::Message(message)) => return Ok(Some(message)),
                 Some(Incoming::Progress(progress)) => report(g, header, &progress),
                 // It crossed the end of the file that it was about.
-                Some(Incoming::Cancel) => {}
+                Some(Incoming::Cancel | Incoming::Taken) => {}
                 Some(Incoming::Launch) => return Err(restarted()),
                 None if !self.socket_open => return Err(Lost::Closed),
                 None if unless.it_happens(g) => return Ok(None),
@@ -436,6 +341,7 @@ impl Connection {
         let (incoming, len) = match wire::announced(u32::from_be_bytes(*word))? {
             Announced::Launch => (Incoming::Launch, 0),
             Announced::Cancel => (Incoming::Cancel, 0),
+            Announced::Taken => (Incoming::Taken, 0),
             Announced::Progress => match rest.get(..wire::PROGRESS_SIZE) {
                 Some(body) => (Incoming::Progress(wire::decode(body)?), body.len()),
                 None => return Ok(None),
@@ -511,7 +417,7 @@ impl Connection {
     /// Writes as much as the socket takes.
     fn write(&mut self, out: &mut Output) -> Talk<()> {
         let fd = self.channel.socket().as_raw_fd();
-        match send(fd, &out.bytes[out.sent..], MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL) {
+        match send(fd, out.rest(), MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL) {
             Ok(n) => out.advance(n),
             Err(Errno::EAGAIN | Errno::EINTR) => {}
             // What it had to say before it went may still be there, but is no reply to this.
@@ -562,69 +468,6 @@ impl Unless {
     }
 }
 
-/// Bytes in ordinary memory, or in memory that is wiped.
-enum Bytes {
-    Plain(Vec<u8>),
-    Secret(Locked),
-}
-
-impl Bytes {
-    fn extend(&mut self, more: &[u8]) -> Result<()> {
-        match self {
-            Self::Plain(bytes) => bytes.extend_from_slice(more),
-            Self::Secret(bytes) => {
-                bytes.write_all(more).map_err(|err| Error::io(&err, "locked memory"))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn clear(&mut self) {
-        match self {
-            Self::Plain(bytes) => bytes.clear(),
-            Self::Secret(bytes) => bytes.clear(),
-        }
-    }
-}
-
-impl Deref for Bytes {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::Plain(bytes) => bytes,
-            Self::Secret(bytes) => bytes,
-        }
-    }
-}
-
-/// Bytes on their way out.
-struct Output {
-    bytes: Bytes,
-    sent: usize,
-}
-
-impl Output {
-    fn is_empty(&self) -> bool {
-        self.sent == self.bytes.len()
-    }
-
-    fn push(&mut self, chunk: &Chunk) -> Talk<()> {
-        match wire::encode_chunk(chunk) {
-            Ok(bytes) => self.bytes.extend(&bytes).map_err(Lost::Host),
-            Err(err) => Err(Lost::Host(err.into())),
-        }
-    }
-
-    fn advance(&mut self, n: usize) {
-        self.sent += n;
-        if self.is_empty() {
-            self.bytes.clear();
-            self.sent = 0;
-        }
-    }
-}
-
 /// Takes a message apart, which has to be the reply to this call.
 fn reply_to<'a>(header: &Header, message: &'a [u8]) -> Talk<(Header, &'a [u8])> {
     let (reply, body) = wire::split_header(message)?;
@@ -649,12 +492,10 @@ fn report(g: &Handle, header: &Header, progress: &wire::Progress) {
     }
 }
 
-/// The daemon's error.  Its text may begin with the function's name, which is added here anyway.
-fn refusal(error: &MessageError, procedure: Procedure) -> Error {
+/// The daemon's error.  The name of the function is added to it by who knows what was called.
+fn refusal(error: &MessageError) -> Error {
     let errno = error.errno_string.to_str().ok().and_then(errno::number).unwrap_or(0);
     let text = error.message.trim_ascii_end();
-    let name = procedure.name().as_bytes();
-    let text = text.strip_prefix(name).and_then(|it| it.strip_prefix(b": ")).unwrap_or(text);
     if is_unknown_function(&text.to_str_lossy()) {
         let why = "the appliance does not have this function";
         return Error::new(Errno::ENOTSUP as i32, why);

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
-use guestfs_protocol::wire::Nothing;
+use guestfs_protocol::wire::{Chunk, Nothing};
 use guestfs_protocol::{
     DownloadArgs, ListDevicesRet, LuksKillSlotArgs, MountArgs, Pack, UploadArgs,
 };
@@ -40,11 +40,12 @@ impl Peer {
     fn file(&mut self) -> (Vec<u8>, bool) {
         let mut content = Vec::new();
         loop {
-            let chunk = self.chunk();
-            if chunk.cancel || chunk.data.is_empty() {
-                return (content, chunk.cancel);
+            match self.chunk() {
+                Chunk::Cancel => return (content, true),
+                Chunk::Data(data) if data.is_empty() => return (content, false),
+                Chunk::Data(data) => content.extend(data),
+                chunk @ Chunk::Shown(_) => panic!("{chunk:?} without a window"),
             }
-            content.extend(chunk.data);
         }
     }
 
@@ -62,13 +63,12 @@ impl Peer {
     }
 
     fn send_chunk(&mut self, data: &[u8]) {
-        let chunk = Chunk { cancel: false, data: data.to_vec() };
+        let chunk = Chunk::Data(data.to_vec());
         self.send(&wire::encode_chunk(&chunk).unwrap());
     }
 
     fn cancel_chunk(&mut self) {
-        let chunk = Chunk { cancel: true, data: Vec::new() };
-        self.send(&wire::encode_chunk(&chunk).unwrap());
+        self.send(&wire::encode_chunk(&Chunk::Cancel).unwrap());
     }
 }
 
@@ -82,6 +82,10 @@ struct Fake {
 impl Channel for Fake {
     fn socket(&self) -> &UnixStream {
         &self.socket
+    }
+
+    fn window(&self) -> Option<Arc<Window>> {
+        None
     }
 
     fn console(&self) -> Option<BorrowedFd<'_>> {
@@ -167,7 +171,7 @@ fn a_call_and_its_reply() {
 fn errors_of_the_daemon() {
     let daemon = |peer: &mut Peer| {
         for (errno, message) in
-            [("ENOENT", "mount: /dev/sdb: No such device\n"), ("EWEIRD", "no prefix"), ("", "a\0b")]
+            [("ENOENT", "/dev/sdb: No such device\n"), ("EWEIRD", "no prefix"), ("", "a\0b")]
         {
             let (header, _) = peer.call();
             peer.refuse(&header, errno, message);

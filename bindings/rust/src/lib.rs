@@ -45,6 +45,7 @@ mod properties;
 mod templates;
 mod trace;
 mod transfer;
+mod window;
 mod xattr;
 
 pub use bstr;

@@ -3,15 +3,18 @@
 //! by it goes to.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use guestfs_protocol::wire::SHOWN_MIN;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use rustix::fs::{SeekFrom, seek};
 
 use crate::error::{Error, Result};
+use crate::launch::set_len;
 
 /// What is sent to the daemon.
 pub(crate) enum Source<'a> {
@@ -23,6 +26,8 @@ pub(crate) enum Source<'a> {
         path: PathBuf,
         /// Opened for reading.
         file: File,
+        /// It may have holes.
+        sparse: bool,
     },
 }
 
@@ -30,9 +35,10 @@ impl<'a> Source<'a> {
     /// A file of the host.  Opened before the call is sent: one that is not there costs no call.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|err| Error::io(&err, path.display()))?;
-        match file.metadata() {
-            Ok(metadata) if metadata.is_dir() => Err(Error::system(Errno::EISDIR, path.display())),
-            _ => Ok(Self::File { path: path.to_owned(), file }),
+        let kind = file.metadata().map_err(|err| Error::io(&err, path.display()))?.file_type();
+        match kind.is_dir() {
+            true => Err(Error::system(Errno::EISDIR, path.display())),
+            false => Ok(Self::File { path: path.to_owned(), file, sparse: kind.is_file() }),
         }
     }
 
@@ -55,6 +61,25 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// Leaves out a hole that is long enough to be told, and says how long.
+    pub(crate) fn skip_hole(&mut self) -> Result<u64> {
+        let Self::File { path, file, sparse: true } = self else { return Ok(0) };
+        let named = |err: io::Error| Error::io(&err, path.display());
+        let at = file.stream_position().map_err(named)?;
+        let data = match seek(&*file, SeekFrom::Data(at)) {
+            Ok(data) => data,
+            Err(rustix::io::Errno::NXIO) => file.metadata().map_err(named)?.len().max(at),
+            // A filesystem that knows no holes.
+            Err(_) => at,
+        };
+        let hole = match data - at {
+            hole if hole >= SHOWN_MIN as u64 => hole,
+            _ => 0,
+        };
+        seek(&*file, SeekFrom::Start(at + hole)).map_err(|it| named(it.into()))?;
+        Ok(hole)
+    }
+
     /// The next bytes; 0 at the end, `None` if there is nothing yet after all.
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> Result<Option<usize>> {
         match self {
@@ -64,7 +89,7 @@ impl<'a> Source<'a> {
                 *bytes = later;
                 Ok(Some(now.len()))
             }
-            Self::File { path, file } => match file.read(buf) {
+            Self::File { path, file, sparse } => match file.read(before_hole(file, *sparse, buf)) {
                 Ok(n) => Ok(Some(n)),
                 Err(err) if is_transient(&err) => Ok(None),
                 Err(err) => Err(Error::io(&err, path.display())),
@@ -90,6 +115,8 @@ pub(crate) enum Sink<'a> {
         path: &'a Path,
         /// Opened for writing.
         file: File,
+        /// What is not written is zero.
+        sparse: bool,
     },
 }
 
@@ -111,7 +138,7 @@ impl Sink<'_> {
             fcntl(&file, FcntlArg::F_SETFL(flags))
                 .map_err(|err| Error::system(err, path.display()))?;
         }
-        *self = Self::File { path, file };
+        *self = Self::File { path, file, sparse: kind.is_file() };
         Ok(())
     }
 
@@ -123,18 +150,42 @@ impl Sink<'_> {
         }
     }
 
+    /// Leaves out zeroes, if that makes zeroes; answers how many.
+    pub(crate) fn skip(&mut self, length: u64) -> Result<u64> {
+        match self {
+            Self::Memory { content, max } if length > (*max - content.len()) as u64 => {
+                Err(too_large(*max))
+            }
+            Self::File { path, file, sparse: true } => {
+                let length = i64::try_from(length).unwrap_or(i64::MAX);
+                file.seek_relative(length).map_err(|err| Error::io(&err, path.display()))?;
+                Ok(length as u64)
+            }
+            Self::Memory { .. } | Self::Path(_) | Self::File { .. } => Ok(0),
+        }
+    }
+
+    /// Makes an end behind what was left out last.
+    pub(crate) fn finish(&mut self) -> Result<()> {
+        let Self::File { path, file, sparse: true } = self else { return Ok(()) };
+        let end = file.stream_position().and_then(|at| match file.metadata()?.len() {
+            length if length < at => set_len(file, at),
+            _ => Ok(()),
+        });
+        end.map_err(|err| Error::io(&err, path.display()))
+    }
+
     /// Takes as many bytes as it can at once, which may be none.
     pub(crate) fn write(&mut self, data: &[u8]) -> Result<usize> {
         match self {
             Self::Memory { content, max } => {
                 if data.len() > *max - content.len() {
-                    let why = format!("larger than {max} bytes, which is the most that fits");
-                    return Err(Error::new(Errno::EFBIG as i32, why));
+                    return Err(too_large(*max));
                 }
                 content.extend_from_slice(data);
                 Ok(data.len())
             }
-            Self::File { path, file } => match file.write(data) {
+            Self::File { path, file, .. } => match file.write(data) {
                 Ok(0) => Err(Error::system(Errno::ENOSPC, path.display())),
                 Ok(n) => Ok(n),
                 Err(err) if is_transient(&err) => Ok(0),
@@ -143,6 +194,29 @@ impl Sink<'_> {
             Self::Path(path) => Err(Error::system(Errno::EBADF, path.display())),
         }
     }
+}
+
+fn too_large(max: usize) -> Error {
+    let why = format!("larger than {max} bytes, which is the most that fits");
+    Error::new(Errno::EFBIG as i32, why)
+}
+
+/// The part of the memory to read into, so that no long hole is read.
+fn before_hole<'a>(file: &File, sparse: bool, buf: &'a mut [u8]) -> &'a mut [u8] {
+    let end = || {
+        let at = seek(file, SeekFrom::Current(0))?;
+        let hole = seek(file, SeekFrom::Hole(at))?;
+        seek(file, SeekFrom::Start(at))?;
+        Ok::<_, rustix::io::Errno>(hole - at)
+    };
+    let length = match sparse {
+        // What is shorter is worth nothing, and at the end of the file there still has to be room.
+        true => end().map_or(u64::MAX, |it| it.max(SHOWN_MIN as u64)),
+        false => u64::MAX,
+    };
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    let length = length.min(buf.len());
+    &mut buf[..length]
 }
 
 fn is_transient(err: &io::Error) -> bool {

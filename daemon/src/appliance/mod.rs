@@ -26,6 +26,10 @@ pub(crate) fn ping_daemon(_: &mut Ctx) -> Result<()> {
     Ok(())
 }
 
+pub(crate) fn internal_window(cx: &mut Ctx, slots: i32, slotsize: i32) -> Result<()> {
+    cx.open_window(slots, slotsize)
+}
+
 pub(crate) fn sync(cx: &mut Ctx) -> Result<()> {
     mount::sync_all(cx)
 }

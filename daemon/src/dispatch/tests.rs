@@ -7,9 +7,10 @@ use std::thread::{self, JoinHandle};
 
 use bstr::BString;
 use guestfs_protocol::wire::{CANCEL_FLAG, CHUNK_MAX, Chunk, FIRST_SERIAL, Nothing};
-use guestfs_protocol::{DebugArgs, UmaskArgs, UmaskRet};
+use guestfs_protocol::{DebugArgs, Pack, TouchArgs, UmaskArgs, UmaskRet, UmountArgs};
 
 use super::*;
+use crate::call::Encoded;
 use crate::error::{About, Errno};
 
 const DOUBLE: u32 = 1;
@@ -26,6 +27,7 @@ const OPTION: u32 = 11;
 const LONG: u32 = 12;
 const EXIT: u32 = 13;
 const LIMITED: u32 = 14;
+const OLDER: u32 = 15;
 
 fn number(number: i32) -> Result<Reply> {
     Ok(Reply::of(&UmaskRet { oldmask: number }))
@@ -84,6 +86,11 @@ const TABLE: &[Entry] = &[
         call.knows_options(2)?;
         Ok(Reply::empty())
     }),
+    (OLDER, "older", |_, call| {
+        let a: UmountArgs = call.decode()?;
+        call.knows_options(2)?;
+        number(i32::from(call.option(0, a.force) == Some(true)))
+    }),
 ];
 
 /// The library's end of the channel.
@@ -121,7 +128,7 @@ impl Library {
     }
 
     fn chunk(&mut self, cancel: bool, len: usize) {
-        let chunk = Chunk { cancel, data: vec![b'y'; len] };
+        let chunk = if cancel { Chunk::Cancel } else { Chunk::Data(vec![b'y'; len]) };
         self.send(&wire::encode_chunk(&chunk).unwrap());
     }
 
@@ -146,11 +153,11 @@ impl Library {
         loop {
             let Incoming::Message(message) = self.incoming() else { panic!("no message") };
             let chunk: Chunk = wire::decode(&message).unwrap();
-            len += chunk.data.len();
             match chunk {
-                Chunk { cancel: true, .. } => return format!("cancelled after {len}"),
-                Chunk { data, .. } if data.is_empty() => return len.to_string(),
-                _ => {}
+                Chunk::Cancel => return format!("cancelled after {len}"),
+                Chunk::Data(data) if data.is_empty() => return len.to_string(),
+                Chunk::Data(data) => len += data.len(),
+                Chunk::Shown(_) => panic!("{chunk:?} without a window"),
             }
         }
     }
@@ -178,7 +185,7 @@ fn options_that_nobody_knows() {
     library.call(LIMITED, 0b11, 0);
     assert_eq!(library.reply(), "ok");
     library.call(LIMITED, 0b101, 0);
-    let expected = "EINVAL limited: options: 0x5 has bits beyond the 2 options there are";
+    let expected = "EINVAL options: 0x5 has bits beyond the 2 options there are";
     assert_eq!(library.reply(), expected);
     library.finish();
 }
@@ -186,8 +193,8 @@ fn options_that_nobody_knows() {
 #[test]
 fn calls() {
     check(DOUBLE, 4, "8");
-    check(FAIL, 0, "ENOTDIR fail: /known/abc: Not a directory");
-    check(PANIC, 0, " panic: internal error: out of cheese");
+    check(FAIL, 0, "ENOTDIR /known/abc: Not a directory");
+    check(PANIC, 0, " internal error: out of cheese");
     check(99, 0, " procedure 99 is unknown to this daemon");
 }
 
@@ -202,19 +209,43 @@ fn options_that_were_not_given() {
 }
 
 #[test]
+fn options_that_the_caller_is_too_old_for() {
+    let mut all = Vec::new();
+    UmountArgs { pathordevice: "/x".into(), force: true, lazyunmount: false }.pack(&mut all).unwrap();
+    let mut path = Vec::new();
+    TouchArgs { path: "/x".into() }.pack(&mut path).unwrap();
+    let mut library = Library::start();
+    let mut check = |optargs, len: usize, expected: &str| {
+        library.serial += 1;
+        let header = Header::call(OLDER, library.serial, optargs, 0);
+        library.send(&wire::encode_message(&header, &Encoded(all[..len].into())).unwrap());
+        assert_eq!(library.reply(), expected);
+    };
+    check(0b01, all.len(), "1");
+    check(0b01, path.len() + 4, "1");
+    check(0b00, path.len(), "0");
+    check(0b01, path.len(), "EPROTO options: 0x1 has bits beyond the 0 that were sent");
+    check(0b11, path.len() + 4, "EPROTO options: 0x3 has bits beyond the 1 that were sent");
+    for len in [0, path.len() - 1, path.len() + 1, all.len() - 1] {
+        check(0b00, len, "EPROTO arguments: malformed message: unexpected end of file");
+    }
+    library.finish();
+}
+
+#[test]
 fn arguments_of_another_function() {
     let mut library = Library::start();
     library.serial += 1;
     let header = Header::call(DOUBLE, library.serial, 0, 0);
     let args = DebugArgs { subcmd: "x".into(), extraargs: vec![BString::from("y")] };
     library.send(&wire::encode_message(&header, &args).unwrap());
-    assert_eq!(library.reply(), "EPROTO double: arguments: malformed message: 16 bytes too many");
+    assert_eq!(library.reply(), "EPROTO arguments: malformed message: 16 bytes too many");
     library.serial += 1;
     let header = Header::call(DOUBLE, library.serial, 0, 0);
     library.send(&wire::encode_message(&header, &Nothing).unwrap());
     assert_eq!(
         library.reply(),
-        "EPROTO double: arguments: malformed message: unexpected end of file"
+        "EPROTO arguments: malformed message: unexpected end of file"
     );
     library.finish();
 }
@@ -270,7 +301,7 @@ fn the_library_cancels_a_file_to_the_daemon() {
     library.call(UPLOAD, 0, 0);
     library.chunk(false, 100);
     library.chunk(true, 0);
-    assert_eq!(library.reply(), "EINTR upload: cancelled by the caller");
+    assert_eq!(library.reply(), "EINTR cancelled by the caller");
     library.finish();
 }
 
@@ -283,7 +314,7 @@ fn the_daemon_cancels_a_file_to_the_daemon() {
     // What was on its way when the flag came.
     library.chunk(false, 100);
     library.chunk(true, 0);
-    assert_eq!(library.reply(), "ENOTDIR upload_refused: /known/abc: Not a directory");
+    assert_eq!(library.reply(), "ENOTDIR /known/abc: Not a directory");
     library.finish();
 }
 
@@ -294,7 +325,7 @@ fn a_file_may_end_before_the_flag_comes() {
     library.chunk(false, 100);
     library.chunk(false, 0);
     assert_eq!(library.incoming(), Incoming::Cancel);
-    assert_eq!(library.reply(), "ENOTDIR upload_refused: /known/abc: Not a directory");
+    assert_eq!(library.reply(), "ENOTDIR /known/abc: Not a directory");
     library.finish();
 }
 
@@ -321,7 +352,7 @@ fn a_file_to_the_library() {
 
 #[test]
 fn an_error_before_the_first_byte_is_a_reply() {
-    check(DOWNLOAD_REFUSED, 0, "ENOTDIR download_refused: /known/abc: Not a directory");
+    check(DOWNLOAD_REFUSED, 0, "ENOTDIR /known/abc: Not a directory");
 }
 
 #[test]

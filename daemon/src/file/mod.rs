@@ -8,10 +8,11 @@ mod copy;
 mod make;
 mod overwrite;
 mod remove;
+mod transport;
 
 use std::fmt::Display;
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -25,7 +26,7 @@ use crate::error::{About, Errno, Error, Result};
 use crate::filesystem::bytes::ReadAt;
 use crate::path::GuestPath;
 use crate::tool::Tool;
-use crate::transfer::{FileIn, FileOut};
+use crate::transfer::FileIn;
 
 pub(crate) use architecture::file_architecture;
 pub(crate) use checksum::{checksum, checksums_out, sum_of};
@@ -34,6 +35,7 @@ pub(crate) use copy::{cp, cp_a, cp_r, mv, rename};
 pub(crate) use make::{fallocate, fallocate64, fill, fill_pattern, mktemp};
 pub(crate) use overwrite::{scrub_file, zero};
 pub(crate) use remove::{rm, rm_f, rm_rf};
+pub(crate) use transport::{download, download_offset, open_to_read, upload, upload_offset};
 
 /// Mode of a new file, before the mask.
 pub(crate) const NEW_FILE: Mode = Mode::from_raw_mode(0o666);
@@ -184,97 +186,6 @@ fn special(kind: FileType) -> Option<&'static str> {
     }
 }
 
-pub(crate) fn upload(cx: &mut Ctx, input: &mut FileIn<'_>, dest: &DeviceOrPath) -> Result<()> {
-    receive(input, &open_to_write(cx, dest, OFlags::TRUNC)?, dest)
-}
-
-pub(crate) fn upload_offset(
-    cx: &mut Ctx,
-    input: &mut FileIn<'_>,
-    dest: &DeviceOrPath,
-    offset: i64,
-) -> Result<()> {
-    let offset = not_negative("offset", offset)?;
-    let mut file = open_to_write(cx, dest, OFlags::empty())?;
-    file.seek(SeekFrom::Start(offset)).about(dest)?;
-    receive(input, &file, dest)
-}
-
-fn open_to_write(cx: &Ctx, dest: &DeviceOrPath, flags: OFlags) -> Result<File> {
-    match dest {
-        DeviceOrPath::Device(device) => device.open(OFlags::WRONLY),
-        DeviceOrPath::Path(path) => {
-            cx.open_regular(path, OFlags::WRONLY | OFlags::CREATE | flags, NEW_FILE)
-        }
-    }
-}
-
-/// The transfer itself reports the progress: only the library knows how much will come.
-fn receive(input: &mut impl Read, file: &File, dest: &DeviceOrPath) -> Result<()> {
-    let mut writer = BufWriter::with_capacity(BLOCK, file);
-    io::copy(input, &mut writer).about(dest)?;
-    writer.flush().about(dest)
-}
-
-pub(crate) fn download(cx: &mut Ctx, src: &DeviceOrPath, out: &mut FileOut<'_>) -> Result<()> {
-    let (mut file, length) = open_to_read(cx, src)?;
-    send(cx, &mut file, length, out, src)
-}
-
-pub(crate) fn download_offset(
-    cx: &mut Ctx,
-    src: &DeviceOrPath,
-    out: &mut FileOut<'_>,
-    offset: i64,
-    size: i64,
-) -> Result<()> {
-    let (offset, size) = (not_negative("offset", offset)?, not_negative("size", size)?);
-    let (mut file, length) = open_to_read(cx, src)?;
-    // Neither number is above i64::MAX, so their sum fits.
-    if offset + size > length {
-        let why = format!("{length} bytes do not reach to offset {offset} + size {size}");
-        return Err(Error::invalid(src, why));
-    }
-    file.seek(SeekFrom::Start(offset)).about(src)?;
-    send(cx, &mut file.take(size), size, out, src)
-}
-
-/// The file, at its beginning, and its length.
-pub(crate) fn open_to_read(cx: &Ctx, src: &DeviceOrPath) -> Result<(File, u64)> {
-    let mut file = match src {
-        DeviceOrPath::Device(device) => device.open(OFlags::RDONLY)?,
-        DeviceOrPath::Path(path) => cx.open_regular(path, OFlags::RDONLY, Mode::empty())?,
-    };
-    // Devices have no length but an end.
-    let length = file.seek(SeekFrom::End(0)).about(src)?;
-    file.rewind().about(src)?;
-    Ok((file, length))
-}
-
-fn send(
-    cx: &Ctx,
-    file: &mut impl Read,
-    total: u64,
-    out: &mut impl Write,
-    src: &DeviceOrPath,
-) -> Result<()> {
-    let mut block = vec![0; BLOCK];
-    let mut sent = 0;
-    loop {
-        let n = match file.read(&mut block) {
-            Ok(n) => n,
-            Err(err) if err.kind() == io::ErrorKind::Interrupted => continue,
-            Err(err) => return Err(err).about(src),
-        };
-        if n == 0 {
-            return Ok(());
-        }
-        out.write_all(&block[..n]).about(src)?;
-        sent += n as u64;
-        cx.progress(sent, total);
-    }
-}
-
 pub(crate) fn internal_upload(
     _: &mut Ctx,
     input: &mut FileIn<'_>,
@@ -421,20 +332,5 @@ pub(crate) mod tests {
         check(kind("/link"), r#""symbolic link""#);
         check(kind("/fifo"), r#""fifo""#);
         check(kind("/none"), "/none: No such file or directory [Some(2)]");
-    }
-
-    #[test]
-    fn transfers() {
-        let (_dir, cx) = &mut guest();
-        let abc = DeviceOrPath::Path(path("/abc"));
-        let big = vec![7; 3 * BLOCK + 1];
-        let file = open_to_write(cx, &abc, OFlags::TRUNC).unwrap();
-        receive(&mut big.as_slice(), &file, &abc).unwrap();
-        let (mut file, length) = open_to_read(cx, &abc).unwrap();
-        let mut out = Vec::new();
-        send(cx, &mut file, length, &mut out, &abc).unwrap();
-        assert!(out == big);
-        let fifo = DeviceOrPath::Path(path("/fifo"));
-        check(open_to_read(cx, &fifo), "/fifo: not a regular file [Some(22)]");
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::drive::{CacheMode, Drive, Endpoint, Protocol, Remote, Source};
+use crate::window;
 
 /// What the nodes refer to by number.
 #[derive(Clone, Copy, Default)]
@@ -55,6 +56,21 @@ pub(super) fn root(path: &Path, overlay: Option<usize>) -> Value {
         None => base,
     };
     node["node-name"] = json!("root");
+    node
+}
+
+/// Descriptor set of the window; drives have smaller numbers.
+pub(super) const WINDOW_SET: u32 = 1 << 20;
+
+/// The window, called `window`.  Without memory it is a disk that keeps nothing, for the sake of
+/// templates, all of which have one.
+pub(super) fn window(has_memory: bool) -> Value {
+    let mut node = match has_memory {
+        true => unnamed(WINDOW_SET as usize),
+        false => json!({"driver": "null-co", "size": window::SIZE}),
+    };
+    node["cache"] = json!({"direct": false, "no-flush": true});
+    node["node-name"] = json!("window");
     node
 }
 

@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bstr::BString;
@@ -23,6 +24,7 @@ use self::wait::readable;
 use crate::drive::Drive;
 use crate::error::{Error, Result};
 use crate::interrupt;
+use crate::window::Window;
 
 mod accel;
 mod arch;
@@ -131,6 +133,7 @@ pub(crate) struct Appliance {
     channel: UnixStream,
     console: UnixStream,
     qmp: Qmp,
+    window: Option<Arc<Window>>,
     tail: Tail,
     /// What messages call the drives.
     drives: Vec<String>,
@@ -159,6 +162,11 @@ impl Appliance {
     /// The connection to the daemon.
     pub(crate) fn socket(&self) -> &UnixStream {
         &self.channel
+    }
+
+    /// Memory that is a disk of the appliance.
+    pub(crate) fn window(&self) -> Option<Arc<Window>> {
+        self.window.clone()
     }
 
     /// The output of the console; its end, like that of the socket, means that qemu has died.

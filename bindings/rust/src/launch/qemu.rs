@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use bstr::{BString, ByteSlice};
-use guestfs_protocol::wire::PORT_NAME;
+use guestfs_protocol::wire::{PORT_NAME, WINDOW_SERIAL};
 use serde_json::{Value, json};
 
 use super::accel::Accel;
@@ -27,6 +27,8 @@ pub(super) struct Plan<'a> {
     pub tsc_mhz: Option<u32>,
     pub disks: &'a Disks,
     pub sockets: Sockets,
+    /// The descriptor of the window, if there is to be one, and if there is memory for it.
+    pub window: Option<Option<RawFd>>,
     pub memory: Memory,
 }
 
@@ -105,6 +107,13 @@ pub(super) fn arguments(plan: &Plan<'_>) -> Vec<OsString> {
     args.option("-blockdev", blockdev::root(&files.root, disks.root_overlay).to_string());
     args.option("-device", "virtio-blk-pci,drive=root");
     args.option("-device", "virtio-scsi-pci,id=scsi");
+    if let Some(memory) = plan.window {
+        if let Some(fd) = memory {
+            args.option("-add-fd", format!("fd={fd},set={}", blockdev::WINDOW_SET));
+        }
+        args.option("-blockdev", blockdev::window(memory.is_some()).to_string());
+        args.option("-device", format!("virtio-blk-pci,drive=window,serial={WINDOW_SERIAL}"));
+    }
     for (index, fd) in disks.sets.iter().enumerate() {
         args.option("-add-fd", format!("fd={},set={index}", fd.as_raw_fd()));
     }
@@ -274,6 +283,7 @@ mod tests {
             tsc_mhz: config.verbose.then_some(2596),
             disks: &Disks { disks, ..Default::default() },
             sockets: Sockets { channel: 3, console: 4, qmp: 5 },
+            window: Some(Some(6)),
             memory: Memory::Own,
         };
         let line = quoted("qemu".as_ref(), &arguments(&plan)).to_string();

@@ -3,10 +3,11 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use guestfs_protocol::wire::{self, Announced, Header, MessageError, Nothing, Status};
@@ -31,6 +32,7 @@ use super::{
 use crate::drive::Drive;
 use crate::error::{Error, Result};
 use crate::interrupt;
+use crate::window::Window;
 
 /// Random bytes for a clone, so that it has nothing in common with the others.
 const ENTROPY_SIZE: usize = 64;
@@ -274,7 +276,7 @@ impl Machine {
 
     fn key(&self, config: &Config) -> io::Result<Key> {
         let disks = Disks::default();
-        let plan = self.plan(config, &disks, Sockets::default(), Memory::Own);
+        let plan = self.plan(config, &disks, Sockets::default(), Memory::Own, Some(0));
         let command = qemu::quoted(self.hv.as_os_str(), &qemu::arguments(&plan)).to_string();
         let files = [&self.hv, &self.files.kernel, &self.files.initrd, &self.files.root];
         let files = files.map(|it| Ok((it.display().to_string(), cache::identity(it)?)));
@@ -356,7 +358,14 @@ impl Machine {
             Start::Save(file) => Memory::Saved(lend(file)?),
             Start::Restore(file) => Memory::Restored(lend(file)?),
         };
-        let args = qemu::arguments(&self.plan(config, &disks, sockets, memory));
+        let window = match self.foreign {
+            true => None,
+            false => Window::new()
+                .inspect_err(|why| say(log, format!("no memory for a window: {why}")))
+                .ok(),
+        };
+        let fd = window.as_ref().map(|it| lend(it.file())).transpose()?;
+        let args = qemu::arguments(&self.plan(config, &disks, sockets, memory, fd));
         say(log, qemu::quoted(self.hv.as_os_str(), &args).to_string());
         inherit.extend(disks.sets);
         inherit.extend(disks.others);
@@ -370,7 +379,8 @@ impl Machine {
             Process::spawn(command, setup).map_err(|it| report::not_started(&self.hv, &it))?;
         let drives = config.drives.iter().map(Drive::name).collect();
         let (qmp, tail) = (Qmp::new(qmp), Tail::default());
-        Ok(Appliance { process, channel, console, qmp, tail, drives, launching: true })
+        let window = window.map(Arc::new);
+        Ok(Appliance { process, channel, console, qmp, window, tail, drives, launching: true })
     }
 
     fn plan<'a>(
@@ -379,11 +389,13 @@ impl Machine {
         disks: &'a Disks,
         sockets: Sockets,
         memory: Memory,
+        window: Option<RawFd>,
     ) -> Plan<'a> {
         let Self { files, features, accel, tsc_mhz, .. } = self;
         let (accel, tsc_mhz) = (*accel, *tsc_mhz);
         let arch = arch::HOST;
-        Plan { config, files, features, arch, accel, tsc_mhz, disks, sockets, memory }
+        let window = (!self.foreign).then_some(window);
+        Plan { config, files, features, arch, accel, tsc_mhz, disks, sockets, window, memory }
     }
 }
 
