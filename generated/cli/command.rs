@@ -24,8 +24,9 @@ DESCRIPTION
     guest's root directory as its own. No shell is involved: arguments are
     passed on as they are.
 
-    If the program ends with a status other than 0, the call fails, with
-    what the program wrote to its standard error in the message.
+    If the program ends with a status other than 0 or by a signal, the call
+    fails, with that and what the program wrote to its standard error in the
+    message.
 
     The first argument is the path of a program, or a name to be looked up
     in /usr/local/sbin, /usr/local/bin, /usr/sbin, /usr/bin, /sbin and /bin
@@ -34,16 +35,22 @@ DESCRIPTION
     empty.
 
     The libraries and files which the program needs have to be there: mount
-    all filesystems of the guest first, in their places. /dev, /proc and
-    /sys are those of the appliance while the program runs. The program runs
-    on the appliance's kernel, as root, so it can change or destroy anything
-    on all disks of this handle; do not run programs of a guest which is not
-    trusted where that matters.
+    all filesystems of the guest first, in their places. While the program
+    runs, the guest's /dev and /sys are those of the appliance, and /proc
+    tells of this program and what it has started; a guest without one of
+    these directories does without. If the appliance has a network, because
+    set-network was called before launch, /etc/resolv.conf is that of the
+    appliance, provided that the guest has something of this name, be it a
+    link that leads nowhere. None of this changes what is on the disk.
+
+    The program runs on the appliance's kernel, as root, so it can change or
+    destroy anything on all disks of this handle; do not run programs of a
+    guest which is not trusted where that matters.
 
     The output has to fit into one message of the protocol, which is
-    something below 4 MiB. The call ends when the program does, even if it
-    leaves other processes behind; these keep the filesystems busy for as
-    long as they run.
+    something below 4 MiB. The call ends when the program does. Processes
+    that it leaves behind are killed then, and what it has mounted is
+    unmounted.
 
     arguments the program, followed by its arguments
 

@@ -18,7 +18,7 @@ pub struct DebugArgs {
 
 impl<Out: Write> Pack<Out> for DebugArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.subcmd, out)? + xdr::pack_text_list(&self.extraargs, out)?)
+        Ok(xdr::pack_text(&self.subcmd, out)? + xdr::pack_text_list(&self.extraargs, out)?)
     }
 }
 
@@ -40,7 +40,7 @@ pub struct DebugRet {
 
 impl<Out: Write> Pack<Out> for DebugRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.result, out)
+        xdr::pack_text(&self.result, out)
     }
 }
 
@@ -145,7 +145,7 @@ pub struct InternalFeatureAvailableArgs {
 
 impl<Out: Write> Pack<Out> for InternalFeatureAvailableArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.group, out)
+        xdr::pack_text(&self.group, out)
     }
 }
 
@@ -224,7 +224,7 @@ pub struct DebugUploadArgs {
 
 impl<Out: Write> Pack<Out> for DebugUploadArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.tmpname, out)? + self.mode.pack(out)?)
+        Ok(xdr::pack_text(&self.tmpname, out)? + self.mode.pack(out)?)
     }
 }
 
@@ -245,7 +245,7 @@ pub struct DmesgRet {
 
 impl<Out: Write> Pack<Out> for DmesgRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.kmsgs, out)
+        xdr::pack_text(&self.kmsgs, out)
     }
 }
 
@@ -308,7 +308,7 @@ pub struct EchoDaemonRet {
 
 impl<Out: Write> Pack<Out> for EchoDaemonRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.output, out)
+        xdr::pack_text(&self.output, out)
     }
 }
 
@@ -329,7 +329,7 @@ pub struct ModprobeArgs {
 
 impl<Out: Write> Pack<Out> for ModprobeArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.modulename, out)
+        xdr::pack_text(&self.modulename, out)
     }
 }
 

@@ -25,8 +25,8 @@ pub struct TarInArgs {
 
 impl<Out: Write> Pack<Out> for TarInArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.directory, out)?
-            + xdr::pack_bytes(&self.compress, out)?
+        Ok(xdr::pack_text(&self.directory, out)?
+            + xdr::pack_text(&self.compress, out)?
             + self.xattrs.pack(out)?
             + self.selinux.pack(out)?
             + self.acls.pack(out)?
@@ -70,8 +70,8 @@ pub struct TarOutArgs {
 
 impl<Out: Write> Pack<Out> for TarOutArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.directory, out)?
-            + xdr::pack_bytes(&self.compress, out)?
+        Ok(xdr::pack_text(&self.directory, out)?
+            + xdr::pack_text(&self.compress, out)?
             + self.numericowner.pack(out)?
             + xdr::pack_text_list(&self.excludes, out)?
             + self.xattrs.pack(out)?
@@ -105,7 +105,7 @@ pub struct Base64InArgs {
 
 impl<Out: Write> Pack<Out> for Base64InArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.filename, out)
+        xdr::pack_text(&self.filename, out)
     }
 }
 
@@ -126,7 +126,7 @@ pub struct Base64OutArgs {
 
 impl<Out: Write> Pack<Out> for Base64OutArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.filename, out)
+        xdr::pack_text(&self.filename, out)
     }
 }
 
@@ -149,7 +149,7 @@ pub struct CpioOutArgs {
 
 impl<Out: Write> Pack<Out> for CpioOutArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.directory, out)? + xdr::pack_bytes(&self.format, out)?)
+        Ok(xdr::pack_text(&self.directory, out)? + xdr::pack_text(&self.format, out)?)
     }
 }
 
@@ -173,7 +173,7 @@ pub struct InitrdListArgs {
 
 impl<Out: Write> Pack<Out> for InitrdListArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -217,7 +217,7 @@ pub struct InitrdCatArgs {
 
 impl<Out: Write> Pack<Out> for InitrdCatArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.initrdpath, out)? + xdr::pack_bytes(&self.filename, out)?)
+        Ok(xdr::pack_text(&self.initrdpath, out)? + xdr::pack_text(&self.filename, out)?)
     }
 }
 
@@ -264,8 +264,8 @@ pub struct MksquashfsArgs {
 
 impl<Out: Write> Pack<Out> for MksquashfsArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)?
-            + xdr::pack_bytes(&self.compress, out)?
+        Ok(xdr::pack_text(&self.path, out)?
+            + xdr::pack_text(&self.compress, out)?
             + xdr::pack_text_list(&self.excludes, out)?)
     }
 }
@@ -291,7 +291,7 @@ pub struct TgzInArgs {
 
 impl<Out: Write> Pack<Out> for TgzInArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.directory, out)
+        xdr::pack_text(&self.directory, out)
     }
 }
 
@@ -312,7 +312,7 @@ pub struct TgzOutArgs {
 
 impl<Out: Write> Pack<Out> for TgzOutArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.directory, out)
+        xdr::pack_text(&self.directory, out)
     }
 }
 
@@ -333,7 +333,7 @@ pub struct TxzInArgs {
 
 impl<Out: Write> Pack<Out> for TxzInArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.directory, out)
+        xdr::pack_text(&self.directory, out)
     }
 }
 
@@ -354,7 +354,7 @@ pub struct TxzOutArgs {
 
 impl<Out: Write> Pack<Out> for TxzOutArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.directory, out)
+        xdr::pack_text(&self.directory, out)
     }
 }
 

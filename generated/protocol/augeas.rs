@@ -15,7 +15,7 @@ pub struct AugClearArgs {
 
 impl<Out: Write> Pack<Out> for AugClearArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.augpath, out)
+        xdr::pack_text(&self.augpath, out)
     }
 }
 
@@ -40,9 +40,9 @@ pub struct AugDefnodeArgs {
 
 impl<Out: Write> Pack<Out> for AugDefnodeArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.name, out)?
-            + xdr::pack_bytes(&self.expr, out)?
-            + xdr::pack_bytes(&self.val, out)?)
+        Ok(xdr::pack_text(&self.name, out)?
+            + xdr::pack_text(&self.expr, out)?
+            + xdr::pack_text(&self.val, out)?)
     }
 }
 
@@ -90,7 +90,7 @@ pub struct AugDefvarArgs {
 
 impl<Out: Write> Pack<Out> for AugDefvarArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.name, out)? + xdr::pack_opt_text(&self.expr, out)?)
+        Ok(xdr::pack_text(&self.name, out)? + xdr::pack_opt_text(&self.expr, out)?)
     }
 }
 
@@ -132,7 +132,7 @@ pub struct AugGetArgs {
 
 impl<Out: Write> Pack<Out> for AugGetArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.augpath, out)
+        xdr::pack_text(&self.augpath, out)
     }
 }
 
@@ -153,7 +153,7 @@ pub struct AugGetRet {
 
 impl<Out: Write> Pack<Out> for AugGetRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.val, out)
+        xdr::pack_text(&self.val, out)
     }
 }
 
@@ -176,7 +176,7 @@ pub struct AugInitArgs {
 
 impl<Out: Write> Pack<Out> for AugInitArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.root, out)? + self.flags.pack(out)?)
+        Ok(xdr::pack_text(&self.root, out)? + self.flags.pack(out)?)
     }
 }
 
@@ -201,8 +201,8 @@ pub struct AugInsertArgs {
 
 impl<Out: Write> Pack<Out> for AugInsertArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.augpath, out)?
-            + xdr::pack_bytes(&self.label, out)?
+        Ok(xdr::pack_text(&self.augpath, out)?
+            + xdr::pack_text(&self.label, out)?
             + self.before.pack(out)?)
     }
 }
@@ -228,7 +228,7 @@ pub struct AugLabelArgs {
 
 impl<Out: Write> Pack<Out> for AugLabelArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.augpath, out)
+        xdr::pack_text(&self.augpath, out)
     }
 }
 
@@ -249,7 +249,7 @@ pub struct AugLabelRet {
 
 impl<Out: Write> Pack<Out> for AugLabelRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.label, out)
+        xdr::pack_text(&self.label, out)
     }
 }
 
@@ -270,7 +270,7 @@ pub struct AugLsArgs {
 
 impl<Out: Write> Pack<Out> for AugLsArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.augpath, out)
+        xdr::pack_text(&self.augpath, out)
     }
 }
 
@@ -312,7 +312,7 @@ pub struct AugMatchArgs {
 
 impl<Out: Write> Pack<Out> for AugMatchArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.augpath, out)
+        xdr::pack_text(&self.augpath, out)
     }
 }
 
@@ -356,7 +356,7 @@ pub struct AugMvArgs {
 
 impl<Out: Write> Pack<Out> for AugMvArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.src, out)? + xdr::pack_bytes(&self.dest, out)?)
+        Ok(xdr::pack_text(&self.src, out)? + xdr::pack_text(&self.dest, out)?)
     }
 }
 
@@ -377,7 +377,7 @@ pub struct AugRmArgs {
 
 impl<Out: Write> Pack<Out> for AugRmArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.augpath, out)
+        xdr::pack_text(&self.augpath, out)
     }
 }
 
@@ -421,7 +421,7 @@ pub struct AugSetArgs {
 
 impl<Out: Write> Pack<Out> for AugSetArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.augpath, out)? + xdr::pack_bytes(&self.val, out)?)
+        Ok(xdr::pack_text(&self.augpath, out)? + xdr::pack_text(&self.val, out)?)
     }
 }
 
@@ -446,9 +446,9 @@ pub struct AugSetmArgs {
 
 impl<Out: Write> Pack<Out> for AugSetmArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.base, out)?
+        Ok(xdr::pack_text(&self.base, out)?
             + xdr::pack_opt_text(&self.sub, out)?
-            + xdr::pack_bytes(&self.val, out)?)
+            + xdr::pack_text(&self.val, out)?)
     }
 }
 
@@ -498,8 +498,8 @@ pub struct AugTransformArgs {
 
 impl<Out: Write> Pack<Out> for AugTransformArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.lens, out)?
-            + xdr::pack_bytes(&self.file, out)?
+        Ok(xdr::pack_text(&self.lens, out)?
+            + xdr::pack_text(&self.file, out)?
             + self.remove.pack(out)?)
     }
 }

@@ -14,7 +14,7 @@ pub struct ExtlinuxArgs {
 
 impl<Out: Write> Pack<Out> for ExtlinuxArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.directory, out)
+        xdr::pack_text(&self.directory, out)
     }
 }
 
@@ -37,7 +37,7 @@ pub struct GrubInstallArgs {
 
 impl<Out: Write> Pack<Out> for GrubInstallArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.root, out)? + xdr::pack_bytes(&self.device, out)?)
+        Ok(xdr::pack_text(&self.root, out)? + xdr::pack_text(&self.device, out)?)
     }
 }
 
@@ -60,7 +60,7 @@ pub struct SyslinuxArgs {
 
 impl<Out: Write> Pack<Out> for SyslinuxArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)? + xdr::pack_bytes(&self.directory, out)?)
+        Ok(xdr::pack_text(&self.device, out)? + xdr::pack_text(&self.directory, out)?)
     }
 }
 

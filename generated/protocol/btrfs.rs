@@ -15,7 +15,7 @@ pub struct BtrfsBalanceCancelArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsBalanceCancelArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -36,7 +36,7 @@ pub struct BtrfsBalancePauseArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsBalancePauseArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -57,7 +57,7 @@ pub struct BtrfsBalanceResumeArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsBalanceResumeArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -78,7 +78,7 @@ pub struct BtrfsBalanceStatusArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsBalanceStatusArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -122,7 +122,7 @@ pub struct BtrfsDeviceAddArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsDeviceAddArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_text_list(&self.devices, out)? + xdr::pack_bytes(&self.fs, out)?)
+        Ok(xdr::pack_text_list(&self.devices, out)? + xdr::pack_text(&self.fs, out)?)
     }
 }
 
@@ -146,7 +146,7 @@ pub struct BtrfsDeviceDeleteArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsDeviceDeleteArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_text_list(&self.devices, out)? + xdr::pack_bytes(&self.fs, out)?)
+        Ok(xdr::pack_text_list(&self.devices, out)? + xdr::pack_text(&self.fs, out)?)
     }
 }
 
@@ -168,7 +168,7 @@ pub struct BtrfsFilesystemBalanceArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsFilesystemBalanceArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.fs, out)
+        xdr::pack_text(&self.fs, out)
     }
 }
 
@@ -193,9 +193,9 @@ pub struct BtrfsFilesystemDefragmentArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsFilesystemDefragmentArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)?
+        Ok(xdr::pack_text(&self.path, out)?
             + self.flush.pack(out)?
-            + xdr::pack_bytes(&self.compress, out)?)
+            + xdr::pack_text(&self.compress, out)?)
     }
 }
 
@@ -222,7 +222,7 @@ pub struct BtrfsFilesystemResizeArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsFilesystemResizeArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.mountpoint, out)? + self.size.pack(out)?)
+        Ok(xdr::pack_text(&self.mountpoint, out)? + self.size.pack(out)?)
     }
 }
 
@@ -246,7 +246,7 @@ pub struct BtrfsFilesystemShowArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsFilesystemShowArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -288,7 +288,7 @@ pub struct BtrfsFilesystemSyncArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsFilesystemSyncArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.fs, out)
+        xdr::pack_text(&self.fs, out)
     }
 }
 
@@ -313,7 +313,7 @@ pub struct BtrfsFsckArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsFsckArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?
+        Ok(xdr::pack_text(&self.device, out)?
             + self.superblock.pack(out)?
             + self.repair.pack(out)?)
     }
@@ -345,7 +345,7 @@ pub struct BtrfsImageArgs {
 impl<Out: Write> Pack<Out> for BtrfsImageArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
         Ok(xdr::pack_text_list(&self.source, out)?
-            + xdr::pack_bytes(&self.image, out)?
+            + xdr::pack_text(&self.image, out)?
             + self.compresslevel.pack(out)?)
     }
 }
@@ -375,9 +375,9 @@ pub struct BtrfsQgroupAssignArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsQgroupAssignArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.src, out)?
-            + xdr::pack_bytes(&self.dst, out)?
-            + xdr::pack_bytes(&self.path, out)?)
+        Ok(xdr::pack_text(&self.src, out)?
+            + xdr::pack_text(&self.dst, out)?
+            + xdr::pack_text(&self.path, out)?)
     }
 }
 
@@ -404,7 +404,7 @@ pub struct BtrfsQgroupCreateArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsQgroupCreateArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.qgroupid, out)? + xdr::pack_bytes(&self.subvolume, out)?)
+        Ok(xdr::pack_text(&self.qgroupid, out)? + xdr::pack_text(&self.subvolume, out)?)
     }
 }
 
@@ -428,7 +428,7 @@ pub struct BtrfsQgroupDestroyArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsQgroupDestroyArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.qgroupid, out)? + xdr::pack_bytes(&self.subvolume, out)?)
+        Ok(xdr::pack_text(&self.qgroupid, out)? + xdr::pack_text(&self.subvolume, out)?)
     }
 }
 
@@ -452,7 +452,7 @@ pub struct BtrfsQgroupLimitArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsQgroupLimitArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.subvolume, out)? + self.size.pack(out)?)
+        Ok(xdr::pack_text(&self.subvolume, out)? + self.size.pack(out)?)
     }
 }
 
@@ -477,9 +477,9 @@ pub struct BtrfsQgroupRemoveArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsQgroupRemoveArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.src, out)?
-            + xdr::pack_bytes(&self.dst, out)?
-            + xdr::pack_bytes(&self.path, out)?)
+        Ok(xdr::pack_text(&self.src, out)?
+            + xdr::pack_text(&self.dst, out)?
+            + xdr::pack_text(&self.path, out)?)
     }
 }
 
@@ -504,7 +504,7 @@ pub struct BtrfsQgroupShowArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsQgroupShowArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -548,7 +548,7 @@ pub struct BtrfsQuotaEnableArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsQuotaEnableArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.fs, out)? + self.enable.pack(out)?)
+        Ok(xdr::pack_text(&self.fs, out)? + self.enable.pack(out)?)
     }
 }
 
@@ -569,7 +569,7 @@ pub struct BtrfsQuotaRescanArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsQuotaRescanArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.fs, out)
+        xdr::pack_text(&self.fs, out)
     }
 }
 
@@ -594,9 +594,9 @@ pub struct BtrfsReplaceArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsReplaceArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.srcdev, out)?
-            + xdr::pack_bytes(&self.targetdev, out)?
-            + xdr::pack_bytes(&self.mntpoint, out)?)
+        Ok(xdr::pack_text(&self.srcdev, out)?
+            + xdr::pack_text(&self.targetdev, out)?
+            + xdr::pack_text(&self.mntpoint, out)?)
     }
 }
 
@@ -621,7 +621,7 @@ pub struct BtrfsRescueChunkRecoverArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsRescueChunkRecoverArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -642,7 +642,7 @@ pub struct BtrfsRescueSuperRecoverArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsRescueSuperRecoverArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -663,7 +663,7 @@ pub struct BtrfsScrubCancelArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsScrubCancelArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -686,7 +686,7 @@ pub struct BtrfsScrubFullArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsScrubFullArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)? + self.readonly.pack(out)?)
+        Ok(xdr::pack_text(&self.path, out)? + self.readonly.pack(out)?)
     }
 }
 
@@ -710,7 +710,7 @@ pub struct BtrfsScrubResumeArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsScrubResumeArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -731,7 +731,7 @@ pub struct BtrfsScrubStartArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsScrubStartArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -752,7 +752,7 @@ pub struct BtrfsScrubStatusArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsScrubStatusArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -796,7 +796,7 @@ pub struct BtrfsSetSeedingArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsSetSeedingArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)? + self.seeding.pack(out)?)
+        Ok(xdr::pack_text(&self.device, out)? + self.seeding.pack(out)?)
     }
 }
 
@@ -819,7 +819,7 @@ pub struct BtrfsSubvolumeCreateArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsSubvolumeCreateArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.dest, out)? + xdr::pack_bytes(&self.qgroupid, out)?)
+        Ok(xdr::pack_text(&self.dest, out)? + xdr::pack_text(&self.qgroupid, out)?)
     }
 }
 
@@ -843,7 +843,7 @@ pub struct BtrfsSubvolumeDeleteArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsSubvolumeDeleteArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.subvolume, out)
+        xdr::pack_text(&self.subvolume, out)
     }
 }
 
@@ -864,7 +864,7 @@ pub struct BtrfsSubvolumeGetDefaultArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsSubvolumeGetDefaultArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.fs, out)
+        xdr::pack_text(&self.fs, out)
     }
 }
 
@@ -906,7 +906,7 @@ pub struct BtrfsSubvolumeListArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsSubvolumeListArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.fs, out)
+        xdr::pack_text(&self.fs, out)
     }
 }
 
@@ -950,7 +950,7 @@ pub struct BtrfsSubvolumeSetDefaultArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsSubvolumeSetDefaultArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.id.pack(out)? + xdr::pack_bytes(&self.fs, out)?)
+        Ok(self.id.pack(out)? + xdr::pack_text(&self.fs, out)?)
     }
 }
 
@@ -971,7 +971,7 @@ pub struct BtrfsSubvolumeShowArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsSubvolumeShowArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.subvolume, out)
+        xdr::pack_text(&self.subvolume, out)
     }
 }
 
@@ -1019,10 +1019,10 @@ pub struct BtrfsSubvolumeSnapshotArgs {
 
 impl<Out: Write> Pack<Out> for BtrfsSubvolumeSnapshotArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.source, out)?
-            + xdr::pack_bytes(&self.dest, out)?
+        Ok(xdr::pack_text(&self.source, out)?
+            + xdr::pack_text(&self.dest, out)?
             + self.ro.pack(out)?
-            + xdr::pack_bytes(&self.qgroupid, out)?)
+            + xdr::pack_text(&self.qgroupid, out)?)
     }
 }
 
@@ -1048,7 +1048,7 @@ pub struct BtrfstuneEnableExtendedInodeRefsArgs {
 
 impl<Out: Write> Pack<Out> for BtrfstuneEnableExtendedInodeRefsArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -1069,7 +1069,7 @@ pub struct BtrfstuneEnableSkinnyMetadataExtentRefsArgs {
 
 impl<Out: Write> Pack<Out> for BtrfstuneEnableSkinnyMetadataExtentRefsArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -1092,7 +1092,7 @@ pub struct BtrfstuneSeedingArgs {
 
 impl<Out: Write> Pack<Out> for BtrfstuneSeedingArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)? + self.seeding.pack(out)?)
+        Ok(xdr::pack_text(&self.device, out)? + self.seeding.pack(out)?)
     }
 }
 
@@ -1132,10 +1132,10 @@ impl<Out: Write> Pack<Out> for MkfsBtrfsArgs {
         Ok(xdr::pack_text_list(&self.devices, out)?
             + self.allocstart.pack(out)?
             + self.bytecount.pack(out)?
-            + xdr::pack_bytes(&self.datatype, out)?
+            + xdr::pack_text(&self.datatype, out)?
             + self.leafsize.pack(out)?
-            + xdr::pack_bytes(&self.label, out)?
-            + xdr::pack_bytes(&self.metadata, out)?
+            + xdr::pack_text(&self.label, out)?
+            + xdr::pack_text(&self.metadata, out)?
             + self.nodesize.pack(out)?
             + self.sectorsize.pack(out)?)
     }

@@ -35,7 +35,7 @@ pub struct CommandRet {
 
 impl<Out: Write> Pack<Out> for CommandRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.output, out)
+        xdr::pack_text(&self.output, out)
     }
 }
 
@@ -98,7 +98,7 @@ pub struct ShArgs {
 
 impl<Out: Write> Pack<Out> for ShArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.command, out)
+        xdr::pack_text(&self.command, out)
     }
 }
 
@@ -119,7 +119,7 @@ pub struct ShRet {
 
 impl<Out: Write> Pack<Out> for ShRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.output, out)
+        xdr::pack_text(&self.output, out)
     }
 }
 
@@ -140,7 +140,7 @@ pub struct ShLinesArgs {
 
 impl<Out: Write> Pack<Out> for ShLinesArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.command, out)
+        xdr::pack_text(&self.command, out)
     }
 }
 
@@ -203,7 +203,7 @@ pub struct ShOutArgs {
 
 impl<Out: Write> Pack<Out> for ShOutArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.command, out)
+        xdr::pack_text(&self.command, out)
     }
 }
 

@@ -18,8 +18,8 @@ pub struct CompressOutArgs {
 
 impl<Out: Write> Pack<Out> for CompressOutArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.ctype, out)?
-            + xdr::pack_bytes(&self.file, out)?
+        Ok(xdr::pack_text(&self.ctype, out)?
+            + xdr::pack_text(&self.file, out)?
             + self.level.pack(out)?)
     }
 }
@@ -49,8 +49,8 @@ pub struct CompressDeviceOutArgs {
 
 impl<Out: Write> Pack<Out> for CompressDeviceOutArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.ctype, out)?
-            + xdr::pack_bytes(&self.device, out)?
+        Ok(xdr::pack_text(&self.ctype, out)?
+            + xdr::pack_text(&self.device, out)?
             + self.level.pack(out)?)
     }
 }
@@ -88,8 +88,8 @@ pub struct CopyDeviceToDeviceArgs {
 
 impl<Out: Write> Pack<Out> for CopyDeviceToDeviceArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.src, out)?
-            + xdr::pack_bytes(&self.dest, out)?
+        Ok(xdr::pack_text(&self.src, out)?
+            + xdr::pack_text(&self.dest, out)?
             + self.srcoffset.pack(out)?
             + self.destoffset.pack(out)?
             + self.size.pack(out)?
@@ -135,8 +135,8 @@ pub struct CopyDeviceToFileArgs {
 
 impl<Out: Write> Pack<Out> for CopyDeviceToFileArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.src, out)?
-            + xdr::pack_bytes(&self.dest, out)?
+        Ok(xdr::pack_text(&self.src, out)?
+            + xdr::pack_text(&self.dest, out)?
             + self.srcoffset.pack(out)?
             + self.destoffset.pack(out)?
             + self.size.pack(out)?
@@ -182,8 +182,8 @@ pub struct CopyFileToDeviceArgs {
 
 impl<Out: Write> Pack<Out> for CopyFileToDeviceArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.src, out)?
-            + xdr::pack_bytes(&self.dest, out)?
+        Ok(xdr::pack_text(&self.src, out)?
+            + xdr::pack_text(&self.dest, out)?
             + self.srcoffset.pack(out)?
             + self.destoffset.pack(out)?
             + self.size.pack(out)?
@@ -229,8 +229,8 @@ pub struct CopyFileToFileArgs {
 
 impl<Out: Write> Pack<Out> for CopyFileToFileArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.src, out)?
-            + xdr::pack_bytes(&self.dest, out)?
+        Ok(xdr::pack_text(&self.src, out)?
+            + xdr::pack_text(&self.dest, out)?
             + self.srcoffset.pack(out)?
             + self.destoffset.pack(out)?
             + self.size.pack(out)?
@@ -268,8 +268,8 @@ pub struct CopySizeArgs {
 
 impl<Out: Write> Pack<Out> for CopySizeArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.src, out)?
-            + xdr::pack_bytes(&self.dest, out)?
+        Ok(xdr::pack_text(&self.src, out)?
+            + xdr::pack_text(&self.dest, out)?
             + self.size.pack(out)?)
     }
 }
@@ -297,7 +297,7 @@ pub struct DdArgs {
 
 impl<Out: Write> Pack<Out> for DdArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.src, out)? + xdr::pack_bytes(&self.dest, out)?)
+        Ok(xdr::pack_text(&self.src, out)? + xdr::pack_text(&self.dest, out)?)
     }
 }
 

@@ -57,7 +57,7 @@ pub struct BlockdevGetsize64Args {
 
 impl<Out: Write> Pack<Out> for BlockdevGetsize64Args {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -99,7 +99,7 @@ pub struct BlockdevGetszArgs {
 
 impl<Out: Write> Pack<Out> for BlockdevGetszArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -141,7 +141,7 @@ pub struct BlockdevGetssArgs {
 
 impl<Out: Write> Pack<Out> for BlockdevGetssArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -183,7 +183,7 @@ pub struct BlockdevGetbszArgs {
 
 impl<Out: Write> Pack<Out> for BlockdevGetbszArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -225,7 +225,7 @@ pub struct BlockdevGetroArgs {
 
 impl<Out: Write> Pack<Out> for BlockdevGetroArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -267,7 +267,7 @@ pub struct BlockdevSetroArgs {
 
 impl<Out: Write> Pack<Out> for BlockdevSetroArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -288,7 +288,7 @@ pub struct BlockdevSetrwArgs {
 
 impl<Out: Write> Pack<Out> for BlockdevSetrwArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -309,7 +309,7 @@ pub struct BlockdevFlushbufsArgs {
 
 impl<Out: Write> Pack<Out> for BlockdevFlushbufsArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -330,7 +330,7 @@ pub struct BlockdevRereadptArgs {
 
 impl<Out: Write> Pack<Out> for BlockdevRereadptArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -351,7 +351,7 @@ pub struct ZeroDeviceArgs {
 
 impl<Out: Write> Pack<Out> for ZeroDeviceArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -393,7 +393,7 @@ pub struct BlkdiscardArgs {
 
 impl<Out: Write> Pack<Out> for BlkdiscardArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -414,7 +414,7 @@ pub struct BlkdiscardzeroesArgs {
 
 impl<Out: Write> Pack<Out> for BlkdiscardzeroesArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -458,7 +458,7 @@ pub struct BlockdevSetbszArgs {
 
 impl<Out: Write> Pack<Out> for BlockdevSetbszArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)? + self.blocksize.pack(out)?)
+        Ok(xdr::pack_text(&self.device, out)? + self.blocksize.pack(out)?)
     }
 }
 
@@ -481,7 +481,7 @@ pub struct BlockdevSetraArgs {
 
 impl<Out: Write> Pack<Out> for BlockdevSetraArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)? + self.sectors.pack(out)?)
+        Ok(xdr::pack_text(&self.device, out)? + self.sectors.pack(out)?)
     }
 }
 
@@ -502,7 +502,7 @@ pub struct FindfsLabelArgs {
 
 impl<Out: Write> Pack<Out> for FindfsLabelArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.label, out)
+        xdr::pack_text(&self.label, out)
     }
 }
 
@@ -523,7 +523,7 @@ pub struct FindfsLabelRet {
 
 impl<Out: Write> Pack<Out> for FindfsLabelRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -544,7 +544,7 @@ pub struct FindfsPartlabelArgs {
 
 impl<Out: Write> Pack<Out> for FindfsPartlabelArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.label, out)
+        xdr::pack_text(&self.label, out)
     }
 }
 
@@ -565,7 +565,7 @@ pub struct FindfsPartlabelRet {
 
 impl<Out: Write> Pack<Out> for FindfsPartlabelRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -586,7 +586,7 @@ pub struct FindfsPartuuidArgs {
 
 impl<Out: Write> Pack<Out> for FindfsPartuuidArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.uuid, out)
+        xdr::pack_text(&self.uuid, out)
     }
 }
 
@@ -607,7 +607,7 @@ pub struct FindfsPartuuidRet {
 
 impl<Out: Write> Pack<Out> for FindfsPartuuidRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -628,7 +628,7 @@ pub struct FindfsUuidArgs {
 
 impl<Out: Write> Pack<Out> for FindfsUuidArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.uuid, out)
+        xdr::pack_text(&self.uuid, out)
     }
 }
 
@@ -649,7 +649,7 @@ pub struct FindfsUuidRet {
 
 impl<Out: Write> Pack<Out> for FindfsUuidRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -670,7 +670,7 @@ pub struct IsWholeDeviceArgs {
 
 impl<Out: Write> Pack<Out> for IsWholeDeviceArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -712,7 +712,7 @@ pub struct IsZeroDeviceArgs {
 
 impl<Out: Write> Pack<Out> for IsZeroDeviceArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -775,7 +775,7 @@ pub struct ScrubDeviceArgs {
 
 impl<Out: Write> Pack<Out> for ScrubDeviceArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -798,7 +798,7 @@ pub struct ChecksumDeviceArgs {
 
 impl<Out: Write> Pack<Out> for ChecksumDeviceArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.csumtype, out)? + xdr::pack_bytes(&self.device, out)?)
+        Ok(xdr::pack_text(&self.csumtype, out)? + xdr::pack_text(&self.device, out)?)
     }
 }
 
@@ -820,7 +820,7 @@ pub struct ChecksumDeviceRet {
 
 impl<Out: Write> Pack<Out> for ChecksumDeviceRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.checksum, out)
+        xdr::pack_text(&self.checksum, out)
     }
 }
 
@@ -845,7 +845,7 @@ pub struct PreadDeviceArgs {
 
 impl<Out: Write> Pack<Out> for PreadDeviceArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)? + self.count.pack(out)? + self.offset.pack(out)?)
+        Ok(xdr::pack_text(&self.device, out)? + self.count.pack(out)? + self.offset.pack(out)?)
     }
 }
 
@@ -895,7 +895,7 @@ pub struct PwriteDeviceArgs {
 
 impl<Out: Write> Pack<Out> for PwriteDeviceArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?
+        Ok(xdr::pack_text(&self.device, out)?
             + xdr::pack_bytes(&self.content, out)?
             + self.offset.pack(out)?)
     }

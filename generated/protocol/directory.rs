@@ -14,7 +14,7 @@ pub struct MkdirArgs {
 
 impl<Out: Write> Pack<Out> for MkdirArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -35,7 +35,7 @@ pub struct MkdirPArgs {
 
 impl<Out: Write> Pack<Out> for MkdirPArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -58,7 +58,7 @@ pub struct MkdirModeArgs {
 
 impl<Out: Write> Pack<Out> for MkdirModeArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)? + self.mode.pack(out)?)
+        Ok(xdr::pack_text(&self.path, out)? + self.mode.pack(out)?)
     }
 }
 
@@ -79,7 +79,7 @@ pub struct MkdtempArgs {
 
 impl<Out: Write> Pack<Out> for MkdtempArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.tmpl, out)
+        xdr::pack_text(&self.tmpl, out)
     }
 }
 
@@ -100,7 +100,7 @@ pub struct MkdtempRet {
 
 impl<Out: Write> Pack<Out> for MkdtempRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.dir, out)
+        xdr::pack_text(&self.dir, out)
     }
 }
 
@@ -121,7 +121,7 @@ pub struct RmdirArgs {
 
 impl<Out: Write> Pack<Out> for RmdirArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -142,7 +142,7 @@ pub struct Ls0Args {
 
 impl<Out: Write> Pack<Out> for Ls0Args {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.dir, out)
+        xdr::pack_text(&self.dir, out)
     }
 }
 
@@ -163,7 +163,7 @@ pub struct LlArgs {
 
 impl<Out: Write> Pack<Out> for LlArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.directory, out)
+        xdr::pack_text(&self.directory, out)
     }
 }
 
@@ -184,7 +184,7 @@ pub struct LlRet {
 
 impl<Out: Write> Pack<Out> for LlRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.listing, out)
+        xdr::pack_text(&self.listing, out)
     }
 }
 
@@ -205,7 +205,7 @@ pub struct InternalReaddirArgs {
 
 impl<Out: Write> Pack<Out> for InternalReaddirArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.dir, out)
+        xdr::pack_text(&self.dir, out)
     }
 }
 
@@ -226,7 +226,7 @@ pub struct Find0Args {
 
 impl<Out: Write> Pack<Out> for Find0Args {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.directory, out)
+        xdr::pack_text(&self.directory, out)
     }
 }
 
@@ -247,7 +247,7 @@ pub struct DuArgs {
 
 impl<Out: Write> Pack<Out> for DuArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -291,7 +291,7 @@ pub struct FillDirArgs {
 
 impl<Out: Write> Pack<Out> for FillDirArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.dir, out)? + self.nr.pack(out)?)
+        Ok(xdr::pack_text(&self.dir, out)? + self.nr.pack(out)?)
     }
 }
 
@@ -314,7 +314,7 @@ pub struct GlobExpandArgs {
 
 impl<Out: Write> Pack<Out> for GlobExpandArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.pattern, out)? + self.directoryslash.pack(out)?)
+        Ok(xdr::pack_text(&self.pattern, out)? + self.directoryslash.pack(out)?)
     }
 }
 
@@ -359,7 +359,7 @@ pub struct CaseSensitivePathArgs {
 
 impl<Out: Write> Pack<Out> for CaseSensitivePathArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -380,7 +380,7 @@ pub struct CaseSensitivePathRet {
 
 impl<Out: Write> Pack<Out> for CaseSensitivePathRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.rpath, out)
+        xdr::pack_text(&self.rpath, out)
     }
 }
 

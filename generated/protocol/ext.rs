@@ -20,7 +20,7 @@ pub struct E2fsckArgs {
 
 impl<Out: Write> Pack<Out> for E2fsckArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?
+        Ok(xdr::pack_text(&self.device, out)?
             + self.correct.pack(out)?
             + self.forceall.pack(out)?
             + self.forceno.pack(out)?)
@@ -49,7 +49,7 @@ pub struct E2fsckFArgs {
 
 impl<Out: Write> Pack<Out> for E2fsckFArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -70,7 +70,7 @@ pub struct GetE2attrsArgs {
 
 impl<Out: Write> Pack<Out> for GetE2attrsArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.file, out)
+        xdr::pack_text(&self.file, out)
     }
 }
 
@@ -91,7 +91,7 @@ pub struct GetE2attrsRet {
 
 impl<Out: Write> Pack<Out> for GetE2attrsRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.attrs, out)
+        xdr::pack_text(&self.attrs, out)
     }
 }
 
@@ -112,7 +112,7 @@ pub struct GetE2generationArgs {
 
 impl<Out: Write> Pack<Out> for GetE2generationArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.file, out)
+        xdr::pack_text(&self.file, out)
     }
 }
 
@@ -154,7 +154,7 @@ pub struct GetE2labelArgs {
 
 impl<Out: Write> Pack<Out> for GetE2labelArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -175,7 +175,7 @@ pub struct GetE2labelRet {
 
 impl<Out: Write> Pack<Out> for GetE2labelRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.label, out)
+        xdr::pack_text(&self.label, out)
     }
 }
 
@@ -196,7 +196,7 @@ pub struct GetE2uuidArgs {
 
 impl<Out: Write> Pack<Out> for GetE2uuidArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -217,7 +217,7 @@ pub struct GetE2uuidRet {
 
 impl<Out: Write> Pack<Out> for GetE2uuidRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.uuid, out)
+        xdr::pack_text(&self.uuid, out)
     }
 }
 
@@ -314,7 +314,7 @@ pub struct Mke2fsArgs {
 
 impl<Out: Write> Pack<Out> for Mke2fsArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?
+        Ok(xdr::pack_text(&self.device, out)?
             + self.blockscount.pack(out)?
             + self.blocksize.pack(out)?
             + self.fragsize.pack(out)?
@@ -329,13 +329,13 @@ impl<Out: Write> Pack<Out> for Mke2fsArgs {
             + self.maxonlineresize.pack(out)?
             + self.reservedblockspercentage.pack(out)?
             + self.mmpupdateinterval.pack(out)?
-            + xdr::pack_bytes(&self.journaldevice, out)?
-            + xdr::pack_bytes(&self.label, out)?
-            + xdr::pack_bytes(&self.lastmounteddir, out)?
-            + xdr::pack_bytes(&self.creatoros, out)?
-            + xdr::pack_bytes(&self.fstype, out)?
-            + xdr::pack_bytes(&self.usagetype, out)?
-            + xdr::pack_bytes(&self.uuid, out)?
+            + xdr::pack_text(&self.journaldevice, out)?
+            + xdr::pack_text(&self.label, out)?
+            + xdr::pack_text(&self.lastmounteddir, out)?
+            + xdr::pack_text(&self.creatoros, out)?
+            + xdr::pack_text(&self.fstype, out)?
+            + xdr::pack_text(&self.usagetype, out)?
+            + xdr::pack_text(&self.uuid, out)?
             + self.forcecreate.pack(out)?
             + self.writesbandgrouponly.pack(out)?
             + self.lazyitableinit.pack(out)?
@@ -419,10 +419,10 @@ pub struct Mke2fsJArgs {
 
 impl<Out: Write> Pack<Out> for Mke2fsJArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.fstype, out)?
+        Ok(xdr::pack_text(&self.fstype, out)?
             + self.blocksize.pack(out)?
-            + xdr::pack_bytes(&self.device, out)?
-            + xdr::pack_bytes(&self.journal, out)?)
+            + xdr::pack_text(&self.device, out)?
+            + xdr::pack_text(&self.journal, out)?)
     }
 }
 
@@ -454,10 +454,10 @@ pub struct Mke2fsJLArgs {
 
 impl<Out: Write> Pack<Out> for Mke2fsJLArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.fstype, out)?
+        Ok(xdr::pack_text(&self.fstype, out)?
             + self.blocksize.pack(out)?
-            + xdr::pack_bytes(&self.device, out)?
-            + xdr::pack_bytes(&self.label, out)?)
+            + xdr::pack_text(&self.device, out)?
+            + xdr::pack_text(&self.label, out)?)
     }
 }
 
@@ -489,10 +489,10 @@ pub struct Mke2fsJUArgs {
 
 impl<Out: Write> Pack<Out> for Mke2fsJUArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.fstype, out)?
+        Ok(xdr::pack_text(&self.fstype, out)?
             + self.blocksize.pack(out)?
-            + xdr::pack_bytes(&self.device, out)?
-            + xdr::pack_bytes(&self.uuid, out)?)
+            + xdr::pack_text(&self.device, out)?
+            + xdr::pack_text(&self.uuid, out)?)
     }
 }
 
@@ -520,7 +520,7 @@ pub struct Mke2journalArgs {
 
 impl<Out: Write> Pack<Out> for Mke2journalArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.blocksize.pack(out)? + xdr::pack_bytes(&self.device, out)?)
+        Ok(self.blocksize.pack(out)? + xdr::pack_text(&self.device, out)?)
     }
 }
 
@@ -546,8 +546,8 @@ pub struct Mke2journalLArgs {
 impl<Out: Write> Pack<Out> for Mke2journalLArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
         Ok(self.blocksize.pack(out)?
-            + xdr::pack_bytes(&self.label, out)?
-            + xdr::pack_bytes(&self.device, out)?)
+            + xdr::pack_text(&self.label, out)?
+            + xdr::pack_text(&self.device, out)?)
     }
 }
 
@@ -577,8 +577,8 @@ pub struct Mke2journalUArgs {
 impl<Out: Write> Pack<Out> for Mke2journalUArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
         Ok(self.blocksize.pack(out)?
-            + xdr::pack_bytes(&self.uuid, out)?
-            + xdr::pack_bytes(&self.device, out)?)
+            + xdr::pack_text(&self.uuid, out)?
+            + xdr::pack_text(&self.device, out)?)
     }
 }
 
@@ -603,7 +603,7 @@ pub struct MklostAndFoundArgs {
 
 impl<Out: Write> Pack<Out> for MklostAndFoundArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.mountpoint, out)
+        xdr::pack_text(&self.mountpoint, out)
     }
 }
 
@@ -624,7 +624,7 @@ pub struct Resize2fsArgs {
 
 impl<Out: Write> Pack<Out> for Resize2fsArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -645,7 +645,7 @@ pub struct Resize2fsMArgs {
 
 impl<Out: Write> Pack<Out> for Resize2fsMArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -668,7 +668,7 @@ pub struct Resize2fsSizeArgs {
 
 impl<Out: Write> Pack<Out> for Resize2fsSizeArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)? + self.size.pack(out)?)
+        Ok(xdr::pack_text(&self.device, out)? + self.size.pack(out)?)
     }
 }
 
@@ -693,8 +693,8 @@ pub struct SetE2attrsArgs {
 
 impl<Out: Write> Pack<Out> for SetE2attrsArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.file, out)?
-            + xdr::pack_bytes(&self.attrs, out)?
+        Ok(xdr::pack_text(&self.file, out)?
+            + xdr::pack_text(&self.attrs, out)?
             + self.clear.pack(out)?)
     }
 }
@@ -722,7 +722,7 @@ pub struct SetE2generationArgs {
 
 impl<Out: Write> Pack<Out> for SetE2generationArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.file, out)? + self.generation.pack(out)?)
+        Ok(xdr::pack_text(&self.file, out)? + self.generation.pack(out)?)
     }
 }
 
@@ -745,7 +745,7 @@ pub struct SetE2labelArgs {
 
 impl<Out: Write> Pack<Out> for SetE2labelArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)? + xdr::pack_bytes(&self.label, out)?)
+        Ok(xdr::pack_text(&self.device, out)? + xdr::pack_text(&self.label, out)?)
     }
 }
 
@@ -768,7 +768,7 @@ pub struct SetE2uuidArgs {
 
 impl<Out: Write> Pack<Out> for SetE2uuidArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)? + xdr::pack_bytes(&self.uuid, out)?)
+        Ok(xdr::pack_text(&self.device, out)? + xdr::pack_text(&self.uuid, out)?)
     }
 }
 
@@ -809,15 +809,15 @@ pub struct Tune2fsArgs {
 
 impl<Out: Write> Pack<Out> for Tune2fsArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?
+        Ok(xdr::pack_text(&self.device, out)?
             + self.force.pack(out)?
             + self.maxmountcount.pack(out)?
             + self.mountcount.pack(out)?
-            + xdr::pack_bytes(&self.errorbehavior, out)?
+            + xdr::pack_text(&self.errorbehavior, out)?
             + self.group.pack(out)?
             + self.intervalbetweenchecks.pack(out)?
             + self.reservedblockspercentage.pack(out)?
-            + xdr::pack_bytes(&self.lastmounteddirectory, out)?
+            + xdr::pack_text(&self.lastmounteddirectory, out)?
             + self.reservedblockscount.pack(out)?
             + self.user.pack(out)?)
     }
@@ -852,7 +852,7 @@ pub struct Tune2fsLArgs {
 
 impl<Out: Write> Pack<Out> for Tune2fsLArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 

@@ -15,7 +15,7 @@ pub struct TouchArgs {
 
 impl<Out: Write> Pack<Out> for TouchArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -40,8 +40,8 @@ pub struct WriteFileArgs {
 
 impl<Out: Write> Pack<Out> for WriteFileArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)?
-            + xdr::pack_bytes(&self.content, out)?
+        Ok(xdr::pack_text(&self.path, out)?
+            + xdr::pack_text(&self.content, out)?
             + self.size.pack(out)?)
     }
 }
@@ -71,7 +71,7 @@ pub struct PreadArgs {
 
 impl<Out: Write> Pack<Out> for PreadArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)? + self.count.pack(out)? + self.offset.pack(out)?)
+        Ok(xdr::pack_text(&self.path, out)? + self.count.pack(out)? + self.offset.pack(out)?)
     }
 }
 
@@ -121,7 +121,7 @@ pub struct PwriteArgs {
 
 impl<Out: Write> Pack<Out> for PwriteArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)?
+        Ok(xdr::pack_text(&self.path, out)?
             + xdr::pack_bytes(&self.content, out)?
             + self.offset.pack(out)?)
     }
@@ -169,7 +169,7 @@ pub struct RmArgs {
 
 impl<Out: Write> Pack<Out> for RmArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -190,7 +190,7 @@ pub struct RmFArgs {
 
 impl<Out: Write> Pack<Out> for RmFArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -211,7 +211,7 @@ pub struct RmRfArgs {
 
 impl<Out: Write> Pack<Out> for RmRfArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -234,7 +234,7 @@ pub struct MvArgs {
 
 impl<Out: Write> Pack<Out> for MvArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.src, out)? + xdr::pack_bytes(&self.dest, out)?)
+        Ok(xdr::pack_text(&self.src, out)? + xdr::pack_text(&self.dest, out)?)
     }
 }
 
@@ -257,7 +257,7 @@ pub struct CpArgs {
 
 impl<Out: Write> Pack<Out> for CpArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.src, out)? + xdr::pack_bytes(&self.dest, out)?)
+        Ok(xdr::pack_text(&self.src, out)? + xdr::pack_text(&self.dest, out)?)
     }
 }
 
@@ -280,7 +280,7 @@ pub struct CpAArgs {
 
 impl<Out: Write> Pack<Out> for CpAArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.src, out)? + xdr::pack_bytes(&self.dest, out)?)
+        Ok(xdr::pack_text(&self.src, out)? + xdr::pack_text(&self.dest, out)?)
     }
 }
 
@@ -303,7 +303,7 @@ pub struct CpRArgs {
 
 impl<Out: Write> Pack<Out> for CpRArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.src, out)? + xdr::pack_bytes(&self.dest, out)?)
+        Ok(xdr::pack_text(&self.src, out)? + xdr::pack_text(&self.dest, out)?)
     }
 }
 
@@ -324,7 +324,7 @@ pub struct TruncateArgs {
 
 impl<Out: Write> Pack<Out> for TruncateArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -347,7 +347,7 @@ pub struct TruncateSizeArgs {
 
 impl<Out: Write> Pack<Out> for TruncateSizeArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)? + self.size.pack(out)?)
+        Ok(xdr::pack_text(&self.path, out)? + self.size.pack(out)?)
     }
 }
 
@@ -368,7 +368,7 @@ pub struct FilesizeArgs {
 
 impl<Out: Write> Pack<Out> for FilesizeArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.file, out)
+        xdr::pack_text(&self.file, out)
     }
 }
 
@@ -410,7 +410,7 @@ pub struct FileArgs {
 
 impl<Out: Write> Pack<Out> for FileArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -431,7 +431,7 @@ pub struct FileRet {
 
 impl<Out: Write> Pack<Out> for FileRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.description, out)
+        xdr::pack_text(&self.description, out)
     }
 }
 
@@ -452,7 +452,7 @@ pub struct UploadArgs {
 
 impl<Out: Write> Pack<Out> for UploadArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.remotefilename, out)
+        xdr::pack_text(&self.remotefilename, out)
     }
 }
 
@@ -473,7 +473,7 @@ pub struct DownloadArgs {
 
 impl<Out: Write> Pack<Out> for DownloadArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.remotefilename, out)
+        xdr::pack_text(&self.remotefilename, out)
     }
 }
 
@@ -496,7 +496,7 @@ pub struct UploadOffsetArgs {
 
 impl<Out: Write> Pack<Out> for UploadOffsetArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.remotefilename, out)? + self.offset.pack(out)?)
+        Ok(xdr::pack_text(&self.remotefilename, out)? + self.offset.pack(out)?)
     }
 }
 
@@ -522,7 +522,7 @@ pub struct DownloadOffsetArgs {
 
 impl<Out: Write> Pack<Out> for DownloadOffsetArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.remotefilename, out)?
+        Ok(xdr::pack_text(&self.remotefilename, out)?
             + self.offset.pack(out)?
             + self.size.pack(out)?)
     }
@@ -551,7 +551,7 @@ pub struct ChecksumArgs {
 
 impl<Out: Write> Pack<Out> for ChecksumArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.csumtype, out)? + xdr::pack_bytes(&self.path, out)?)
+        Ok(xdr::pack_text(&self.csumtype, out)? + xdr::pack_text(&self.path, out)?)
     }
 }
 
@@ -572,7 +572,7 @@ pub struct ChecksumRet {
 
 impl<Out: Write> Pack<Out> for ChecksumRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.checksum, out)
+        xdr::pack_text(&self.checksum, out)
     }
 }
 
@@ -593,7 +593,7 @@ pub struct FileArchitectureArgs {
 
 impl<Out: Write> Pack<Out> for FileArchitectureArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.filename, out)
+        xdr::pack_text(&self.filename, out)
     }
 }
 
@@ -614,7 +614,7 @@ pub struct FileArchitectureRet {
 
 impl<Out: Write> Pack<Out> for FileArchitectureRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.arch, out)
+        xdr::pack_text(&self.arch, out)
     }
 }
 
@@ -637,7 +637,7 @@ pub struct InternalWriteArgs {
 
 impl<Out: Write> Pack<Out> for InternalWriteArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)? + xdr::pack_bytes(&self.content, out)?)
+        Ok(xdr::pack_text(&self.path, out)? + xdr::pack_bytes(&self.content, out)?)
     }
 }
 
@@ -663,7 +663,7 @@ pub struct InternalWriteAppendArgs {
 
 impl<Out: Write> Pack<Out> for InternalWriteAppendArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)? + xdr::pack_bytes(&self.content, out)?)
+        Ok(xdr::pack_text(&self.path, out)? + xdr::pack_bytes(&self.content, out)?)
     }
 }
 
@@ -689,7 +689,7 @@ pub struct InternalUploadArgs {
 
 impl<Out: Write> Pack<Out> for InternalUploadArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.tmpname, out)? + self.mode.pack(out)?)
+        Ok(xdr::pack_text(&self.tmpname, out)? + self.mode.pack(out)?)
     }
 }
 
@@ -712,7 +712,7 @@ pub struct EqualArgs {
 
 impl<Out: Write> Pack<Out> for EqualArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.file1, out)? + xdr::pack_bytes(&self.file2, out)?)
+        Ok(xdr::pack_text(&self.file1, out)? + xdr::pack_text(&self.file2, out)?)
     }
 }
 
@@ -756,7 +756,7 @@ pub struct FallocateArgs {
 
 impl<Out: Write> Pack<Out> for FallocateArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)? + self.len.pack(out)?)
+        Ok(xdr::pack_text(&self.path, out)? + self.len.pack(out)?)
     }
 }
 
@@ -779,7 +779,7 @@ pub struct Fallocate64Args {
 
 impl<Out: Write> Pack<Out> for Fallocate64Args {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)? + self.len.pack(out)?)
+        Ok(xdr::pack_text(&self.path, out)? + self.len.pack(out)?)
     }
 }
 
@@ -804,7 +804,7 @@ pub struct FillArgs {
 
 impl<Out: Write> Pack<Out> for FillArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.c.pack(out)? + self.len.pack(out)? + xdr::pack_bytes(&self.path, out)?)
+        Ok(self.c.pack(out)? + self.len.pack(out)? + xdr::pack_text(&self.path, out)?)
     }
 }
 
@@ -833,9 +833,9 @@ pub struct FillPatternArgs {
 
 impl<Out: Write> Pack<Out> for FillPatternArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.pattern, out)?
+        Ok(xdr::pack_text(&self.pattern, out)?
             + self.len.pack(out)?
-            + xdr::pack_bytes(&self.path, out)?)
+            + xdr::pack_text(&self.path, out)?)
     }
 }
 
@@ -860,7 +860,7 @@ pub struct IsZeroArgs {
 
 impl<Out: Write> Pack<Out> for IsZeroArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -904,7 +904,7 @@ pub struct MktempArgs {
 
 impl<Out: Write> Pack<Out> for MktempArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.tmpl, out)? + xdr::pack_bytes(&self.suffix, out)?)
+        Ok(xdr::pack_text(&self.tmpl, out)? + xdr::pack_text(&self.suffix, out)?)
     }
 }
 
@@ -928,7 +928,7 @@ pub struct MktempRet {
 
 impl<Out: Write> Pack<Out> for MktempRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -949,7 +949,7 @@ pub struct ScrubFileArgs {
 
 impl<Out: Write> Pack<Out> for ScrubFileArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.file, out)
+        xdr::pack_text(&self.file, out)
     }
 }
 
@@ -970,7 +970,7 @@ pub struct ZeroArgs {
 
 impl<Out: Write> Pack<Out> for ZeroArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -993,7 +993,7 @@ pub struct ZfileArgs {
 
 impl<Out: Write> Pack<Out> for ZfileArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.meth, out)? + xdr::pack_bytes(&self.path, out)?)
+        Ok(xdr::pack_text(&self.meth, out)? + xdr::pack_text(&self.path, out)?)
     }
 }
 
@@ -1014,7 +1014,7 @@ pub struct ZfileRet {
 
 impl<Out: Write> Pack<Out> for ZfileRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.description, out)
+        xdr::pack_text(&self.description, out)
     }
 }
 
@@ -1037,7 +1037,7 @@ pub struct RenameArgs {
 
 impl<Out: Write> Pack<Out> for RenameArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.oldpath, out)? + xdr::pack_bytes(&self.newpath, out)?)
+        Ok(xdr::pack_text(&self.oldpath, out)? + xdr::pack_text(&self.newpath, out)?)
     }
 }
 
@@ -1061,7 +1061,7 @@ pub struct ChecksumsOutArgs {
 
 impl<Out: Write> Pack<Out> for ChecksumsOutArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.csumtype, out)? + xdr::pack_bytes(&self.directory, out)?)
+        Ok(xdr::pack_text(&self.csumtype, out)? + xdr::pack_text(&self.directory, out)?)
     }
 }
 

@@ -47,13 +47,13 @@ pub struct MkfsArgs {
 
 impl<Out: Write> Pack<Out> for MkfsArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.fstype, out)?
-            + xdr::pack_bytes(&self.device, out)?
+        Ok(xdr::pack_text(&self.fstype, out)?
+            + xdr::pack_text(&self.device, out)?
             + self.blocksize.pack(out)?
-            + xdr::pack_bytes(&self.features, out)?
+            + xdr::pack_text(&self.features, out)?
             + self.inode.pack(out)?
             + self.sectorsize.pack(out)?
-            + xdr::pack_bytes(&self.label, out)?)
+            + xdr::pack_text(&self.label, out)?)
     }
 }
 
@@ -82,7 +82,7 @@ pub struct VfsTypeArgs {
 
 impl<Out: Write> Pack<Out> for VfsTypeArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.mountable, out)
+        xdr::pack_text(&self.mountable, out)
     }
 }
 
@@ -103,7 +103,7 @@ pub struct VfsTypeRet {
 
 impl<Out: Write> Pack<Out> for VfsTypeRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.fstype, out)
+        xdr::pack_text(&self.fstype, out)
     }
 }
 
@@ -124,7 +124,7 @@ pub struct VfsLabelArgs {
 
 impl<Out: Write> Pack<Out> for VfsLabelArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.mountable, out)
+        xdr::pack_text(&self.mountable, out)
     }
 }
 
@@ -145,7 +145,7 @@ pub struct VfsLabelRet {
 
 impl<Out: Write> Pack<Out> for VfsLabelRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.label, out)
+        xdr::pack_text(&self.label, out)
     }
 }
 
@@ -166,7 +166,7 @@ pub struct VfsUuidArgs {
 
 impl<Out: Write> Pack<Out> for VfsUuidArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.mountable, out)
+        xdr::pack_text(&self.mountable, out)
     }
 }
 
@@ -187,7 +187,7 @@ pub struct VfsUuidRet {
 
 impl<Out: Write> Pack<Out> for VfsUuidRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.uuid, out)
+        xdr::pack_text(&self.uuid, out)
     }
 }
 
@@ -210,7 +210,7 @@ pub struct SetLabelArgs {
 
 impl<Out: Write> Pack<Out> for SetLabelArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.mountable, out)? + xdr::pack_bytes(&self.label, out)?)
+        Ok(xdr::pack_text(&self.mountable, out)? + xdr::pack_text(&self.label, out)?)
     }
 }
 
@@ -234,7 +234,7 @@ pub struct SetUuidArgs {
 
 impl<Out: Write> Pack<Out> for SetUuidArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)? + xdr::pack_bytes(&self.uuid, out)?)
+        Ok(xdr::pack_text(&self.device, out)? + xdr::pack_text(&self.uuid, out)?)
     }
 }
 
@@ -255,7 +255,7 @@ pub struct BlkidArgs {
 
 impl<Out: Write> Pack<Out> for BlkidArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -297,7 +297,7 @@ pub struct WipefsArgs {
 
 impl<Out: Write> Pack<Out> for WipefsArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -318,7 +318,7 @@ pub struct F2fsExpandArgs {
 
 impl<Out: Write> Pack<Out> for F2fsExpandArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -339,7 +339,7 @@ pub struct FilesystemAvailableArgs {
 
 impl<Out: Write> Pack<Out> for FilesystemAvailableArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.filesystem, out)
+        xdr::pack_text(&self.filesystem, out)
     }
 }
 
@@ -383,7 +383,7 @@ pub struct FsckArgs {
 
 impl<Out: Write> Pack<Out> for FsckArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.fstype, out)? + xdr::pack_bytes(&self.device, out)?)
+        Ok(xdr::pack_text(&self.fstype, out)? + xdr::pack_text(&self.device, out)?)
     }
 }
 
@@ -431,7 +431,7 @@ pub struct FstrimArgs {
 
 impl<Out: Write> Pack<Out> for FstrimArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.mountpoint, out)?
+        Ok(xdr::pack_text(&self.mountpoint, out)?
             + self.offset.pack(out)?
             + self.length.pack(out)?
             + self.minimumfreeextent.pack(out)?)
@@ -464,9 +464,9 @@ pub struct MkfsBArgs {
 
 impl<Out: Write> Pack<Out> for MkfsBArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.fstype, out)?
+        Ok(xdr::pack_text(&self.fstype, out)?
             + self.blocksize.pack(out)?
-            + xdr::pack_bytes(&self.device, out)?)
+            + xdr::pack_text(&self.device, out)?)
     }
 }
 
@@ -491,7 +491,7 @@ pub struct ScrubFreespaceArgs {
 
 impl<Out: Write> Pack<Out> for ScrubFreespaceArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.dir, out)
+        xdr::pack_text(&self.dir, out)
     }
 }
 
@@ -512,7 +512,7 @@ pub struct SetUuidRandomArgs {
 
 impl<Out: Write> Pack<Out> for SetUuidRandomArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -533,7 +533,7 @@ pub struct VfsMinimumSizeArgs {
 
 impl<Out: Write> Pack<Out> for VfsMinimumSizeArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.mountable, out)
+        xdr::pack_text(&self.mountable, out)
     }
 }
 
@@ -575,7 +575,7 @@ pub struct ZeroFreeSpaceArgs {
 
 impl<Out: Write> Pack<Out> for ZeroFreeSpaceArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.directory, out)
+        xdr::pack_text(&self.directory, out)
     }
 }
 
@@ -596,7 +596,7 @@ pub struct ZerofreeArgs {
 
 impl<Out: Write> Pack<Out> for ZerofreeArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 

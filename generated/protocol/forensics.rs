@@ -20,7 +20,7 @@ pub struct DownloadBlocksArgs {
 
 impl<Out: Write> Pack<Out> for DownloadBlocksArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?
+        Ok(xdr::pack_text(&self.device, out)?
             + self.start.pack(out)?
             + self.stop.pack(out)?
             + self.unallocated.pack(out)?)
@@ -51,7 +51,7 @@ pub struct DownloadInodeArgs {
 
 impl<Out: Write> Pack<Out> for DownloadInodeArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)? + self.inode.pack(out)?)
+        Ok(xdr::pack_text(&self.device, out)? + self.inode.pack(out)?)
     }
 }
 
@@ -72,7 +72,7 @@ pub struct InternalFilesystemWalkArgs {
 
 impl<Out: Write> Pack<Out> for InternalFilesystemWalkArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -95,7 +95,7 @@ pub struct InternalFindInodeArgs {
 
 impl<Out: Write> Pack<Out> for InternalFindInodeArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)? + self.inode.pack(out)?)
+        Ok(xdr::pack_text(&self.device, out)? + self.inode.pack(out)?)
     }
 }
 
@@ -116,7 +116,7 @@ pub struct InternalYaraScanArgs {
 
 impl<Out: Write> Pack<Out> for InternalYaraScanArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 

@@ -24,7 +24,7 @@ pub struct HivexOpenArgs {
 
 impl<Out: Write> Pack<Out> for HivexOpenArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.filename, out)?
+        Ok(xdr::pack_text(&self.filename, out)?
             + self.verbose.pack(out)?
             + self.debug.pack(out)?
             + self.write.pack(out)?
@@ -118,7 +118,7 @@ pub struct HivexNodeNameRet {
 
 impl<Out: Write> Pack<Out> for HivexNodeNameRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.name, out)
+        xdr::pack_text(&self.name, out)
     }
 }
 
@@ -183,7 +183,7 @@ pub struct HivexNodeGetChildArgs {
 
 impl<Out: Write> Pack<Out> for HivexNodeGetChildArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.nodeh.pack(out)? + xdr::pack_bytes(&self.name, out)?)
+        Ok(self.nodeh.pack(out)? + xdr::pack_text(&self.name, out)?)
     }
 }
 
@@ -311,7 +311,7 @@ pub struct HivexNodeGetValueArgs {
 
 impl<Out: Write> Pack<Out> for HivexNodeGetValueArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.nodeh.pack(out)? + xdr::pack_bytes(&self.key, out)?)
+        Ok(self.nodeh.pack(out)? + xdr::pack_text(&self.key, out)?)
     }
 }
 
@@ -355,7 +355,7 @@ pub struct HivexNodeAddChildArgs {
 
 impl<Out: Write> Pack<Out> for HivexNodeAddChildArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.parent.pack(out)? + xdr::pack_bytes(&self.name, out)?)
+        Ok(self.parent.pack(out)? + xdr::pack_text(&self.name, out)?)
     }
 }
 
@@ -425,7 +425,7 @@ pub struct HivexNodeSetValueArgs {
 impl<Out: Write> Pack<Out> for HivexNodeSetValueArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
         Ok(self.nodeh.pack(out)?
-            + xdr::pack_bytes(&self.key, out)?
+            + xdr::pack_text(&self.key, out)?
             + self.t.pack(out)?
             + xdr::pack_bytes(&self.val, out)?)
     }
@@ -474,7 +474,7 @@ pub struct HivexValueKeyRet {
 
 impl<Out: Write> Pack<Out> for HivexValueKeyRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.key, out)
+        xdr::pack_text(&self.key, out)
     }
 }
 
@@ -600,7 +600,7 @@ pub struct HivexValueStringRet {
 
 impl<Out: Write> Pack<Out> for HivexValueStringRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.databuf, out)
+        xdr::pack_text(&self.databuf, out)
     }
 }
 
@@ -642,7 +642,7 @@ pub struct HivexValueUtf8Ret {
 
 impl<Out: Write> Pack<Out> for HivexValueUtf8Ret {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.databuf, out)
+        xdr::pack_text(&self.databuf, out)
     }
 }
 

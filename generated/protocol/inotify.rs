@@ -17,7 +17,7 @@ pub struct InotifyAddWatchArgs {
 
 impl<Out: Write> Pack<Out> for InotifyAddWatchArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)? + self.mask.pack(out)?)
+        Ok(xdr::pack_text(&self.path, out)? + self.mask.pack(out)?)
     }
 }
 

@@ -57,7 +57,7 @@ pub struct InspectGetTypeArgs {
 
 impl<Out: Write> Pack<Out> for InspectGetTypeArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.root, out)
+        xdr::pack_text(&self.root, out)
     }
 }
 
@@ -78,7 +78,7 @@ pub struct InspectGetTypeRet {
 
 impl<Out: Write> Pack<Out> for InspectGetTypeRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.name, out)
+        xdr::pack_text(&self.name, out)
     }
 }
 
@@ -99,7 +99,7 @@ pub struct InspectGetDistroArgs {
 
 impl<Out: Write> Pack<Out> for InspectGetDistroArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.root, out)
+        xdr::pack_text(&self.root, out)
     }
 }
 
@@ -120,7 +120,7 @@ pub struct InspectGetDistroRet {
 
 impl<Out: Write> Pack<Out> for InspectGetDistroRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.distro, out)
+        xdr::pack_text(&self.distro, out)
     }
 }
 
@@ -141,7 +141,7 @@ pub struct InspectGetArchArgs {
 
 impl<Out: Write> Pack<Out> for InspectGetArchArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.root, out)
+        xdr::pack_text(&self.root, out)
     }
 }
 
@@ -162,7 +162,7 @@ pub struct InspectGetArchRet {
 
 impl<Out: Write> Pack<Out> for InspectGetArchRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.arch, out)
+        xdr::pack_text(&self.arch, out)
     }
 }
 
@@ -183,7 +183,7 @@ pub struct InspectGetMajorVersionArgs {
 
 impl<Out: Write> Pack<Out> for InspectGetMajorVersionArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.root, out)
+        xdr::pack_text(&self.root, out)
     }
 }
 
@@ -225,7 +225,7 @@ pub struct InspectGetMinorVersionArgs {
 
 impl<Out: Write> Pack<Out> for InspectGetMinorVersionArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.root, out)
+        xdr::pack_text(&self.root, out)
     }
 }
 
@@ -267,7 +267,7 @@ pub struct InspectGetProductNameArgs {
 
 impl<Out: Write> Pack<Out> for InspectGetProductNameArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.root, out)
+        xdr::pack_text(&self.root, out)
     }
 }
 
@@ -288,7 +288,7 @@ pub struct InspectGetProductNameRet {
 
 impl<Out: Write> Pack<Out> for InspectGetProductNameRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.product, out)
+        xdr::pack_text(&self.product, out)
     }
 }
 
@@ -309,7 +309,7 @@ pub struct InspectGetProductVariantArgs {
 
 impl<Out: Write> Pack<Out> for InspectGetProductVariantArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.root, out)
+        xdr::pack_text(&self.root, out)
     }
 }
 
@@ -330,7 +330,7 @@ pub struct InspectGetProductVariantRet {
 
 impl<Out: Write> Pack<Out> for InspectGetProductVariantRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.variant, out)
+        xdr::pack_text(&self.variant, out)
     }
 }
 
@@ -351,7 +351,7 @@ pub struct InspectGetBuildIdArgs {
 
 impl<Out: Write> Pack<Out> for InspectGetBuildIdArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.root, out)
+        xdr::pack_text(&self.root, out)
     }
 }
 
@@ -372,7 +372,7 @@ pub struct InspectGetBuildIdRet {
 
 impl<Out: Write> Pack<Out> for InspectGetBuildIdRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.buildid, out)
+        xdr::pack_text(&self.buildid, out)
     }
 }
 
@@ -393,7 +393,7 @@ pub struct InspectGetHostnameArgs {
 
 impl<Out: Write> Pack<Out> for InspectGetHostnameArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.root, out)
+        xdr::pack_text(&self.root, out)
     }
 }
 
@@ -414,7 +414,7 @@ pub struct InspectGetHostnameRet {
 
 impl<Out: Write> Pack<Out> for InspectGetHostnameRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.hostname, out)
+        xdr::pack_text(&self.hostname, out)
     }
 }
 
@@ -435,7 +435,7 @@ pub struct InspectGetPackageFormatArgs {
 
 impl<Out: Write> Pack<Out> for InspectGetPackageFormatArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.root, out)
+        xdr::pack_text(&self.root, out)
     }
 }
 
@@ -456,7 +456,7 @@ pub struct InspectGetPackageFormatRet {
 
 impl<Out: Write> Pack<Out> for InspectGetPackageFormatRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.packageformat, out)
+        xdr::pack_text(&self.packageformat, out)
     }
 }
 
@@ -477,7 +477,7 @@ pub struct InspectGetPackageManagementArgs {
 
 impl<Out: Write> Pack<Out> for InspectGetPackageManagementArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.root, out)
+        xdr::pack_text(&self.root, out)
     }
 }
 
@@ -498,7 +498,7 @@ pub struct InspectGetPackageManagementRet {
 
 impl<Out: Write> Pack<Out> for InspectGetPackageManagementRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.packagemanagement, out)
+        xdr::pack_text(&self.packagemanagement, out)
     }
 }
 
@@ -519,7 +519,7 @@ pub struct InspectGetMountpointsArgs {
 
 impl<Out: Write> Pack<Out> for InspectGetMountpointsArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.root, out)
+        xdr::pack_text(&self.root, out)
     }
 }
 
@@ -561,7 +561,7 @@ pub struct InspectGetFilesystemsArgs {
 
 impl<Out: Write> Pack<Out> for InspectGetFilesystemsArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.root, out)
+        xdr::pack_text(&self.root, out)
     }
 }
 
@@ -603,7 +603,7 @@ pub struct InspectGetDriveMappingsArgs {
 
 impl<Out: Write> Pack<Out> for InspectGetDriveMappingsArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.root, out)
+        xdr::pack_text(&self.root, out)
     }
 }
 
@@ -645,7 +645,7 @@ pub struct InspectGetWindowsSystemrootArgs {
 
 impl<Out: Write> Pack<Out> for InspectGetWindowsSystemrootArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.root, out)
+        xdr::pack_text(&self.root, out)
     }
 }
 
@@ -666,7 +666,7 @@ pub struct InspectGetWindowsSystemrootRet {
 
 impl<Out: Write> Pack<Out> for InspectGetWindowsSystemrootRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.systemroot, out)
+        xdr::pack_text(&self.systemroot, out)
     }
 }
 
@@ -687,7 +687,7 @@ pub struct InspectGetWindowsSoftwareHiveArgs {
 
 impl<Out: Write> Pack<Out> for InspectGetWindowsSoftwareHiveArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.root, out)
+        xdr::pack_text(&self.root, out)
     }
 }
 
@@ -708,7 +708,7 @@ pub struct InspectGetWindowsSoftwareHiveRet {
 
 impl<Out: Write> Pack<Out> for InspectGetWindowsSoftwareHiveRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -729,7 +729,7 @@ pub struct InspectGetWindowsSystemHiveArgs {
 
 impl<Out: Write> Pack<Out> for InspectGetWindowsSystemHiveArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.root, out)
+        xdr::pack_text(&self.root, out)
     }
 }
 
@@ -750,7 +750,7 @@ pub struct InspectGetWindowsSystemHiveRet {
 
 impl<Out: Write> Pack<Out> for InspectGetWindowsSystemHiveRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -771,7 +771,7 @@ pub struct InspectGetWindowsCurrentControlSetArgs {
 
 impl<Out: Write> Pack<Out> for InspectGetWindowsCurrentControlSetArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.root, out)
+        xdr::pack_text(&self.root, out)
     }
 }
 
@@ -792,7 +792,7 @@ pub struct InspectGetWindowsCurrentControlSetRet {
 
 impl<Out: Write> Pack<Out> for InspectGetWindowsCurrentControlSetRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.controlset, out)
+        xdr::pack_text(&self.controlset, out)
     }
 }
 
@@ -813,7 +813,7 @@ pub struct InspectGetWindowsGroupPolicyArgs {
 
 impl<Out: Write> Pack<Out> for InspectGetWindowsGroupPolicyArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.root, out)
+        xdr::pack_text(&self.root, out)
     }
 }
 
@@ -855,7 +855,7 @@ pub struct InspectGetFormatArgs {
 
 impl<Out: Write> Pack<Out> for InspectGetFormatArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.root, out)
+        xdr::pack_text(&self.root, out)
     }
 }
 
@@ -876,7 +876,7 @@ pub struct InspectGetFormatRet {
 
 impl<Out: Write> Pack<Out> for InspectGetFormatRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.format, out)
+        xdr::pack_text(&self.format, out)
     }
 }
 
@@ -897,7 +897,7 @@ pub struct InspectIsLiveArgs {
 
 impl<Out: Write> Pack<Out> for InspectIsLiveArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.root, out)
+        xdr::pack_text(&self.root, out)
     }
 }
 
@@ -939,7 +939,7 @@ pub struct InspectIsMultipartArgs {
 
 impl<Out: Write> Pack<Out> for InspectIsMultipartArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.root, out)
+        xdr::pack_text(&self.root, out)
     }
 }
 
@@ -981,7 +981,7 @@ pub struct InspectIsNetinstArgs {
 
 impl<Out: Write> Pack<Out> for InspectIsNetinstArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.root, out)
+        xdr::pack_text(&self.root, out)
     }
 }
 

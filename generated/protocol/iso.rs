@@ -15,7 +15,7 @@ pub struct IsoinfoArgs {
 
 impl<Out: Write> Pack<Out> for IsoinfoArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.isofile, out)
+        xdr::pack_text(&self.isofile, out)
     }
 }
 
@@ -57,7 +57,7 @@ pub struct IsoinfoDeviceArgs {
 
 impl<Out: Write> Pack<Out> for IsoinfoDeviceArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 

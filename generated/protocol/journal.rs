@@ -77,7 +77,7 @@ pub struct JournalOpenArgs {
 
 impl<Out: Write> Pack<Out> for JournalOpenArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.directory, out)
+        xdr::pack_text(&self.directory, out)
     }
 }
 

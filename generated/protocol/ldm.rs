@@ -14,7 +14,7 @@ pub struct LdmtoolDiskgroupDisksArgs {
 
 impl<Out: Write> Pack<Out> for LdmtoolDiskgroupDisksArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.diskgroup, out)
+        xdr::pack_text(&self.diskgroup, out)
     }
 }
 
@@ -56,7 +56,7 @@ pub struct LdmtoolDiskgroupNameArgs {
 
 impl<Out: Write> Pack<Out> for LdmtoolDiskgroupNameArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.diskgroup, out)
+        xdr::pack_text(&self.diskgroup, out)
     }
 }
 
@@ -77,7 +77,7 @@ pub struct LdmtoolDiskgroupNameRet {
 
 impl<Out: Write> Pack<Out> for LdmtoolDiskgroupNameRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.name, out)
+        xdr::pack_text(&self.name, out)
     }
 }
 
@@ -98,7 +98,7 @@ pub struct LdmtoolDiskgroupVolumesArgs {
 
 impl<Out: Write> Pack<Out> for LdmtoolDiskgroupVolumesArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.diskgroup, out)
+        xdr::pack_text(&self.diskgroup, out)
     }
 }
 
@@ -205,7 +205,7 @@ pub struct LdmtoolVolumeHintArgs {
 
 impl<Out: Write> Pack<Out> for LdmtoolVolumeHintArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.diskgroup, out)? + xdr::pack_bytes(&self.volume, out)?)
+        Ok(xdr::pack_text(&self.diskgroup, out)? + xdr::pack_text(&self.volume, out)?)
     }
 }
 
@@ -227,7 +227,7 @@ pub struct LdmtoolVolumeHintRet {
 
 impl<Out: Write> Pack<Out> for LdmtoolVolumeHintRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.hint, out)
+        xdr::pack_text(&self.hint, out)
     }
 }
 
@@ -250,7 +250,7 @@ pub struct LdmtoolVolumePartitionsArgs {
 
 impl<Out: Write> Pack<Out> for LdmtoolVolumePartitionsArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.diskgroup, out)? + xdr::pack_bytes(&self.volume, out)?)
+        Ok(xdr::pack_text(&self.diskgroup, out)? + xdr::pack_text(&self.volume, out)?)
     }
 }
 
@@ -295,7 +295,7 @@ pub struct LdmtoolVolumeTypeArgs {
 
 impl<Out: Write> Pack<Out> for LdmtoolVolumeTypeArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.diskgroup, out)? + xdr::pack_bytes(&self.volume, out)?)
+        Ok(xdr::pack_text(&self.diskgroup, out)? + xdr::pack_text(&self.volume, out)?)
     }
 }
 
@@ -317,7 +317,7 @@ pub struct LdmtoolVolumeTypeRet {
 
 impl<Out: Write> Pack<Out> for LdmtoolVolumeTypeRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.voltype, out)
+        xdr::pack_text(&self.voltype, out)
     }
 }
 

@@ -17,7 +17,7 @@ pub struct ClevisLuksUnlockArgs {
 
 impl<Out: Write> Pack<Out> for ClevisLuksUnlockArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)? + xdr::pack_bytes(&self.mapname, out)?)
+        Ok(xdr::pack_text(&self.device, out)? + xdr::pack_text(&self.mapname, out)?)
     }
 }
 
@@ -39,7 +39,7 @@ pub struct CryptsetupCloseArgs {
 
 impl<Out: Write> Pack<Out> for CryptsetupCloseArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -70,12 +70,12 @@ pub struct CryptsetupOpenArgs {
 
 impl<Out: Write> Pack<Out> for CryptsetupOpenArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?
+        Ok(xdr::pack_text(&self.device, out)?
             + xdr::pack_bytes(self.key.as_ref(), out)?
-            + xdr::pack_bytes(&self.mapname, out)?
+            + xdr::pack_text(&self.mapname, out)?
             + self.readonly.pack(out)?
-            + xdr::pack_bytes(&self.crypttype, out)?
-            + xdr::pack_bytes(&self.cipher, out)?)
+            + xdr::pack_text(&self.crypttype, out)?
+            + xdr::pack_text(&self.cipher, out)?)
     }
 }
 
@@ -109,7 +109,7 @@ pub struct LuksAddKeyArgs {
 
 impl<Out: Write> Pack<Out> for LuksAddKeyArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?
+        Ok(xdr::pack_text(&self.device, out)?
             + xdr::pack_bytes(self.key.as_ref(), out)?
             + xdr::pack_bytes(self.newkey.as_ref(), out)?
             + self.keyslot.pack(out)?)
@@ -138,7 +138,7 @@ pub struct LuksCloseArgs {
 
 impl<Out: Write> Pack<Out> for LuksCloseArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -163,7 +163,7 @@ pub struct LuksFormatArgs {
 
 impl<Out: Write> Pack<Out> for LuksFormatArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?
+        Ok(xdr::pack_text(&self.device, out)?
             + xdr::pack_bytes(self.key.as_ref(), out)?
             + self.keyslot.pack(out)?)
     }
@@ -196,10 +196,10 @@ pub struct LuksFormatCipherArgs {
 
 impl<Out: Write> Pack<Out> for LuksFormatCipherArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?
+        Ok(xdr::pack_text(&self.device, out)?
             + xdr::pack_bytes(self.key.as_ref(), out)?
             + self.keyslot.pack(out)?
-            + xdr::pack_bytes(&self.cipher, out)?)
+            + xdr::pack_text(&self.cipher, out)?)
     }
 }
 
@@ -229,7 +229,7 @@ pub struct LuksKillSlotArgs {
 
 impl<Out: Write> Pack<Out> for LuksKillSlotArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?
+        Ok(xdr::pack_text(&self.device, out)?
             + xdr::pack_bytes(self.key.as_ref(), out)?
             + self.keyslot.pack(out)?)
     }
@@ -260,9 +260,9 @@ pub struct LuksOpenArgs {
 
 impl<Out: Write> Pack<Out> for LuksOpenArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?
+        Ok(xdr::pack_text(&self.device, out)?
             + xdr::pack_bytes(self.key.as_ref(), out)?
-            + xdr::pack_bytes(&self.mapname, out)?)
+            + xdr::pack_text(&self.mapname, out)?)
     }
 }
 
@@ -291,9 +291,9 @@ pub struct LuksOpenRoArgs {
 
 impl<Out: Write> Pack<Out> for LuksOpenRoArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?
+        Ok(xdr::pack_text(&self.device, out)?
             + xdr::pack_bytes(self.key.as_ref(), out)?
-            + xdr::pack_bytes(&self.mapname, out)?)
+            + xdr::pack_text(&self.mapname, out)?)
     }
 }
 
@@ -318,7 +318,7 @@ pub struct LuksUuidArgs {
 
 impl<Out: Write> Pack<Out> for LuksUuidArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -339,7 +339,7 @@ pub struct LuksUuidRet {
 
 impl<Out: Write> Pack<Out> for LuksUuidRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.uuid, out)
+        xdr::pack_text(&self.uuid, out)
     }
 }
 

@@ -16,7 +16,7 @@ pub struct PvcreateArgs {
 
 impl<Out: Write> Pack<Out> for PvcreateArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -39,7 +39,7 @@ pub struct VgcreateArgs {
 
 impl<Out: Write> Pack<Out> for VgcreateArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.volgroup, out)? + xdr::pack_text_list(&self.physvols, out)?)
+        Ok(xdr::pack_text(&self.volgroup, out)? + xdr::pack_text_list(&self.physvols, out)?)
     }
 }
 
@@ -67,8 +67,8 @@ pub struct LvcreateArgs {
 
 impl<Out: Write> Pack<Out> for LvcreateArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.logvol, out)?
-            + xdr::pack_bytes(&self.volgroup, out)?
+        Ok(xdr::pack_text(&self.logvol, out)?
+            + xdr::pack_text(&self.volgroup, out)?
             + self.mbytes.pack(out)?)
     }
 }
@@ -265,7 +265,7 @@ pub struct LvremoveArgs {
 
 impl<Out: Write> Pack<Out> for LvremoveArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -286,7 +286,7 @@ pub struct VgremoveArgs {
 
 impl<Out: Write> Pack<Out> for VgremoveArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.vgname, out)
+        xdr::pack_text(&self.vgname, out)
     }
 }
 
@@ -307,7 +307,7 @@ pub struct PvremoveArgs {
 
 impl<Out: Write> Pack<Out> for PvremoveArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -328,7 +328,7 @@ pub struct IsLvArgs {
 
 impl<Out: Write> Pack<Out> for IsLvArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.mountable, out)
+        xdr::pack_text(&self.mountable, out)
     }
 }
 
@@ -374,8 +374,8 @@ pub struct LvcreateFreeArgs {
 
 impl<Out: Write> Pack<Out> for LvcreateFreeArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.logvol, out)?
-            + xdr::pack_bytes(&self.volgroup, out)?
+        Ok(xdr::pack_text(&self.logvol, out)?
+            + xdr::pack_text(&self.volgroup, out)?
             + self.percent.pack(out)?)
     }
 }
@@ -401,7 +401,7 @@ pub struct LvmCanonicalLvNameArgs {
 
 impl<Out: Write> Pack<Out> for LvmCanonicalLvNameArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.lvname, out)
+        xdr::pack_text(&self.lvname, out)
     }
 }
 
@@ -422,7 +422,7 @@ pub struct LvmCanonicalLvNameRet {
 
 impl<Out: Write> Pack<Out> for LvmCanonicalLvNameRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.lv, out)
+        xdr::pack_text(&self.lv, out)
     }
 }
 
@@ -487,7 +487,7 @@ pub struct LvrenameArgs {
 
 impl<Out: Write> Pack<Out> for LvrenameArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.logvol, out)? + xdr::pack_bytes(&self.newlogvol, out)?)
+        Ok(xdr::pack_text(&self.logvol, out)? + xdr::pack_text(&self.newlogvol, out)?)
     }
 }
 
@@ -511,7 +511,7 @@ pub struct LvresizeArgs {
 
 impl<Out: Write> Pack<Out> for LvresizeArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)? + self.mbytes.pack(out)?)
+        Ok(xdr::pack_text(&self.device, out)? + self.mbytes.pack(out)?)
     }
 }
 
@@ -534,7 +534,7 @@ pub struct LvresizeFreeArgs {
 
 impl<Out: Write> Pack<Out> for LvresizeFreeArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.lv, out)? + self.percent.pack(out)?)
+        Ok(xdr::pack_text(&self.lv, out)? + self.percent.pack(out)?)
     }
 }
 
@@ -555,7 +555,7 @@ pub struct LvuuidArgs {
 
 impl<Out: Write> Pack<Out> for LvuuidArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -576,7 +576,7 @@ pub struct LvuuidRet {
 
 impl<Out: Write> Pack<Out> for LvuuidRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.uuid, out)
+        xdr::pack_text(&self.uuid, out)
     }
 }
 
@@ -597,7 +597,7 @@ pub struct PvchangeUuidArgs {
 
 impl<Out: Write> Pack<Out> for PvchangeUuidArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -618,7 +618,7 @@ pub struct PvresizeArgs {
 
 impl<Out: Write> Pack<Out> for PvresizeArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -641,7 +641,7 @@ pub struct PvresizeSizeArgs {
 
 impl<Out: Write> Pack<Out> for PvresizeSizeArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)? + self.size.pack(out)?)
+        Ok(xdr::pack_text(&self.device, out)? + self.size.pack(out)?)
     }
 }
 
@@ -662,7 +662,7 @@ pub struct PvuuidArgs {
 
 impl<Out: Write> Pack<Out> for PvuuidArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -683,7 +683,7 @@ pub struct PvuuidRet {
 
 impl<Out: Write> Pack<Out> for PvuuidRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.uuid, out)
+        xdr::pack_text(&self.uuid, out)
     }
 }
 
@@ -704,7 +704,7 @@ pub struct VgchangeUuidArgs {
 
 impl<Out: Write> Pack<Out> for VgchangeUuidArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.vg, out)
+        xdr::pack_text(&self.vg, out)
     }
 }
 
@@ -725,7 +725,7 @@ pub struct VglvuuidsArgs {
 
 impl<Out: Write> Pack<Out> for VglvuuidsArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.vgname, out)
+        xdr::pack_text(&self.vgname, out)
     }
 }
 
@@ -767,7 +767,7 @@ pub struct VgmetaArgs {
 
 impl<Out: Write> Pack<Out> for VgmetaArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.vgname, out)
+        xdr::pack_text(&self.vgname, out)
     }
 }
 
@@ -809,7 +809,7 @@ pub struct VgpvuuidsArgs {
 
 impl<Out: Write> Pack<Out> for VgpvuuidsArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.vgname, out)
+        xdr::pack_text(&self.vgname, out)
     }
 }
 
@@ -853,7 +853,7 @@ pub struct VgrenameArgs {
 
 impl<Out: Write> Pack<Out> for VgrenameArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.volgroup, out)? + xdr::pack_bytes(&self.newvolgroup, out)?)
+        Ok(xdr::pack_text(&self.volgroup, out)? + xdr::pack_text(&self.newvolgroup, out)?)
     }
 }
 
@@ -875,7 +875,7 @@ pub struct VguuidArgs {
 
 impl<Out: Write> Pack<Out> for VguuidArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.vgname, out)
+        xdr::pack_text(&self.vgname, out)
     }
 }
 
@@ -896,7 +896,7 @@ pub struct VguuidRet {
 
 impl<Out: Write> Pack<Out> for VguuidRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.uuid, out)
+        xdr::pack_text(&self.uuid, out)
     }
 }
 

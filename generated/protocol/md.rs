@@ -48,13 +48,13 @@ pub struct MdCreateArgs {
 
 impl<Out: Write> Pack<Out> for MdCreateArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.name, out)?
+        Ok(xdr::pack_text(&self.name, out)?
             + xdr::pack_text_list(&self.devices, out)?
             + self.missingbitmap.pack(out)?
             + self.nrdevices.pack(out)?
             + self.spare.pack(out)?
             + self.chunk.pack(out)?
-            + xdr::pack_bytes(&self.level, out)?)
+            + xdr::pack_text(&self.level, out)?)
     }
 }
 
@@ -83,7 +83,7 @@ pub struct MdDetailArgs {
 
 impl<Out: Write> Pack<Out> for MdDetailArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.md, out)
+        xdr::pack_text(&self.md, out)
     }
 }
 
@@ -125,7 +125,7 @@ pub struct MdStatArgs {
 
 impl<Out: Write> Pack<Out> for MdStatArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.md, out)
+        xdr::pack_text(&self.md, out)
     }
 }
 
@@ -167,7 +167,7 @@ pub struct MdStopArgs {
 
 impl<Out: Write> Pack<Out> for MdStopArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.md, out)
+        xdr::pack_text(&self.md, out)
     }
 }
 

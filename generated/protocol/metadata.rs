@@ -15,7 +15,7 @@ pub struct StatnsArgs {
 
 impl<Out: Write> Pack<Out> for StatnsArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -57,7 +57,7 @@ pub struct LstatnsArgs {
 
 impl<Out: Write> Pack<Out> for LstatnsArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -101,7 +101,7 @@ pub struct InternalLstatnslistArgs {
 
 impl<Out: Write> Pack<Out> for InternalLstatnslistArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)? + xdr::pack_text_list(&self.names, out)?)
+        Ok(xdr::pack_text(&self.path, out)? + xdr::pack_text_list(&self.names, out)?)
     }
 }
 
@@ -144,7 +144,7 @@ pub struct StatvfsArgs {
 
 impl<Out: Write> Pack<Out> for StatvfsArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -186,7 +186,7 @@ pub struct ExistsArgs {
 
 impl<Out: Write> Pack<Out> for ExistsArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -230,7 +230,7 @@ pub struct IsFileArgs {
 
 impl<Out: Write> Pack<Out> for IsFileArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)? + self.followsymlinks.pack(out)?)
+        Ok(xdr::pack_text(&self.path, out)? + self.followsymlinks.pack(out)?)
     }
 }
 
@@ -277,7 +277,7 @@ pub struct IsDirArgs {
 
 impl<Out: Write> Pack<Out> for IsDirArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)? + self.followsymlinks.pack(out)?)
+        Ok(xdr::pack_text(&self.path, out)? + self.followsymlinks.pack(out)?)
     }
 }
 
@@ -322,7 +322,7 @@ pub struct IsSymlinkArgs {
 
 impl<Out: Write> Pack<Out> for IsSymlinkArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -366,7 +366,7 @@ pub struct IsFifoArgs {
 
 impl<Out: Write> Pack<Out> for IsFifoArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)? + self.followsymlinks.pack(out)?)
+        Ok(xdr::pack_text(&self.path, out)? + self.followsymlinks.pack(out)?)
     }
 }
 
@@ -413,7 +413,7 @@ pub struct IsSocketArgs {
 
 impl<Out: Write> Pack<Out> for IsSocketArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)? + self.followsymlinks.pack(out)?)
+        Ok(xdr::pack_text(&self.path, out)? + self.followsymlinks.pack(out)?)
     }
 }
 
@@ -460,7 +460,7 @@ pub struct IsChardevArgs {
 
 impl<Out: Write> Pack<Out> for IsChardevArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)? + self.followsymlinks.pack(out)?)
+        Ok(xdr::pack_text(&self.path, out)? + self.followsymlinks.pack(out)?)
     }
 }
 
@@ -507,7 +507,7 @@ pub struct IsBlockdevArgs {
 
 impl<Out: Write> Pack<Out> for IsBlockdevArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)? + self.followsymlinks.pack(out)?)
+        Ok(xdr::pack_text(&self.path, out)? + self.followsymlinks.pack(out)?)
     }
 }
 
@@ -554,7 +554,7 @@ pub struct ChmodArgs {
 
 impl<Out: Write> Pack<Out> for ChmodArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.mode.pack(out)? + xdr::pack_bytes(&self.path, out)?)
+        Ok(self.mode.pack(out)? + xdr::pack_text(&self.path, out)?)
     }
 }
 
@@ -579,7 +579,7 @@ pub struct ChownArgs {
 
 impl<Out: Write> Pack<Out> for ChownArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.owner.pack(out)? + self.group.pack(out)? + xdr::pack_bytes(&self.path, out)?)
+        Ok(self.owner.pack(out)? + self.group.pack(out)? + xdr::pack_text(&self.path, out)?)
     }
 }
 
@@ -608,7 +608,7 @@ pub struct LchownArgs {
 
 impl<Out: Write> Pack<Out> for LchownArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.owner.pack(out)? + self.group.pack(out)? + xdr::pack_bytes(&self.path, out)?)
+        Ok(self.owner.pack(out)? + self.group.pack(out)? + xdr::pack_text(&self.path, out)?)
     }
 }
 
@@ -641,7 +641,7 @@ pub struct UtimensArgs {
 
 impl<Out: Write> Pack<Out> for UtimensArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)?
+        Ok(xdr::pack_text(&self.path, out)?
             + self.atsecs.pack(out)?
             + self.atnsecs.pack(out)?
             + self.mtsecs.pack(out)?
@@ -674,7 +674,7 @@ pub struct LnArgs {
 
 impl<Out: Write> Pack<Out> for LnArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.target, out)? + xdr::pack_bytes(&self.linkname, out)?)
+        Ok(xdr::pack_text(&self.target, out)? + xdr::pack_text(&self.linkname, out)?)
     }
 }
 
@@ -698,7 +698,7 @@ pub struct LnSArgs {
 
 impl<Out: Write> Pack<Out> for LnSArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.target, out)? + xdr::pack_bytes(&self.linkname, out)?)
+        Ok(xdr::pack_text(&self.target, out)? + xdr::pack_text(&self.linkname, out)?)
     }
 }
 
@@ -722,7 +722,7 @@ pub struct LnFArgs {
 
 impl<Out: Write> Pack<Out> for LnFArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.target, out)? + xdr::pack_bytes(&self.linkname, out)?)
+        Ok(xdr::pack_text(&self.target, out)? + xdr::pack_text(&self.linkname, out)?)
     }
 }
 
@@ -746,7 +746,7 @@ pub struct LnSfArgs {
 
 impl<Out: Write> Pack<Out> for LnSfArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.target, out)? + xdr::pack_bytes(&self.linkname, out)?)
+        Ok(xdr::pack_text(&self.target, out)? + xdr::pack_text(&self.linkname, out)?)
     }
 }
 
@@ -768,7 +768,7 @@ pub struct ReadlinkArgs {
 
 impl<Out: Write> Pack<Out> for ReadlinkArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -789,7 +789,7 @@ pub struct ReadlinkRet {
 
 impl<Out: Write> Pack<Out> for ReadlinkRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.link, out)
+        xdr::pack_text(&self.link, out)
     }
 }
 
@@ -810,7 +810,7 @@ pub struct RealpathArgs {
 
 impl<Out: Write> Pack<Out> for RealpathArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -831,7 +831,7 @@ pub struct RealpathRet {
 
 impl<Out: Write> Pack<Out> for RealpathRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.rpath, out)
+        xdr::pack_text(&self.rpath, out)
     }
 }
 
@@ -852,7 +852,7 @@ pub struct DfRet {
 
 impl<Out: Write> Pack<Out> for DfRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.output, out)
+        xdr::pack_text(&self.output, out)
     }
 }
 
@@ -873,7 +873,7 @@ pub struct DfHRet {
 
 impl<Out: Write> Pack<Out> for DfHRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.output, out)
+        xdr::pack_text(&self.output, out)
     }
 }
 
@@ -904,8 +904,8 @@ pub struct CopyAttributesArgs {
 
 impl<Out: Write> Pack<Out> for CopyAttributesArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.src, out)?
-            + xdr::pack_bytes(&self.dest, out)?
+        Ok(xdr::pack_text(&self.src, out)?
+            + xdr::pack_text(&self.dest, out)?
             + self.all.pack(out)?
             + self.mode.pack(out)?
             + self.xattributes.pack(out)?
@@ -937,7 +937,7 @@ pub struct LlzArgs {
 
 impl<Out: Write> Pack<Out> for LlzArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.directory, out)
+        xdr::pack_text(&self.directory, out)
     }
 }
 
@@ -958,7 +958,7 @@ pub struct LlzRet {
 
 impl<Out: Write> Pack<Out> for LlzRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.listing, out)
+        xdr::pack_text(&self.listing, out)
     }
 }
 
@@ -981,7 +981,7 @@ pub struct MkfifoArgs {
 
 impl<Out: Write> Pack<Out> for MkfifoArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.mode.pack(out)? + xdr::pack_bytes(&self.path, out)?)
+        Ok(self.mode.pack(out)? + xdr::pack_text(&self.path, out)?)
     }
 }
 
@@ -1011,7 +1011,7 @@ impl<Out: Write> Pack<Out> for MknodArgs {
         Ok(self.mode.pack(out)?
             + self.devmajor.pack(out)?
             + self.devminor.pack(out)?
-            + xdr::pack_bytes(&self.path, out)?)
+            + xdr::pack_text(&self.path, out)?)
     }
 }
 
@@ -1046,7 +1046,7 @@ impl<Out: Write> Pack<Out> for MknodBArgs {
         Ok(self.mode.pack(out)?
             + self.devmajor.pack(out)?
             + self.devminor.pack(out)?
-            + xdr::pack_bytes(&self.path, out)?)
+            + xdr::pack_text(&self.path, out)?)
     }
 }
 
@@ -1081,7 +1081,7 @@ impl<Out: Write> Pack<Out> for MknodCArgs {
         Ok(self.mode.pack(out)?
             + self.devmajor.pack(out)?
             + self.devminor.pack(out)?
-            + xdr::pack_bytes(&self.path, out)?)
+            + xdr::pack_text(&self.path, out)?)
     }
 }
 
@@ -1109,7 +1109,7 @@ pub struct InternalReadlinklistArgs {
 
 impl<Out: Write> Pack<Out> for InternalReadlinklistArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)? + xdr::pack_text_list(&self.names, out)?)
+        Ok(xdr::pack_text(&self.path, out)? + xdr::pack_text_list(&self.names, out)?)
     }
 }
 

@@ -17,7 +17,7 @@ pub struct MountArgs {
 
 impl<Out: Write> Pack<Out> for MountArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.mountable, out)? + xdr::pack_bytes(&self.mountpoint, out)?)
+        Ok(xdr::pack_text(&self.mountable, out)? + xdr::pack_text(&self.mountpoint, out)?)
     }
 }
 
@@ -41,7 +41,7 @@ pub struct MountRoArgs {
 
 impl<Out: Write> Pack<Out> for MountRoArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.mountable, out)? + xdr::pack_bytes(&self.mountpoint, out)?)
+        Ok(xdr::pack_text(&self.mountable, out)? + xdr::pack_text(&self.mountpoint, out)?)
     }
 }
 
@@ -67,9 +67,9 @@ pub struct MountOptionsArgs {
 
 impl<Out: Write> Pack<Out> for MountOptionsArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.options, out)?
-            + xdr::pack_bytes(&self.mountable, out)?
-            + xdr::pack_bytes(&self.mountpoint, out)?)
+        Ok(xdr::pack_text(&self.options, out)?
+            + xdr::pack_text(&self.mountable, out)?
+            + xdr::pack_text(&self.mountpoint, out)?)
     }
 }
 
@@ -100,10 +100,10 @@ pub struct MountVfsArgs {
 
 impl<Out: Write> Pack<Out> for MountVfsArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.options, out)?
-            + xdr::pack_bytes(&self.vfstype, out)?
-            + xdr::pack_bytes(&self.mountable, out)?
-            + xdr::pack_bytes(&self.mountpoint, out)?)
+        Ok(xdr::pack_text(&self.options, out)?
+            + xdr::pack_text(&self.vfstype, out)?
+            + xdr::pack_text(&self.mountable, out)?
+            + xdr::pack_text(&self.mountpoint, out)?)
     }
 }
 
@@ -133,7 +133,7 @@ pub struct UmountArgs {
 
 impl<Out: Write> Pack<Out> for UmountArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.pathordevice, out)?
+        Ok(xdr::pack_text(&self.pathordevice, out)?
             + self.force.pack(out)?
             + self.lazyunmount.pack(out)?)
     }
@@ -202,7 +202,7 @@ pub struct MkmountpointArgs {
 
 impl<Out: Write> Pack<Out> for MkmountpointArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.exemptpath, out)
+        xdr::pack_text(&self.exemptpath, out)
     }
 }
 
@@ -223,7 +223,7 @@ pub struct RmmountpointArgs {
 
 impl<Out: Write> Pack<Out> for RmmountpointArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.exemptpath, out)
+        xdr::pack_text(&self.exemptpath, out)
     }
 }
 
@@ -244,7 +244,7 @@ pub struct InternalParseMountableArgs {
 
 impl<Out: Write> Pack<Out> for InternalParseMountableArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.mountable, out)
+        xdr::pack_text(&self.mountable, out)
     }
 }
 
@@ -311,9 +311,9 @@ pub struct Mount9pArgs {
 
 impl<Out: Write> Pack<Out> for Mount9pArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.mounttag, out)?
-            + xdr::pack_bytes(&self.mountpoint, out)?
-            + xdr::pack_bytes(&self.options, out)?)
+        Ok(xdr::pack_text(&self.mounttag, out)?
+            + xdr::pack_text(&self.mountpoint, out)?
+            + xdr::pack_text(&self.options, out)?)
     }
 }
 
@@ -340,7 +340,7 @@ pub struct MountLoopArgs {
 
 impl<Out: Write> Pack<Out> for MountLoopArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.file, out)? + xdr::pack_bytes(&self.mountpoint, out)?)
+        Ok(xdr::pack_text(&self.file, out)? + xdr::pack_text(&self.mountpoint, out)?)
     }
 }
 
@@ -364,7 +364,7 @@ pub struct RemountArgs {
 
 impl<Out: Write> Pack<Out> for RemountArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.mountpoint, out)? + self.rw.pack(out)?)
+        Ok(xdr::pack_text(&self.mountpoint, out)? + self.rw.pack(out)?)
     }
 }
 

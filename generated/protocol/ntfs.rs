@@ -16,7 +16,7 @@ pub struct Ntfs3gProbeArgs {
 
 impl<Out: Write> Pack<Out> for Ntfs3gProbeArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.rw.pack(out)? + xdr::pack_bytes(&self.device, out)?)
+        Ok(self.rw.pack(out)? + xdr::pack_text(&self.device, out)?)
     }
 }
 
@@ -64,9 +64,9 @@ pub struct NtfsChmodArgs {
 
 impl<Out: Write> Pack<Out> for NtfsChmodArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?
+        Ok(xdr::pack_text(&self.device, out)?
             + self.mode.pack(out)?
-            + xdr::pack_bytes(&self.path, out)?
+            + xdr::pack_text(&self.path, out)?
             + self.recursive.pack(out)?)
     }
 }
@@ -95,7 +95,7 @@ pub struct NtfscatIArgs {
 
 impl<Out: Write> Pack<Out> for NtfscatIArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)? + self.inode.pack(out)?)
+        Ok(xdr::pack_text(&self.device, out)? + self.inode.pack(out)?)
     }
 }
 
@@ -116,7 +116,7 @@ pub struct NtfscloneInArgs {
 
 impl<Out: Write> Pack<Out> for NtfscloneInArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -147,7 +147,7 @@ pub struct NtfscloneOutArgs {
 
 impl<Out: Write> Pack<Out> for NtfscloneOutArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?
+        Ok(xdr::pack_text(&self.device, out)?
             + self.metadataonly.pack(out)?
             + self.rescue.pack(out)?
             + self.ignorefscheck.pack(out)?
@@ -182,7 +182,7 @@ pub struct NtfsfixArgs {
 
 impl<Out: Write> Pack<Out> for NtfsfixArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)? + self.clearbadsectors.pack(out)?)
+        Ok(xdr::pack_text(&self.device, out)? + self.clearbadsectors.pack(out)?)
     }
 }
 
@@ -210,7 +210,7 @@ pub struct NtfsresizeArgs {
 
 impl<Out: Write> Pack<Out> for NtfsresizeArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)? + self.size.pack(out)? + self.force.pack(out)?)
+        Ok(xdr::pack_text(&self.device, out)? + self.size.pack(out)? + self.force.pack(out)?)
     }
 }
 
@@ -237,7 +237,7 @@ pub struct NtfsresizeSizeArgs {
 
 impl<Out: Write> Pack<Out> for NtfsresizeSizeArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)? + self.size.pack(out)?)
+        Ok(xdr::pack_text(&self.device, out)? + self.size.pack(out)?)
     }
 }
 

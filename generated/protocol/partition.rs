@@ -38,7 +38,7 @@ pub struct PartInitArgs {
 
 impl<Out: Write> Pack<Out> for PartInitArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)? + xdr::pack_bytes(&self.parttype, out)?)
+        Ok(xdr::pack_text(&self.device, out)? + xdr::pack_text(&self.parttype, out)?)
     }
 }
 
@@ -66,8 +66,8 @@ pub struct PartAddArgs {
 
 impl<Out: Write> Pack<Out> for PartAddArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?
-            + xdr::pack_bytes(&self.prlogex, out)?
+        Ok(xdr::pack_text(&self.device, out)?
+            + xdr::pack_text(&self.prlogex, out)?
             + self.startsect.pack(out)?
             + self.endsect.pack(out)?)
     }
@@ -97,7 +97,7 @@ pub struct PartDelArgs {
 
 impl<Out: Write> Pack<Out> for PartDelArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)? + self.partnum.pack(out)?)
+        Ok(xdr::pack_text(&self.device, out)? + self.partnum.pack(out)?)
     }
 }
 
@@ -120,7 +120,7 @@ pub struct PartDiskArgs {
 
 impl<Out: Write> Pack<Out> for PartDiskArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)? + xdr::pack_bytes(&self.parttype, out)?)
+        Ok(xdr::pack_text(&self.device, out)? + xdr::pack_text(&self.parttype, out)?)
     }
 }
 
@@ -142,7 +142,7 @@ pub struct PartListArgs {
 
 impl<Out: Write> Pack<Out> for PartListArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -184,7 +184,7 @@ pub struct PartGetParttypeArgs {
 
 impl<Out: Write> Pack<Out> for PartGetParttypeArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -205,7 +205,7 @@ pub struct PartGetParttypeRet {
 
 impl<Out: Write> Pack<Out> for PartGetParttypeRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.parttype, out)
+        xdr::pack_text(&self.parttype, out)
     }
 }
 
@@ -230,7 +230,7 @@ pub struct PartSetBootableArgs {
 
 impl<Out: Write> Pack<Out> for PartSetBootableArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?
+        Ok(xdr::pack_text(&self.device, out)?
             + self.partnum.pack(out)?
             + self.bootable.pack(out)?)
     }
@@ -259,7 +259,7 @@ pub struct PartGetBootableArgs {
 
 impl<Out: Write> Pack<Out> for PartGetBootableArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)? + self.partnum.pack(out)?)
+        Ok(xdr::pack_text(&self.device, out)? + self.partnum.pack(out)?)
     }
 }
 
@@ -305,7 +305,7 @@ pub struct PartSetMbrIdArgs {
 
 impl<Out: Write> Pack<Out> for PartSetMbrIdArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)? + self.partnum.pack(out)? + self.idbyte.pack(out)?)
+        Ok(xdr::pack_text(&self.device, out)? + self.partnum.pack(out)? + self.idbyte.pack(out)?)
     }
 }
 
@@ -332,7 +332,7 @@ pub struct PartGetMbrIdArgs {
 
 impl<Out: Write> Pack<Out> for PartGetMbrIdArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)? + self.partnum.pack(out)?)
+        Ok(xdr::pack_text(&self.device, out)? + self.partnum.pack(out)?)
     }
 }
 
@@ -378,9 +378,9 @@ pub struct PartSetNameArgs {
 
 impl<Out: Write> Pack<Out> for PartSetNameArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?
+        Ok(xdr::pack_text(&self.device, out)?
             + self.partnum.pack(out)?
-            + xdr::pack_bytes(&self.name, out)?)
+            + xdr::pack_text(&self.name, out)?)
     }
 }
 
@@ -407,7 +407,7 @@ pub struct PartGetNameArgs {
 
 impl<Out: Write> Pack<Out> for PartGetNameArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)? + self.partnum.pack(out)?)
+        Ok(xdr::pack_text(&self.device, out)? + self.partnum.pack(out)?)
     }
 }
 
@@ -428,7 +428,7 @@ pub struct PartGetNameRet {
 
 impl<Out: Write> Pack<Out> for PartGetNameRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.name, out)
+        xdr::pack_text(&self.name, out)
     }
 }
 
@@ -449,7 +449,7 @@ pub struct PartToDevArgs {
 
 impl<Out: Write> Pack<Out> for PartToDevArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.partition, out)
+        xdr::pack_text(&self.partition, out)
     }
 }
 
@@ -470,7 +470,7 @@ pub struct PartToDevRet {
 
 impl<Out: Write> Pack<Out> for PartToDevRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -491,7 +491,7 @@ pub struct PartToPartnumArgs {
 
 impl<Out: Write> Pack<Out> for PartToPartnumArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.partition, out)
+        xdr::pack_text(&self.partition, out)
     }
 }
 
@@ -533,7 +533,7 @@ pub struct PartExpandGptArgs {
 
 impl<Out: Write> Pack<Out> for PartExpandGptArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -554,7 +554,7 @@ pub struct PartGetDiskGuidArgs {
 
 impl<Out: Write> Pack<Out> for PartGetDiskGuidArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -575,7 +575,7 @@ pub struct PartGetDiskGuidRet {
 
 impl<Out: Write> Pack<Out> for PartGetDiskGuidRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.guid, out)
+        xdr::pack_text(&self.guid, out)
     }
 }
 
@@ -598,7 +598,7 @@ pub struct PartGetGptAttributesArgs {
 
 impl<Out: Write> Pack<Out> for PartGetGptAttributesArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)? + self.partnum.pack(out)?)
+        Ok(xdr::pack_text(&self.device, out)? + self.partnum.pack(out)?)
     }
 }
 
@@ -642,7 +642,7 @@ pub struct PartGetGptGuidArgs {
 
 impl<Out: Write> Pack<Out> for PartGetGptGuidArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)? + self.partnum.pack(out)?)
+        Ok(xdr::pack_text(&self.device, out)? + self.partnum.pack(out)?)
     }
 }
 
@@ -663,7 +663,7 @@ pub struct PartGetGptGuidRet {
 
 impl<Out: Write> Pack<Out> for PartGetGptGuidRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.guid, out)
+        xdr::pack_text(&self.guid, out)
     }
 }
 
@@ -686,7 +686,7 @@ pub struct PartGetGptTypeArgs {
 
 impl<Out: Write> Pack<Out> for PartGetGptTypeArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)? + self.partnum.pack(out)?)
+        Ok(xdr::pack_text(&self.device, out)? + self.partnum.pack(out)?)
     }
 }
 
@@ -707,7 +707,7 @@ pub struct PartGetGptTypeRet {
 
 impl<Out: Write> Pack<Out> for PartGetGptTypeRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.guid, out)
+        xdr::pack_text(&self.guid, out)
     }
 }
 
@@ -730,7 +730,7 @@ pub struct PartGetMbrPartTypeArgs {
 
 impl<Out: Write> Pack<Out> for PartGetMbrPartTypeArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)? + self.partnum.pack(out)?)
+        Ok(xdr::pack_text(&self.device, out)? + self.partnum.pack(out)?)
     }
 }
 
@@ -751,7 +751,7 @@ pub struct PartGetMbrPartTypeRet {
 
 impl<Out: Write> Pack<Out> for PartGetMbrPartTypeRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.partitiontype, out)
+        xdr::pack_text(&self.partitiontype, out)
     }
 }
 
@@ -776,9 +776,7 @@ pub struct PartResizeArgs {
 
 impl<Out: Write> Pack<Out> for PartResizeArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?
-            + self.partnum.pack(out)?
-            + self.endsect.pack(out)?)
+        Ok(xdr::pack_text(&self.device, out)? + self.partnum.pack(out)? + self.endsect.pack(out)?)
     }
 }
 
@@ -805,7 +803,7 @@ pub struct PartSetDiskGuidArgs {
 
 impl<Out: Write> Pack<Out> for PartSetDiskGuidArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)? + xdr::pack_bytes(&self.guid, out)?)
+        Ok(xdr::pack_text(&self.device, out)? + xdr::pack_text(&self.guid, out)?)
     }
 }
 
@@ -826,7 +824,7 @@ pub struct PartSetDiskGuidRandomArgs {
 
 impl<Out: Write> Pack<Out> for PartSetDiskGuidRandomArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -851,7 +849,7 @@ pub struct PartSetGptAttributesArgs {
 
 impl<Out: Write> Pack<Out> for PartSetGptAttributesArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?
+        Ok(xdr::pack_text(&self.device, out)?
             + self.partnum.pack(out)?
             + self.attributes.pack(out)?)
     }
@@ -882,9 +880,9 @@ pub struct PartSetGptGuidArgs {
 
 impl<Out: Write> Pack<Out> for PartSetGptGuidArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?
+        Ok(xdr::pack_text(&self.device, out)?
             + self.partnum.pack(out)?
-            + xdr::pack_bytes(&self.guid, out)?)
+            + xdr::pack_text(&self.guid, out)?)
     }
 }
 
@@ -913,9 +911,9 @@ pub struct PartSetGptTypeArgs {
 
 impl<Out: Write> Pack<Out> for PartSetGptTypeArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?
+        Ok(xdr::pack_text(&self.device, out)?
             + self.partnum.pack(out)?
-            + xdr::pack_bytes(&self.guid, out)?)
+            + xdr::pack_text(&self.guid, out)?)
     }
 }
 
@@ -948,7 +946,7 @@ pub struct SfdiskArgs {
 
 impl<Out: Write> Pack<Out> for SfdiskArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?
+        Ok(xdr::pack_text(&self.device, out)?
             + self.cyls.pack(out)?
             + self.heads.pack(out)?
             + self.sectors.pack(out)?
@@ -981,7 +979,7 @@ pub struct SfdiskMArgs {
 
 impl<Out: Write> Pack<Out> for SfdiskMArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)? + xdr::pack_text_list(&self.lines, out)?)
+        Ok(xdr::pack_text(&self.device, out)? + xdr::pack_text_list(&self.lines, out)?)
     }
 }
 
@@ -1013,12 +1011,12 @@ pub struct SfdiskNArgs {
 
 impl<Out: Write> Pack<Out> for SfdiskNArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?
+        Ok(xdr::pack_text(&self.device, out)?
             + self.partnum.pack(out)?
             + self.cyls.pack(out)?
             + self.heads.pack(out)?
             + self.sectors.pack(out)?
-            + xdr::pack_bytes(&self.line, out)?)
+            + xdr::pack_text(&self.line, out)?)
     }
 }
 
@@ -1046,7 +1044,7 @@ pub struct SfdiskDiskGeometryArgs {
 
 impl<Out: Write> Pack<Out> for SfdiskDiskGeometryArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -1067,7 +1065,7 @@ pub struct SfdiskDiskGeometryRet {
 
 impl<Out: Write> Pack<Out> for SfdiskDiskGeometryRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.partitions, out)
+        xdr::pack_text(&self.partitions, out)
     }
 }
 
@@ -1088,7 +1086,7 @@ pub struct SfdiskKernelGeometryArgs {
 
 impl<Out: Write> Pack<Out> for SfdiskKernelGeometryArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -1109,7 +1107,7 @@ pub struct SfdiskKernelGeometryRet {
 
 impl<Out: Write> Pack<Out> for SfdiskKernelGeometryRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.partitions, out)
+        xdr::pack_text(&self.partitions, out)
     }
 }
 
@@ -1130,7 +1128,7 @@ pub struct SfdiskLArgs {
 
 impl<Out: Write> Pack<Out> for SfdiskLArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -1151,7 +1149,7 @@ pub struct SfdiskLRet {
 
 impl<Out: Write> Pack<Out> for SfdiskLRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.partitions, out)
+        xdr::pack_text(&self.partitions, out)
     }
 }
 

@@ -20,8 +20,8 @@ pub struct RsyncArgs {
 
 impl<Out: Write> Pack<Out> for RsyncArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.src, out)?
-            + xdr::pack_bytes(&self.dest, out)?
+        Ok(xdr::pack_text(&self.src, out)?
+            + xdr::pack_text(&self.dest, out)?
             + self.archive.pack(out)?
             + self.deletedest.pack(out)?)
     }
@@ -55,8 +55,8 @@ pub struct RsyncInArgs {
 
 impl<Out: Write> Pack<Out> for RsyncInArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.remote, out)?
-            + xdr::pack_bytes(&self.dest, out)?
+        Ok(xdr::pack_text(&self.remote, out)?
+            + xdr::pack_text(&self.dest, out)?
             + self.archive.pack(out)?
             + self.deletedest.pack(out)?)
     }
@@ -90,8 +90,8 @@ pub struct RsyncOutArgs {
 
 impl<Out: Write> Pack<Out> for RsyncOutArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.src, out)?
-            + xdr::pack_bytes(&self.remote, out)?
+        Ok(xdr::pack_text(&self.src, out)?
+            + xdr::pack_text(&self.remote, out)?
             + self.archive.pack(out)?
             + self.deletedest.pack(out)?)
     }

@@ -14,7 +14,7 @@ pub struct GetconRet {
 
 impl<Out: Write> Pack<Out> for GetconRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.context, out)
+        xdr::pack_text(&self.context, out)
     }
 }
 
@@ -39,8 +39,8 @@ pub struct SelinuxRelabelArgs {
 
 impl<Out: Write> Pack<Out> for SelinuxRelabelArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.specfile, out)?
-            + xdr::pack_bytes(&self.path, out)?
+        Ok(xdr::pack_text(&self.specfile, out)?
+            + xdr::pack_text(&self.path, out)?
             + self.force.pack(out)?)
     }
 }
@@ -66,7 +66,7 @@ pub struct SetconArgs {
 
 impl<Out: Write> Pack<Out> for SetconArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.context, out)
+        xdr::pack_text(&self.context, out)
     }
 }
 
@@ -93,7 +93,7 @@ pub struct SetfilesArgs {
 
 impl<Out: Write> Pack<Out> for SetfilesArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.specfile, out)?
+        Ok(xdr::pack_text(&self.specfile, out)?
             + xdr::pack_text_list(&self.paths, out)?
             + self.force.pack(out)?
             + xdr::pack_text_list(&self.excludes, out)?)

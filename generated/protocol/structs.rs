@@ -41,17 +41,17 @@ pub struct LvmPv {
 
 impl<Out: Write> Pack<Out> for LvmPv {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.pv_name, out)?
+        Ok(xdr::pack_text(&self.pv_name, out)?
             + xdr::pack_uuid(&self.pv_uuid, out)?
-            + xdr::pack_bytes(&self.pv_fmt, out)?
+            + xdr::pack_text(&self.pv_fmt, out)?
             + self.pv_size.pack(out)?
             + self.dev_size.pack(out)?
             + self.pv_free.pack(out)?
             + self.pv_used.pack(out)?
-            + xdr::pack_bytes(&self.pv_attr, out)?
+            + xdr::pack_text(&self.pv_attr, out)?
             + self.pv_pe_count.pack(out)?
             + self.pv_pe_alloc_count.pack(out)?
-            + xdr::pack_bytes(&self.pv_tags, out)?
+            + xdr::pack_text(&self.pv_tags, out)?
             + self.pe_start.pack(out)?
             + self.pv_mda_count.pack(out)?
             + self.pv_mda_free.pack(out)?)
@@ -126,13 +126,13 @@ pub struct LvmVg {
 
 impl<Out: Write> Pack<Out> for LvmVg {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.vg_name, out)?
+        Ok(xdr::pack_text(&self.vg_name, out)?
             + xdr::pack_uuid(&self.vg_uuid, out)?
-            + xdr::pack_bytes(&self.vg_fmt, out)?
-            + xdr::pack_bytes(&self.vg_attr, out)?
+            + xdr::pack_text(&self.vg_fmt, out)?
+            + xdr::pack_text(&self.vg_attr, out)?
             + self.vg_size.pack(out)?
             + self.vg_free.pack(out)?
-            + xdr::pack_bytes(&self.vg_sysid, out)?
+            + xdr::pack_text(&self.vg_sysid, out)?
             + self.vg_extent_size.pack(out)?
             + self.vg_extent_count.pack(out)?
             + self.vg_free_count.pack(out)?
@@ -142,7 +142,7 @@ impl<Out: Write> Pack<Out> for LvmVg {
             + self.lv_count.pack(out)?
             + self.snap_count.pack(out)?
             + self.vg_seqno.pack(out)?
-            + xdr::pack_bytes(&self.vg_tags, out)?
+            + xdr::pack_text(&self.vg_tags, out)?
             + self.vg_mda_count.pack(out)?
             + self.vg_mda_free.pack(out)?)
     }
@@ -215,22 +215,22 @@ pub struct LvmLv {
 
 impl<Out: Write> Pack<Out> for LvmLv {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.lv_name, out)?
+        Ok(xdr::pack_text(&self.lv_name, out)?
             + xdr::pack_uuid(&self.lv_uuid, out)?
-            + xdr::pack_bytes(&self.lv_attr, out)?
+            + xdr::pack_text(&self.lv_attr, out)?
             + self.lv_major.pack(out)?
             + self.lv_minor.pack(out)?
             + self.lv_kernel_major.pack(out)?
             + self.lv_kernel_minor.pack(out)?
             + self.lv_size.pack(out)?
             + self.seg_count.pack(out)?
-            + xdr::pack_bytes(&self.origin, out)?
+            + xdr::pack_text(&self.origin, out)?
             + self.snap_percent.pack(out)?
             + self.copy_percent.pack(out)?
-            + xdr::pack_bytes(&self.move_pv, out)?
-            + xdr::pack_bytes(&self.lv_tags, out)?
-            + xdr::pack_bytes(&self.mirror_log, out)?
-            + xdr::pack_bytes(&self.modules, out)?)
+            + xdr::pack_text(&self.move_pv, out)?
+            + xdr::pack_text(&self.lv_tags, out)?
+            + xdr::pack_text(&self.mirror_log, out)?
+            + xdr::pack_text(&self.modules, out)?)
     }
 }
 
@@ -513,9 +513,7 @@ pub struct Dirent {
 
 impl<Out: Write> Pack<Out> for Dirent {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.ino.pack(out)?
-            + xdr::pack_char(self.ftyp, out)?
-            + xdr::pack_bytes(&self.name, out)?)
+        Ok(self.ino.pack(out)? + xdr::pack_char(self.ftyp, out)? + xdr::pack_text(&self.name, out)?)
     }
 }
 
@@ -549,7 +547,7 @@ impl<Out: Write> Pack<Out> for Version {
         Ok(self.major.pack(out)?
             + self.minor.pack(out)?
             + self.release.pack(out)?
-            + xdr::pack_bytes(&self.extra, out)?)
+            + xdr::pack_text(&self.extra, out)?)
     }
 }
 
@@ -615,8 +613,8 @@ pub struct InternalMountable {
 impl<Out: Write> Pack<Out> for InternalMountable {
     fn pack(&self, out: &mut Out) -> Result<usize> {
         Ok(self.im_type.pack(out)?
-            + xdr::pack_bytes(&self.im_device, out)?
-            + xdr::pack_bytes(&self.im_volume, out)?)
+            + xdr::pack_text(&self.im_device, out)?
+            + xdr::pack_text(&self.im_volume, out)?)
     }
 }
 
@@ -666,7 +664,7 @@ pub struct Xattr {
 
 impl<Out: Write> Pack<Out> for Xattr {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.attrname, out)? + xdr::pack_bytes(&self.attrval, out)?)
+        Ok(xdr::pack_text(&self.attrname, out)? + xdr::pack_bytes(&self.attrval, out)?)
     }
 }
 
@@ -699,7 +697,7 @@ impl<Out: Write> Pack<Out> for InotifyEvent {
         Ok(self.in_wd.pack(out)?
             + self.in_mask.pack(out)?
             + self.in_cookie.pack(out)?
-            + xdr::pack_bytes(&self.in_name, out)?)
+            + xdr::pack_text(&self.in_name, out)?)
     }
 }
 
@@ -747,18 +745,18 @@ pub struct Application {
 
 impl<Out: Write> Pack<Out> for Application {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.app_name, out)?
-            + xdr::pack_bytes(&self.app_display_name, out)?
+        Ok(xdr::pack_text(&self.app_name, out)?
+            + xdr::pack_text(&self.app_display_name, out)?
             + self.app_epoch.pack(out)?
-            + xdr::pack_bytes(&self.app_version, out)?
-            + xdr::pack_bytes(&self.app_release, out)?
-            + xdr::pack_bytes(&self.app_install_path, out)?
-            + xdr::pack_bytes(&self.app_trans_path, out)?
-            + xdr::pack_bytes(&self.app_publisher, out)?
-            + xdr::pack_bytes(&self.app_url, out)?
-            + xdr::pack_bytes(&self.app_source_package, out)?
-            + xdr::pack_bytes(&self.app_summary, out)?
-            + xdr::pack_bytes(&self.app_description, out)?)
+            + xdr::pack_text(&self.app_version, out)?
+            + xdr::pack_text(&self.app_release, out)?
+            + xdr::pack_text(&self.app_install_path, out)?
+            + xdr::pack_text(&self.app_trans_path, out)?
+            + xdr::pack_text(&self.app_publisher, out)?
+            + xdr::pack_text(&self.app_url, out)?
+            + xdr::pack_text(&self.app_source_package, out)?
+            + xdr::pack_text(&self.app_summary, out)?
+            + xdr::pack_text(&self.app_description, out)?)
     }
 }
 
@@ -824,23 +822,23 @@ pub struct Application2 {
 
 impl<Out: Write> Pack<Out> for Application2 {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.app2_name, out)?
-            + xdr::pack_bytes(&self.app2_display_name, out)?
+        Ok(xdr::pack_text(&self.app2_name, out)?
+            + xdr::pack_text(&self.app2_display_name, out)?
             + self.app2_epoch.pack(out)?
-            + xdr::pack_bytes(&self.app2_version, out)?
-            + xdr::pack_bytes(&self.app2_release, out)?
-            + xdr::pack_bytes(&self.app2_arch, out)?
-            + xdr::pack_bytes(&self.app2_install_path, out)?
-            + xdr::pack_bytes(&self.app2_trans_path, out)?
-            + xdr::pack_bytes(&self.app2_publisher, out)?
-            + xdr::pack_bytes(&self.app2_url, out)?
-            + xdr::pack_bytes(&self.app2_source_package, out)?
-            + xdr::pack_bytes(&self.app2_summary, out)?
-            + xdr::pack_bytes(&self.app2_description, out)?
-            + xdr::pack_bytes(&self.app2_class, out)?
-            + xdr::pack_bytes(&self.app2_spare2, out)?
-            + xdr::pack_bytes(&self.app2_spare3, out)?
-            + xdr::pack_bytes(&self.app2_spare4, out)?)
+            + xdr::pack_text(&self.app2_version, out)?
+            + xdr::pack_text(&self.app2_release, out)?
+            + xdr::pack_text(&self.app2_arch, out)?
+            + xdr::pack_text(&self.app2_install_path, out)?
+            + xdr::pack_text(&self.app2_trans_path, out)?
+            + xdr::pack_text(&self.app2_publisher, out)?
+            + xdr::pack_text(&self.app2_url, out)?
+            + xdr::pack_text(&self.app2_source_package, out)?
+            + xdr::pack_text(&self.app2_summary, out)?
+            + xdr::pack_text(&self.app2_description, out)?
+            + xdr::pack_text(&self.app2_class, out)?
+            + xdr::pack_text(&self.app2_spare2, out)?
+            + xdr::pack_text(&self.app2_spare3, out)?
+            + xdr::pack_text(&self.app2_spare4, out)?)
     }
 }
 
@@ -911,19 +909,19 @@ pub struct Isoinfo {
 
 impl<Out: Write> Pack<Out> for Isoinfo {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.iso_system_id, out)?
-            + xdr::pack_bytes(&self.iso_volume_id, out)?
+        Ok(xdr::pack_text(&self.iso_system_id, out)?
+            + xdr::pack_text(&self.iso_volume_id, out)?
             + self.iso_volume_space_size.pack(out)?
             + self.iso_volume_set_size.pack(out)?
             + self.iso_volume_sequence_number.pack(out)?
             + self.iso_logical_block_size.pack(out)?
-            + xdr::pack_bytes(&self.iso_volume_set_id, out)?
-            + xdr::pack_bytes(&self.iso_publisher_id, out)?
-            + xdr::pack_bytes(&self.iso_data_preparer_id, out)?
-            + xdr::pack_bytes(&self.iso_application_id, out)?
-            + xdr::pack_bytes(&self.iso_copyright_file_id, out)?
-            + xdr::pack_bytes(&self.iso_abstract_file_id, out)?
-            + xdr::pack_bytes(&self.iso_bibliographic_file_id, out)?
+            + xdr::pack_text(&self.iso_volume_set_id, out)?
+            + xdr::pack_text(&self.iso_publisher_id, out)?
+            + xdr::pack_text(&self.iso_data_preparer_id, out)?
+            + xdr::pack_text(&self.iso_application_id, out)?
+            + xdr::pack_text(&self.iso_copyright_file_id, out)?
+            + xdr::pack_text(&self.iso_abstract_file_id, out)?
+            + xdr::pack_text(&self.iso_bibliographic_file_id, out)?
             + self.iso_volume_creation_t.pack(out)?
             + self.iso_volume_modification_t.pack(out)?
             + self.iso_volume_expiration_t.pack(out)?
@@ -970,9 +968,9 @@ pub struct Mdstat {
 
 impl<Out: Write> Pack<Out> for Mdstat {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.mdstat_device, out)?
+        Ok(xdr::pack_text(&self.mdstat_device, out)?
             + self.mdstat_index.pack(out)?
-            + xdr::pack_bytes(&self.mdstat_flags, out)?)
+            + xdr::pack_text(&self.mdstat_flags, out)?)
     }
 }
 
@@ -1003,7 +1001,7 @@ impl<Out: Write> Pack<Out> for Btrfssubvolume {
     fn pack(&self, out: &mut Out) -> Result<usize> {
         Ok(self.btrfssubvolume_id.pack(out)?
             + self.btrfssubvolume_top_level_id.pack(out)?
-            + xdr::pack_bytes(&self.btrfssubvolume_path, out)?)
+            + xdr::pack_text(&self.btrfssubvolume_path, out)?)
     }
 }
 
@@ -1032,7 +1030,7 @@ pub struct Btrfsqgroup {
 
 impl<Out: Write> Pack<Out> for Btrfsqgroup {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.btrfsqgroup_id, out)?
+        Ok(xdr::pack_text(&self.btrfsqgroup_id, out)?
             + self.btrfsqgroup_rfer.pack(out)?
             + self.btrfsqgroup_excl.pack(out)?)
     }
@@ -1067,7 +1065,7 @@ pub struct Btrfsbalance {
 
 impl<Out: Write> Pack<Out> for Btrfsbalance {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.btrfsbalance_status, out)?
+        Ok(xdr::pack_text(&self.btrfsbalance_status, out)?
             + self.btrfsbalance_total.pack(out)?
             + self.btrfsbalance_balanced.pack(out)?
             + self.btrfsbalance_considered.pack(out)?
@@ -1225,7 +1223,7 @@ pub struct Xfsinfo {
 
 impl<Out: Write> Pack<Out> for Xfsinfo {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.xfs_mntpoint, out)?
+        Ok(xdr::pack_text(&self.xfs_mntpoint, out)?
             + self.xfs_inodesize.pack(out)?
             + self.xfs_agcount.pack(out)?
             + self.xfs_agsize.pack(out)?
@@ -1239,14 +1237,14 @@ impl<Out: Write> Pack<Out> for Xfsinfo {
             + self.xfs_dirversion.pack(out)?
             + self.xfs_dirblocksize.pack(out)?
             + self.xfs_cimode.pack(out)?
-            + xdr::pack_bytes(&self.xfs_logname, out)?
+            + xdr::pack_text(&self.xfs_logname, out)?
             + self.xfs_logblocksize.pack(out)?
             + self.xfs_logblocks.pack(out)?
             + self.xfs_logversion.pack(out)?
             + self.xfs_logsectsize.pack(out)?
             + self.xfs_logsunit.pack(out)?
             + self.xfs_lazycount.pack(out)?
-            + xdr::pack_bytes(&self.xfs_rtname, out)?
+            + xdr::pack_text(&self.xfs_rtname, out)?
             + self.xfs_rtextsize.pack(out)?
             + self.xfs_rtblocks.pack(out)?
             + self.xfs_rtextents.pack(out)?)
@@ -1302,10 +1300,10 @@ pub struct Utsname {
 
 impl<Out: Write> Pack<Out> for Utsname {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.uts_sysname, out)?
-            + xdr::pack_bytes(&self.uts_release, out)?
-            + xdr::pack_bytes(&self.uts_version, out)?
-            + xdr::pack_bytes(&self.uts_machine, out)?)
+        Ok(xdr::pack_text(&self.uts_sysname, out)?
+            + xdr::pack_text(&self.uts_release, out)?
+            + xdr::pack_text(&self.uts_version, out)?
+            + xdr::pack_text(&self.uts_machine, out)?)
     }
 }
 
@@ -1406,7 +1404,7 @@ impl<Out: Write> Pack<Out> for TskDirent {
         Ok(self.tsk_inode.pack(out)?
             + xdr::pack_char(self.tsk_type, out)?
             + self.tsk_size.pack(out)?
-            + xdr::pack_bytes(&self.tsk_name, out)?
+            + xdr::pack_text(&self.tsk_name, out)?
             + self.tsk_flags.pack(out)?
             + self.tsk_atime_sec.pack(out)?
             + self.tsk_atime_nsec.pack(out)?
@@ -1417,7 +1415,7 @@ impl<Out: Write> Pack<Out> for TskDirent {
             + self.tsk_crtime_sec.pack(out)?
             + self.tsk_crtime_nsec.pack(out)?
             + self.tsk_nlink.pack(out)?
-            + xdr::pack_bytes(&self.tsk_link, out)?
+            + xdr::pack_text(&self.tsk_link, out)?
             + self.tsk_spare1.pack(out)?)
     }
 }
@@ -1458,7 +1456,7 @@ pub struct YaraDetection {
 
 impl<Out: Write> Pack<Out> for YaraDetection {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.yara_name, out)? + xdr::pack_bytes(&self.yara_rule, out)?)
+        Ok(xdr::pack_text(&self.yara_name, out)? + xdr::pack_text(&self.yara_rule, out)?)
     }
 }
 

@@ -18,9 +18,9 @@ pub struct MkswapArgs {
 
 impl<Out: Write> Pack<Out> for MkswapArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?
-            + xdr::pack_bytes(&self.label, out)?
-            + xdr::pack_bytes(&self.uuid, out)?)
+        Ok(xdr::pack_text(&self.device, out)?
+            + xdr::pack_text(&self.label, out)?
+            + xdr::pack_text(&self.uuid, out)?)
     }
 }
 
@@ -47,7 +47,7 @@ pub struct MkswapLArgs {
 
 impl<Out: Write> Pack<Out> for MkswapLArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.label, out)? + xdr::pack_bytes(&self.device, out)?)
+        Ok(xdr::pack_text(&self.label, out)? + xdr::pack_text(&self.device, out)?)
     }
 }
 
@@ -70,7 +70,7 @@ pub struct MkswapUArgs {
 
 impl<Out: Write> Pack<Out> for MkswapUArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.uuid, out)? + xdr::pack_bytes(&self.device, out)?)
+        Ok(xdr::pack_text(&self.uuid, out)? + xdr::pack_text(&self.device, out)?)
     }
 }
 
@@ -91,7 +91,7 @@ pub struct MkswapFileArgs {
 
 impl<Out: Write> Pack<Out> for MkswapFileArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -112,7 +112,7 @@ pub struct SwapoffDeviceArgs {
 
 impl<Out: Write> Pack<Out> for SwapoffDeviceArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -133,7 +133,7 @@ pub struct SwapoffFileArgs {
 
 impl<Out: Write> Pack<Out> for SwapoffFileArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.file, out)
+        xdr::pack_text(&self.file, out)
     }
 }
 
@@ -154,7 +154,7 @@ pub struct SwapoffLabelArgs {
 
 impl<Out: Write> Pack<Out> for SwapoffLabelArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.label, out)
+        xdr::pack_text(&self.label, out)
     }
 }
 
@@ -175,7 +175,7 @@ pub struct SwapoffUuidArgs {
 
 impl<Out: Write> Pack<Out> for SwapoffUuidArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.uuid, out)
+        xdr::pack_text(&self.uuid, out)
     }
 }
 
@@ -196,7 +196,7 @@ pub struct SwaponDeviceArgs {
 
 impl<Out: Write> Pack<Out> for SwaponDeviceArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.device, out)
+        xdr::pack_text(&self.device, out)
     }
 }
 
@@ -217,7 +217,7 @@ pub struct SwaponFileArgs {
 
 impl<Out: Write> Pack<Out> for SwaponFileArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.file, out)
+        xdr::pack_text(&self.file, out)
     }
 }
 
@@ -238,7 +238,7 @@ pub struct SwaponLabelArgs {
 
 impl<Out: Write> Pack<Out> for SwaponLabelArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.label, out)
+        xdr::pack_text(&self.label, out)
     }
 }
 
@@ -259,7 +259,7 @@ pub struct SwaponUuidArgs {
 
 impl<Out: Write> Pack<Out> for SwaponUuidArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.uuid, out)
+        xdr::pack_text(&self.uuid, out)
     }
 }
 

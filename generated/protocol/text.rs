@@ -16,7 +16,7 @@ pub struct EgrepArgs {
 
 impl<Out: Write> Pack<Out> for EgrepArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.regex, out)? + xdr::pack_bytes(&self.path, out)?)
+        Ok(xdr::pack_text(&self.regex, out)? + xdr::pack_text(&self.path, out)?)
     }
 }
 
@@ -60,7 +60,7 @@ pub struct EgrepiArgs {
 
 impl<Out: Write> Pack<Out> for EgrepiArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.regex, out)? + xdr::pack_bytes(&self.path, out)?)
+        Ok(xdr::pack_text(&self.regex, out)? + xdr::pack_text(&self.path, out)?)
     }
 }
 
@@ -104,7 +104,7 @@ pub struct FgrepArgs {
 
 impl<Out: Write> Pack<Out> for FgrepArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.pattern, out)? + xdr::pack_bytes(&self.path, out)?)
+        Ok(xdr::pack_text(&self.pattern, out)? + xdr::pack_text(&self.path, out)?)
     }
 }
 
@@ -148,7 +148,7 @@ pub struct FgrepiArgs {
 
 impl<Out: Write> Pack<Out> for FgrepiArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.pattern, out)? + xdr::pack_bytes(&self.path, out)?)
+        Ok(xdr::pack_text(&self.pattern, out)? + xdr::pack_text(&self.path, out)?)
     }
 }
 
@@ -192,7 +192,7 @@ pub struct GrepiArgs {
 
 impl<Out: Write> Pack<Out> for GrepiArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.regex, out)? + xdr::pack_bytes(&self.path, out)?)
+        Ok(xdr::pack_text(&self.regex, out)? + xdr::pack_text(&self.path, out)?)
     }
 }
 
@@ -236,7 +236,7 @@ pub struct ZegrepArgs {
 
 impl<Out: Write> Pack<Out> for ZegrepArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.regex, out)? + xdr::pack_bytes(&self.path, out)?)
+        Ok(xdr::pack_text(&self.regex, out)? + xdr::pack_text(&self.path, out)?)
     }
 }
 
@@ -280,7 +280,7 @@ pub struct ZegrepiArgs {
 
 impl<Out: Write> Pack<Out> for ZegrepiArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.regex, out)? + xdr::pack_bytes(&self.path, out)?)
+        Ok(xdr::pack_text(&self.regex, out)? + xdr::pack_text(&self.path, out)?)
     }
 }
 
@@ -324,7 +324,7 @@ pub struct ZfgrepArgs {
 
 impl<Out: Write> Pack<Out> for ZfgrepArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.pattern, out)? + xdr::pack_bytes(&self.path, out)?)
+        Ok(xdr::pack_text(&self.pattern, out)? + xdr::pack_text(&self.path, out)?)
     }
 }
 
@@ -368,7 +368,7 @@ pub struct ZfgrepiArgs {
 
 impl<Out: Write> Pack<Out> for ZfgrepiArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.pattern, out)? + xdr::pack_bytes(&self.path, out)?)
+        Ok(xdr::pack_text(&self.pattern, out)? + xdr::pack_text(&self.path, out)?)
     }
 }
 
@@ -412,7 +412,7 @@ pub struct ZgrepArgs {
 
 impl<Out: Write> Pack<Out> for ZgrepArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.regex, out)? + xdr::pack_bytes(&self.path, out)?)
+        Ok(xdr::pack_text(&self.regex, out)? + xdr::pack_text(&self.path, out)?)
     }
 }
 
@@ -456,7 +456,7 @@ pub struct ZgrepiArgs {
 
 impl<Out: Write> Pack<Out> for ZgrepiArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.regex, out)? + xdr::pack_bytes(&self.path, out)?)
+        Ok(xdr::pack_text(&self.regex, out)? + xdr::pack_text(&self.path, out)?)
     }
 }
 
@@ -508,8 +508,8 @@ pub struct GrepArgs {
 
 impl<Out: Write> Pack<Out> for GrepArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.regex, out)?
-            + xdr::pack_bytes(&self.path, out)?
+        Ok(xdr::pack_text(&self.regex, out)?
+            + xdr::pack_text(&self.path, out)?
             + self.extended.pack(out)?
             + self.fixed.pack(out)?
             + self.insensitive.pack(out)?
@@ -562,7 +562,7 @@ pub struct HeadArgs {
 
 impl<Out: Write> Pack<Out> for HeadArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -606,7 +606,7 @@ pub struct HeadNArgs {
 
 impl<Out: Write> Pack<Out> for HeadNArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.nrlines.pack(out)? + xdr::pack_bytes(&self.path, out)?)
+        Ok(self.nrlines.pack(out)? + xdr::pack_text(&self.path, out)?)
     }
 }
 
@@ -648,7 +648,7 @@ pub struct TailArgs {
 
 impl<Out: Write> Pack<Out> for TailArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -692,7 +692,7 @@ pub struct TailNArgs {
 
 impl<Out: Write> Pack<Out> for TailNArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(self.nrlines.pack(out)? + xdr::pack_bytes(&self.path, out)?)
+        Ok(self.nrlines.pack(out)? + xdr::pack_text(&self.path, out)?)
     }
 }
 
@@ -734,7 +734,7 @@ pub struct WcCArgs {
 
 impl<Out: Write> Pack<Out> for WcCArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -776,7 +776,7 @@ pub struct WcLArgs {
 
 impl<Out: Write> Pack<Out> for WcLArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -818,7 +818,7 @@ pub struct WcWArgs {
 
 impl<Out: Write> Pack<Out> for WcWArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -860,7 +860,7 @@ pub struct StringsArgs {
 
 impl<Out: Write> Pack<Out> for StringsArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -904,7 +904,7 @@ pub struct StringsEArgs {
 
 impl<Out: Write> Pack<Out> for StringsEArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.encoding, out)? + xdr::pack_bytes(&self.path, out)?)
+        Ok(xdr::pack_text(&self.encoding, out)? + xdr::pack_text(&self.path, out)?)
     }
 }
 
@@ -946,7 +946,7 @@ pub struct HexdumpArgs {
 
 impl<Out: Write> Pack<Out> for HexdumpArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -967,7 +967,7 @@ pub struct HexdumpRet {
 
 impl<Out: Write> Pack<Out> for HexdumpRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.dump, out)
+        xdr::pack_text(&self.dump, out)
     }
 }
 

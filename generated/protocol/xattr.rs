@@ -18,7 +18,7 @@ pub struct GetxattrArgs {
 
 impl<Out: Write> Pack<Out> for GetxattrArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)? + xdr::pack_bytes(&self.name, out)?)
+        Ok(xdr::pack_text(&self.path, out)? + xdr::pack_text(&self.name, out)?)
     }
 }
 
@@ -60,7 +60,7 @@ pub struct GetxattrsArgs {
 
 impl<Out: Write> Pack<Out> for GetxattrsArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -104,7 +104,7 @@ pub struct LgetxattrArgs {
 
 impl<Out: Write> Pack<Out> for LgetxattrArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)? + xdr::pack_bytes(&self.name, out)?)
+        Ok(xdr::pack_text(&self.path, out)? + xdr::pack_text(&self.name, out)?)
     }
 }
 
@@ -146,7 +146,7 @@ pub struct LgetxattrsArgs {
 
 impl<Out: Write> Pack<Out> for LgetxattrsArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -190,7 +190,7 @@ pub struct LremovexattrArgs {
 
 impl<Out: Write> Pack<Out> for LremovexattrArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.xattr, out)? + xdr::pack_bytes(&self.path, out)?)
+        Ok(xdr::pack_text(&self.xattr, out)? + xdr::pack_text(&self.path, out)?)
     }
 }
 
@@ -217,10 +217,10 @@ pub struct LsetxattrArgs {
 
 impl<Out: Write> Pack<Out> for LsetxattrArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.xattr, out)?
-            + xdr::pack_bytes(&self.val, out)?
+        Ok(xdr::pack_text(&self.xattr, out)?
+            + xdr::pack_text(&self.val, out)?
             + self.vallen.pack(out)?
-            + xdr::pack_bytes(&self.path, out)?)
+            + xdr::pack_text(&self.path, out)?)
     }
 }
 
@@ -248,7 +248,7 @@ pub struct InternalLxattrlistArgs {
 
 impl<Out: Write> Pack<Out> for InternalLxattrlistArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)? + xdr::pack_text_list(&self.names, out)?)
+        Ok(xdr::pack_text(&self.path, out)? + xdr::pack_text_list(&self.names, out)?)
     }
 }
 
@@ -293,7 +293,7 @@ pub struct RemovexattrArgs {
 
 impl<Out: Write> Pack<Out> for RemovexattrArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.xattr, out)? + xdr::pack_bytes(&self.path, out)?)
+        Ok(xdr::pack_text(&self.xattr, out)? + xdr::pack_text(&self.path, out)?)
     }
 }
 
@@ -320,10 +320,10 @@ pub struct SetxattrArgs {
 
 impl<Out: Write> Pack<Out> for SetxattrArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.xattr, out)?
-            + xdr::pack_bytes(&self.val, out)?
+        Ok(xdr::pack_text(&self.xattr, out)?
+            + xdr::pack_text(&self.val, out)?
             + self.vallen.pack(out)?
-            + xdr::pack_bytes(&self.path, out)?)
+            + xdr::pack_text(&self.path, out)?)
     }
 }
 
@@ -349,7 +349,7 @@ pub struct AclDeleteDefFileArgs {
 
 impl<Out: Write> Pack<Out> for AclDeleteDefFileArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.dir, out)
+        xdr::pack_text(&self.dir, out)
     }
 }
 
@@ -372,7 +372,7 @@ pub struct AclGetFileArgs {
 
 impl<Out: Write> Pack<Out> for AclGetFileArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)? + xdr::pack_bytes(&self.acltype, out)?)
+        Ok(xdr::pack_text(&self.path, out)? + xdr::pack_text(&self.acltype, out)?)
     }
 }
 
@@ -393,7 +393,7 @@ pub struct AclGetFileRet {
 
 impl<Out: Write> Pack<Out> for AclGetFileRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.acl, out)
+        xdr::pack_text(&self.acl, out)
     }
 }
 
@@ -418,9 +418,9 @@ pub struct AclSetFileArgs {
 
 impl<Out: Write> Pack<Out> for AclSetFileArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)?
-            + xdr::pack_bytes(&self.acltype, out)?
-            + xdr::pack_bytes(&self.acl, out)?)
+        Ok(xdr::pack_text(&self.path, out)?
+            + xdr::pack_text(&self.acltype, out)?
+            + xdr::pack_text(&self.acl, out)?)
     }
 }
 
@@ -445,7 +445,7 @@ pub struct CapGetFileArgs {
 
 impl<Out: Write> Pack<Out> for CapGetFileArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.path, out)
+        xdr::pack_text(&self.path, out)
     }
 }
 
@@ -466,7 +466,7 @@ pub struct CapGetFileRet {
 
 impl<Out: Write> Pack<Out> for CapGetFileRet {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.cap, out)
+        xdr::pack_text(&self.cap, out)
     }
 }
 
@@ -489,7 +489,7 @@ pub struct CapSetFileArgs {
 
 impl<Out: Write> Pack<Out> for CapSetFileArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)? + xdr::pack_bytes(&self.cap, out)?)
+        Ok(xdr::pack_text(&self.path, out)? + xdr::pack_text(&self.cap, out)?)
     }
 }
 

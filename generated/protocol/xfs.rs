@@ -29,14 +29,14 @@ pub struct XfsAdminArgs {
 
 impl<Out: Write> Pack<Out> for XfsAdminArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?
+        Ok(xdr::pack_text(&self.device, out)?
             + self.extunwritten.pack(out)?
             + self.imgfile.pack(out)?
             + self.v2log.pack(out)?
             + self.projid32bit.pack(out)?
             + self.lazycounter.pack(out)?
-            + xdr::pack_bytes(&self.label, out)?
-            + xdr::pack_bytes(&self.uuid, out)?)
+            + xdr::pack_text(&self.label, out)?
+            + xdr::pack_text(&self.uuid, out)?)
     }
 }
 
@@ -82,7 +82,7 @@ pub struct XfsGrowfsArgs {
 
 impl<Out: Write> Pack<Out> for XfsGrowfsArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.path, out)?
+        Ok(xdr::pack_text(&self.path, out)?
             + self.datasec.pack(out)?
             + self.logsec.pack(out)?
             + self.rtsec.pack(out)?
@@ -121,7 +121,7 @@ pub struct XfsInfoArgs {
 
 impl<Out: Write> Pack<Out> for XfsInfoArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.pathordevice, out)
+        xdr::pack_text(&self.pathordevice, out)
     }
 }
 
@@ -163,7 +163,7 @@ pub struct XfsInfo2Args {
 
 impl<Out: Write> Pack<Out> for XfsInfo2Args {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        xdr::pack_bytes(&self.pathordevice, out)
+        xdr::pack_text(&self.pathordevice, out)
     }
 }
 
@@ -225,7 +225,7 @@ pub struct XfsRepairArgs {
 
 impl<Out: Write> Pack<Out> for XfsRepairArgs {
     fn pack(&self, out: &mut Out) -> Result<usize> {
-        Ok(xdr::pack_bytes(&self.device, out)?
+        Ok(xdr::pack_text(&self.device, out)?
             + self.forcelogzero.pack(out)?
             + self.nomodify.pack(out)?
             + self.noprefetch.pack(out)?
@@ -234,8 +234,8 @@ impl<Out: Write> Pack<Out> for XfsRepairArgs {
             + self.ihashsize.pack(out)?
             + self.bhashsize.pack(out)?
             + self.agstride.pack(out)?
-            + xdr::pack_bytes(&self.logdev, out)?
-            + xdr::pack_bytes(&self.rtdev, out)?)
+            + xdr::pack_text(&self.logdev, out)?
+            + xdr::pack_text(&self.rtdev, out)?)
     }
 }
 

@@ -376,7 +376,7 @@ fn the_daemon_stops_an_upload() {
         peer.send(&wire::CANCEL_FLAG.to_be_bytes());
         let (_, cancelled) = peer.file();
         assert!(cancelled);
-        peer.refuse(&header, "ENOSPC", "upload: /x: No space left on device");
+        peer.refuse(&header, "ENOSPC", "/x: No space left on device");
         let (header, _) = peer.call();
         peer.reply(&header, &Nothing);
     };
@@ -484,7 +484,7 @@ fn a_refused_download_leaves_the_host_alone() {
     let file = dir.path().join("out");
     let daemon = |peer: &mut Peer| {
         let (header, _) = peer.call();
-        peer.refuse(&header, "ENOENT", "download: /x: No such file or directory");
+        peer.refuse(&header, "ENOENT", "/x: No such file or directory");
     };
     talk(daemon, |g| {
         check(download(g, &file), libc::ENOENT, "/x: No such file or directory");
@@ -630,7 +630,7 @@ fn closing_writes_everything_to_disk() {
     let daemon = thread::spawn(move || {
         let (header, _) = peer.call();
         assert_eq!(header.proc_nr, Procedure::InternalAutosync as u32);
-        peer.refuse(&header, "EIO", "internal_autosync: /: Input/output error");
+        peer.refuse(&header, "EIO", "/: Input/output error");
     });
     check(g.close(), libc::EIO, "close: /: Input/output error");
     daemon.join().unwrap();

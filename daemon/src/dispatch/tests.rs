@@ -211,7 +211,9 @@ fn options_that_were_not_given() {
 #[test]
 fn options_that_the_caller_is_too_old_for() {
     let mut all = Vec::new();
-    UmountArgs { pathordevice: "/x".into(), force: true, lazyunmount: false }.pack(&mut all).unwrap();
+    UmountArgs { pathordevice: "/x".into(), force: true, lazyunmount: false }
+        .pack(&mut all)
+        .unwrap();
     let mut path = Vec::new();
     TouchArgs { path: "/x".into() }.pack(&mut path).unwrap();
     let mut library = Library::start();
@@ -243,10 +245,7 @@ fn arguments_of_another_function() {
     library.serial += 1;
     let header = Header::call(DOUBLE, library.serial, 0, 0);
     library.send(&wire::encode_message(&header, &Nothing).unwrap());
-    assert_eq!(
-        library.reply(),
-        "EPROTO arguments: malformed message: unexpected end of file"
-    );
+    assert_eq!(library.reply(), "EPROTO arguments: malformed message: unexpected end of file");
     library.finish();
 }
 

@@ -9,6 +9,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use crate::error::{About, Result};
 use crate::system;
 use crate::tool::Tool;
+use crate::view::RESOLV_CONF;
 
 /// Addresses of the network that the library tells qemu to make.
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 2, 15);
@@ -39,7 +40,7 @@ pub(super) fn configure() -> Result<()> {
     interface.set_address(ADDRESS, NETMASK)?;
     interface.up()?;
     interface.set_gateway(GATEWAY)?;
-    system::write("/run/resolv.conf", format!("nameserver {NAMESERVER}\n").as_bytes())
+    system::write(RESOLV_CONF, format!("nameserver {NAMESERVER}\n").as_bytes())
 }
 
 struct Interface {

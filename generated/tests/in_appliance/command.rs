@@ -160,6 +160,71 @@ fn command_too_much_output() {
     fails(got, Some("EFBIG"), "bytes of output");
 }
 
+// command: a script whose interpreter is missing
+#[test]
+fn command_a_script_whose_interpreter_is_missing() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("write", g.write(b"/known/new".as_slice(), b"#!/bin/missing\n".as_slice()));
+    step("chmod", g.chmod(493, b"/known/new".as_slice()));
+    let got = g.command(&[b"/known/new".as_slice()]);
+    fails(
+        got,
+        Some("ENOENT"),
+        "/known/new: /bin/missing, which is needed to run /known/new, does not exist",
+    );
+}
+
+// command: a script that does not say what it is for
+#[test]
+fn command_a_script_that_does_not_say_what_it_is_for() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("write", g.write(b"/known/new".as_slice(), b"echo hello\n".as_slice()));
+    step("chmod", g.chmod(493, b"/known/new".as_slice()));
+    let got = g.command(&[b"/known/new".as_slice()]);
+    fails(got, Some("ENOEXEC"), "#!");
+}
+
+// command: a script
+#[test]
+fn command_a_script() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("write", g.write(b"/known/new".as_slice(), b"#!/bin/sh -e\necho hello $1\n".as_slice()));
+    step("chmod", g.chmod(493, b"/known/new".as_slice()));
+    let got = g.command(&[b"/known/new".as_slice(), b"there".as_slice()]);
+    returns(got, bytes(b"hello there\n".as_slice()));
+}
+
+// command: a guest without the usual directories
+#[test]
+fn command_a_guest_without_the_usual_directories() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("rmdir", g.rmdir(b"/dev".as_slice()));
+    step("rmdir", g.rmdir(b"/proc".as_slice()));
+    step("rmdir", g.rmdir(b"/sys".as_slice()));
+    let got = g.command(&[b"/bin/ls".as_slice(), b"/".as_slice()]);
+    returns(got, bytes(b"bin\netc\nknown\nlost+found\nrun\ntmp\n".as_slice()));
+}
+
+// command: the standard input is a device
+#[test]
+fn command_the_standard_input_is_a_device() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.command(&[
+        b"/bin/busybox".as_slice(),
+        b"stat".as_slice(),
+        b"-L".as_slice(),
+        b"-c".as_slice(),
+        b"%F".as_slice(),
+        b"/dev/stdin".as_slice(),
+    ]);
+    returns(got, bytes(b"character special file\n".as_slice()));
+}
+
 // command_lines: lines
 #[test]
 fn command_lines_lines() {
@@ -300,6 +365,50 @@ fn sh_no_shell() {
     step("rm", g.rm(b"/bin/sh".as_slice()));
     let got = g.sh(b"echo x".as_slice());
     fails(got, Some("ENOENT"), "/bin/sh");
+}
+
+// sh: processes left behind are killed, and keep nothing busy
+#[test]
+fn sh_processes_left_behind_are_killed_and_keep_nothing_busy() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step(
+        "sh",
+        g.sh(
+            b"cd /known; /bin/busybox setsid /bin/busybox sleep 10000 < /known/abc & echo started"
+                .as_slice(),
+        ),
+    );
+    step("umount_all", g.umount_all());
+    let got = g.mounts();
+    returns(got, list([]));
+}
+
+// sh: the program cannot do anything to the appliance
+#[test]
+fn sh_the_program_cannot_do_anything_to_the_appliance() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.sh(b"/bin/busybox kill -9 -1; /bin/busybox kill -9 1; echo there".as_slice());
+    returns(got, bytes(b"there\n".as_slice()));
+}
+
+// sh: the status and the words
+#[test]
+fn sh_the_status_and_the_words() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.sh(b"echo why >&2; exit 7".as_slice());
+    fails(got, None, "exit status: 7: why");
+}
+
+// sh: a signal
+#[test]
+fn sh_a_signal() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.sh(b"kill -TERM $$".as_slice());
+    fails(got, None, "signal: 15 (SIGTERM)");
 }
 
 // sh_lines: lines
