@@ -3,7 +3,7 @@
 
 use std::fmt::Display;
 
-use bstr::{BString, ByteSlice};
+use bstr::BString;
 
 use crate::error::{Error, Result};
 use crate::file::CONTENT_MAX;
@@ -20,10 +20,8 @@ impl Texts {
         Self { texts: Vec::new(), room: CONTENT_MAX }
     }
 
-    /// Adds one, if there is room for it.  `what` is what all of them come from.  NUL bytes, which
-    /// a text of the protocol cannot have, are left out.
+    /// Adds one, if there is room for it.  `what` is what all of them come from.
     pub(crate) fn push(&mut self, text: &[u8], what: impl Display) -> Result<()> {
-        let text = text.replace([0], "");
         // With its length, and padded.
         match self.room.checked_sub(4 + text.len().next_multiple_of(4)) {
             Some(room) => self.room = room,
@@ -68,12 +66,5 @@ mod tests {
         };
         assert_eq!(full.to_string(), "/x: the result has more than 4194256 bytes");
         assert_eq!(texts.into_vec().len(), CONTENT_MAX / 12);
-    }
-
-    #[test]
-    fn nul_bytes_are_left_out() {
-        let mut texts = Texts::new();
-        texts.push(b"a\0b\0", "/x").unwrap();
-        assert_eq!(texts.into_vec(), ["ab"]);
     }
 }

@@ -52,6 +52,9 @@ DESCRIPTION
     that it leaves behind are killed then, and what it has mounted is
     unmounted.
 
+    Output is returned as a text, which has no NUL bytes: those that the
+    program writes are left out. command-out has them all.
+
     arguments the program, followed by its arguments
 
 OUTPUT

@@ -43,6 +43,9 @@ impl Handle {
     /// that it leaves behind are killed then, and what it has mounted is
     /// unmounted.
     ///
+    /// Output is returned as a text, which has no NUL bytes: those that the
+    /// program writes are left out.  `command_out` has them all.
+    ///
     /// # Arguments
     ///
     /// * `arguments`: the program, followed by its arguments

@@ -42,6 +42,9 @@ impl GuestFS {
     /// that it leaves behind are killed then, and what it has mounted is
     /// unmounted.
     ///
+    /// Output is returned as a text, which has no NUL bytes: those that the
+    /// program writes are left out.  `command_out` has them all.
+    ///
     /// :param arguments: the program, followed by its arguments
     /// :returns: what the program wrote to its standard output
     /// :raises Error: EACCES: the program is not executable.

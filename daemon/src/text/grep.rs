@@ -176,9 +176,9 @@ mod tests {
     fn lines_that_match() {
         let content = b"abc\nA.c\n\na\0c\n\xff";
         let find = |pattern, options| run(content, pattern, options);
-        check(find("^a.c$", PLAIN), r#"["abc", "ac"]"#);
-        check(find("^a.c$", INSENSITIVE), r#"["abc", "A.c", "ac"]"#);
-        check(find("", PLAIN), r#"["abc", "A.c", "", "ac", "\xff"]"#);
+        check(find("^a.c$", PLAIN), r#"["abc", "a\0c"]"#);
+        check(find("^a.c$", INSENSITIVE), r#"["abc", "A.c", "a\0c"]"#);
+        check(find("", PLAIN), r#"["abc", "A.c", "", "a\0c", "\xff"]"#);
         check(find("^$", PLAIN), r#"[""]"#);
         check(find("b\n\\.", PLAIN), r#"["abc", "A.c"]"#);
         check(find(".", FIXED), r#"["A.c"]"#);

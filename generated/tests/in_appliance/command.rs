@@ -225,6 +225,15 @@ fn command_the_standard_input_is_a_device() {
     returns(got, bytes(b"character special file\n".as_slice()));
 }
 
+// command: NUL bytes are left out
+#[test]
+fn command_nul_bytes_are_left_out() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.command(&[b"/bin/cat".as_slice(), b"/known/nul".as_slice()]);
+    returns(got, bytes(b"ab".as_slice()));
+}
+
 // command_lines: lines
 #[test]
 fn command_lines_lines() {
@@ -280,6 +289,19 @@ fn command_lines_a_missing_program() {
     let g = case.handle();
     let got = g.command_lines(&[b"/bin/missing".as_slice()]);
     fails(got, Some("ENOENT"), "/bin/missing");
+}
+
+// command_lines: NUL bytes are left out
+#[test]
+fn command_lines_nul_bytes_are_left_out() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.command_lines(&[
+        b"/bin/busybox".as_slice(),
+        b"printf".as_slice(),
+        b"a\\0b\\n\\0\\n".as_slice(),
+    ]);
+    returns(got, list([bytes(b"ab".as_slice()), bytes(b"".as_slice())]));
 }
 
 // sh: a pipe and a variable
@@ -409,6 +431,15 @@ fn sh_a_signal() {
     let g = case.handle();
     let got = g.sh(b"kill -TERM $$".as_slice());
     fails(got, None, "signal: 15 (SIGTERM)");
+}
+
+// sh: NUL bytes are left out
+#[test]
+fn sh_nul_bytes_are_left_out() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    let got = g.sh(b"cat /known/nul; echo c".as_slice());
+    returns(got, bytes(b"abc\n".as_slice()));
 }
 
 // sh_lines: lines
