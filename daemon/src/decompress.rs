@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Reading of compressed files.  How they are compressed is told by their first bytes.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io::{self, BufRead, Read};
 
 use bzip2::bufread::BzDecoder;
@@ -43,6 +43,19 @@ const MAGIC: &[(&[u8], Compression)] = &[
     (&LZ4_MAGIC, Compression::Lz4),
     (b"\x28\xb5\x2f\xfd", Compression::Zstd),
 ];
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Gzip => "gzip",
+            Self::Bzip2 => "bzip2",
+            Self::Xz => "xz",
+            Self::Lzma => "lzma",
+            Self::Lz4 => "lz4",
+            Self::Zstd => "zstd",
+        })
+    }
+}
 
 impl Compression {
     /// Looks at the beginning of the content.
@@ -181,6 +194,11 @@ impl<R: BufRead> Content<R> {
             None => Stage::Plain(input),
         };
         Ok(Self { stage, compression })
+    }
+
+    /// What the first bytes told.
+    pub(crate) fn compression(&self) -> Option<Compression> {
+        self.compression
     }
 
     /// Goes on behind a stream that has ended.

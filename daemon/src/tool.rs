@@ -125,12 +125,6 @@ impl Tool {
         self.stream(&mut io::empty(), out).map(drop)
     }
 
-    /// Runs it with `input` as what it reads.
-    pub(crate) fn read_from(self, input: &mut impl Read) -> Result<()> {
-        let mut stdout = Limited { bytes: Vec::new(), of: self.name() };
-        self.stream(input, &mut stdout).map(drop)
-    }
-
     /// Runs it from one to the other.
     pub(crate) fn filter(self, input: &mut impl Read, out: &mut impl Write) -> Result<()> {
         self.stream(input, out).map(drop)
@@ -503,7 +497,7 @@ mod tests {
     #[test]
     fn a_program_may_stop_reading() {
         let mut input = io::repeat(b'x').take(3_000_000);
-        sh("head -c 1 >/dev/null").read_from(&mut input).unwrap();
+        sh("head -c 1 >/dev/null").filter(&mut input, &mut io::sink()).unwrap();
     }
 
     #[test]
@@ -520,7 +514,7 @@ mod tests {
             }
         }
         let start = Instant::now();
-        let err = sh("exec sleep 1000").read_from(&mut Fails(0)).unwrap_err();
+        let err = sh("exec sleep 1000").filter(&mut Fails(0), &mut io::sink()).unwrap_err();
         assert_eq!(err.to_string(), "cancelled by the caller");
         assert!(start.elapsed() < Duration::from_secs(100));
     }

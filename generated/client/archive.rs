@@ -60,16 +60,26 @@ impl Handle {
     ///
     /// Everything in the archive is created below `directory`, with the owner,
     /// mode and times that the archive has.  Owners are taken by number, as
-    /// the names of users are known to the guest only.  Files which are there
-    /// are replaced.
+    /// the names of users are known to the guest only.  What is there and has
+    /// the name of something in the archive is replaced, unless it is a
+    /// directory with something in it.  A directory which the archive has, too,
+    /// is kept, and gets the attributes that it has there.
+    ///
+    /// All the formats of GNU tar, pax and bsdtar are known.  Holes which the
+    /// archive knows of are holes in the guest.
     ///
     /// Names in the archive cannot lead out of `directory`: a leading slash is
-    /// dropped, and a name with `..` in it is an error.  Links which are in
-    /// the guest already are followed if they are relative.  A name which goes
-    /// through an absolute link is an error, because the archive would then be
-    /// unpacked outside of the guest.
+    /// dropped, and a name with `..` in it is an error.  Links, be they in the
+    /// guest already or from the archive, are followed as long as they lead to
+    /// something below `directory`; a name which goes through any other link,
+    /// and an absolute one is such, is an error.  Only if `directory` is `/`,
+    /// absolute links mean what they mean to the guest.
     ///
-    /// If the call fails or is cancelled on the way, what was unpacked until
+    /// Something in the archive which cannot be created as it should be, on a
+    /// filesystem without owners for example, is an error, but what comes after
+    /// it is unpacked.  An attribute or ACL is left out if the filesystem has
+    /// none of the kind.  If the call fails because the archive is damaged or
+    /// the filesystem is full, or if it is cancelled, what was unpacked until
     /// then stays.
     ///
     /// # Arguments
@@ -79,7 +89,7 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// * `EINVAL`: `compress` is not one of the names above.
+    /// * `EINVAL`: `compress` is not one of the names above, the file is no tar archive or a damaged one, or a name in it leads out of `directory`.
     /// * `ENOENT`: `directory` does not exist.
     /// * `ENOTDIR`: `directory` is a file.
     ///
@@ -130,13 +140,20 @@ impl Handle {
     /// links, special files as such, and sockets not at all.  Filesystems
     /// mounted below `directory` are packed too.
     ///
+    /// The archive is one that GNU tar, bsdtar and others read.  Names may be of
+    /// any length and any bytes.  Of a file with holes only the rest is stored,
+    /// in the way that GNU tar calls `--sparse`; a program which does not know
+    /// it unpacks something else under a name with `GNUSparseFile` in it.
+    /// Times are in whole seconds, unless attributes of any kind are stored.
+    ///
     /// A pattern in `excludes` is compared with whole names and with whole
     /// paths below `directory`, and its wildcards match slashes too: `*.o`
     /// leaves out all object files, and `./tmp/*` all that is in `tmp`.
     ///
-    /// Names of owners are those which the appliance gives to the numbers, and
-    /// mean little: without `numericowner` a program which unpacks the archive
-    /// as root may prefer them to the numbers.
+    /// Names of owners are those which the guest gives to the numbers in
+    /// `/etc/passwd` and `/etc/group`: without `numericowner` a program
+    /// which unpacks the archive elsewhere as root may prefer them to the
+    /// numbers.  ACLs have numbers only.
     ///
     /// # Arguments
     ///
@@ -482,6 +499,7 @@ impl Handle {
     ///
     /// # Errors
     ///
+    /// * `EINVAL`: the file is not an archive compressed by `gzip`, or a damaged one, or a name in it leads out of `directory`.
     /// * `ENOENT`: `directory` does not exist.
     /// * `ENOTDIR`: `directory` is a file.
     ///
@@ -550,6 +568,7 @@ impl Handle {
     ///
     /// # Errors
     ///
+    /// * `EINVAL`: the file is not an archive compressed by `xz`, or a damaged one, or a name in it leads out of `directory`.
     /// * `ENOENT`: `directory` does not exist.
     /// * `ENOTDIR`: `directory` is a file.
     ///

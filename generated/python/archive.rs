@@ -13,16 +13,26 @@ impl GuestFS {
     ///
     /// Everything in the archive is created below `directory`, with the owner,
     /// mode and times that the archive has.  Owners are taken by number, as
-    /// the names of users are known to the guest only.  Files which are there
-    /// are replaced.
+    /// the names of users are known to the guest only.  What is there and has
+    /// the name of something in the archive is replaced, unless it is a
+    /// directory with something in it.  A directory which the archive has, too,
+    /// is kept, and gets the attributes that it has there.
+    ///
+    /// All the formats of GNU tar, pax and bsdtar are known.  Holes which the
+    /// archive knows of are holes in the guest.
     ///
     /// Names in the archive cannot lead out of `directory`: a leading slash is
-    /// dropped, and a name with `..` in it is an error.  Links which are in
-    /// the guest already are followed if they are relative.  A name which goes
-    /// through an absolute link is an error, because the archive would then be
-    /// unpacked outside of the guest.
+    /// dropped, and a name with `..` in it is an error.  Links, be they in the
+    /// guest already or from the archive, are followed as long as they lead to
+    /// something below `directory`; a name which goes through any other link,
+    /// and an absolute one is such, is an error.  Only if `directory` is `/`,
+    /// absolute links mean what they mean to the guest.
     ///
-    /// If the call fails or is cancelled on the way, what was unpacked until
+    /// Something in the archive which cannot be created as it should be, on a
+    /// filesystem without owners for example, is an error, but what comes after
+    /// it is unpacked.  An attribute or ACL is left out if the filesystem has
+    /// none of the kind.  If the call fails because the archive is damaged or
+    /// the filesystem is full, or if it is cancelled, what was unpacked until
     /// then stays.
     ///
     /// :param tarfile: archive on the host
@@ -32,7 +42,7 @@ impl GuestFS {
     /// :param selinux: restore SELinux labels
     /// :param acls: restore POSIX access control lists
     /// :param keepdirlink: a link to a directory which is there stays, and is unpacked through, where the archive has a directory of that name; otherwise the link is replaced by the directory
-    /// :raises Error: EINVAL: `compress` is not one of the names above.
+    /// :raises Error: EINVAL: `compress` is not one of the names above, the file is no tar archive or a damaged one, or a name in it leads out of `directory`.
     /// :raises Error: ENOENT: `directory` does not exist.
     /// :raises Error: ENOTDIR: `directory` is a file.
     #[pyo3(signature = (tarfile, directory, compress=None, xattrs=None, selinux=None, acls=None, keepdirlink=None))]
@@ -63,13 +73,20 @@ impl GuestFS {
     /// links, special files as such, and sockets not at all.  Filesystems
     /// mounted below `directory` are packed too.
     ///
+    /// The archive is one that GNU tar, bsdtar and others read.  Names may be of
+    /// any length and any bytes.  Of a file with holes only the rest is stored,
+    /// in the way that GNU tar calls `--sparse`; a program which does not know
+    /// it unpacks something else under a name with `GNUSparseFile` in it.
+    /// Times are in whole seconds, unless attributes of any kind are stored.
+    ///
     /// A pattern in `excludes` is compared with whole names and with whole
     /// paths below `directory`, and its wildcards match slashes too: `*.o`
     /// leaves out all object files, and `./tmp/*` all that is in `tmp`.
     ///
-    /// Names of owners are those which the appliance gives to the numbers, and
-    /// mean little: without `numericowner` a program which unpacks the archive
-    /// as root may prefer them to the numbers.
+    /// Names of owners are those which the guest gives to the numbers in
+    /// `/etc/passwd` and `/etc/group`: without `numericowner` a program
+    /// which unpacks the archive elsewhere as root may prefer them to the
+    /// numbers.  ACLs have numbers only.
     ///
     /// :param directory: directory of the guest to pack
     /// :param tarfile: archive to write on the host
@@ -251,6 +268,7 @@ impl GuestFS {
     ///
     /// :param tarball: archive of the host
     /// :param directory: directory of the guest to unpack it into
+    /// :raises Error: EINVAL: the file is not an archive compressed by `gzip`, or a damaged one, or a name in it leads out of `directory`.
     /// :raises Error: ENOENT: `directory` does not exist.
     /// :raises Error: ENOTDIR: `directory` is a file.
     ///
@@ -283,6 +301,7 @@ impl GuestFS {
     ///
     /// :param tarball: archive of the host
     /// :param directory: directory of the guest to unpack it into
+    /// :raises Error: EINVAL: the file is not an archive compressed by `xz`, or a damaged one, or a name in it leads out of `directory`.
     /// :raises Error: ENOENT: `directory` does not exist.
     /// :raises Error: ENOTDIR: `directory` is a file.
     ///

@@ -6,6 +6,7 @@ mod pattern;
 use bstr::{BString, ByteSlice};
 use rustix::fs::{FileType, OFlags};
 
+pub(crate) use self::pattern::stands_for;
 use self::pattern::{alternatives, has_wildcards, matches, unescaped};
 use crate::ctx::Ctx;
 use crate::error::Result;

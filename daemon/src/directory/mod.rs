@@ -17,7 +17,7 @@ use rustix::fs::{
 };
 
 pub(crate) use self::case::case_sensitive_path;
-pub(crate) use self::glob::glob_expand;
+pub(crate) use self::glob::{glob_expand, stands_for};
 pub(crate) use self::listing::{database, ll, llz};
 use self::walk::{enter, entries, walk};
 use crate::ctx::Ctx;

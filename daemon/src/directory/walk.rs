@@ -58,8 +58,35 @@ pub(crate) fn entries(
 pub(crate) fn walk(
     start: OwnedFd,
     at: &GuestPath,
-    mut visit: impl FnMut(&Entry<'_>) -> Result<()>,
+    visit: impl FnMut(&Entry<'_>) -> Result<()>,
 ) -> Result<()> {
+    walk_as(start, at, &mut Everything(visit))
+}
+
+/// Who decides where a walk goes.
+pub(crate) trait Visitor {
+    /// Of the directories that are entered, before what is in them.  The prefix is that of its
+    /// entries.
+    fn enter(&mut self, directory: BorrowedFd<'_>, prefix: &BStr) -> Result<()>;
+
+    /// Of the entries.  A directory is entered if the answer is true.
+    fn visit(&mut self, entry: &Entry<'_>) -> Result<bool>;
+}
+
+struct Everything<F>(F);
+
+impl<F: FnMut(&Entry<'_>) -> Result<()>> Visitor for Everything<F> {
+    fn enter(&mut self, _: BorrowedFd<'_>, _: &BStr) -> Result<()> {
+        Ok(())
+    }
+
+    fn visit(&mut self, entry: &Entry<'_>) -> Result<bool> {
+        self.0(entry).map(|()| true)
+    }
+}
+
+/// The same with a visitor that decides where it goes.
+pub(crate) fn walk_as(start: OwnedFd, at: &GuestPath, visitor: &mut impl Visitor) -> Result<()> {
     let mut reader = Reader::new();
     let mut prefix = BString::default();
     let mut levels: Vec<Level> = Vec::new();
@@ -72,15 +99,16 @@ pub(crate) fn walk(
                 let why = "the directory contains itself: the filesystem is damaged";
                 return Err(Error::refused(Errno::LOOP, at.join(&prefix), why));
             }
+            visitor.enter(directory.as_fd(), prefix.as_bstr())?;
             let mut children = Vec::new();
             reader.read(directory.as_fd(), at, prefix.as_bstr(), |entry| {
                 if entry.is_dot() {
                     return Ok(());
                 }
-                if entry.kind == FileType::Directory {
+                if visitor.visit(entry)? && entry.kind == FileType::Directory {
                     children.push(entry.name.to_owned());
                 }
-                visit(entry)
+                Ok(())
             })?;
             levels.push(Level { directory: Some(directory), id, children, prefix: prefix.len() });
             if let Some(above) = levels.len().checked_sub(OPEN_MAX + 1) {

@@ -12,8 +12,8 @@ use crate::directory::database;
 use crate::error::{About, Errno, Error, Result};
 use crate::path::GuestPath;
 
-const ACCESS: &[u8] = b"system.posix_acl_access";
-const DEFAULT: &[u8] = b"system.posix_acl_default";
+pub(crate) const ACCESS: &[u8] = b"system.posix_acl_access";
+pub(crate) const DEFAULT: &[u8] = b"system.posix_acl_default";
 
 /// First word of the attribute.
 const VERSION: u32 = 2;
@@ -29,9 +29,12 @@ pub(crate) fn acl_get_file(cx: &mut Ctx, path: &GuestPath, acltype: &BStr) -> Re
         must_be_directory(path, stat.st_mode, Errno::ACCESS)?;
     }
     let acl = match get_if_any(&cx.proc_fd(&file), attribute).about(path)? {
-        Some(value) => Acl::decode(&value).map_err(|why| Error::invalid(path, why))?,
-        None if attribute == ACCESS => Acl::of_mode(stat.st_mode),
-        None => Acl::default(),
+        // ntfs-3g has an empty one where there is none.
+        Some(value) if !value.is_empty() => {
+            Acl::decode(&value).map_err(|why| Error::invalid(path, why))?
+        }
+        _ if attribute == ACCESS => Acl::of_mode(stat.st_mode),
+        _ => Acl::default(),
     };
     Ok(acl.to_string().into())
 }
@@ -43,16 +46,13 @@ pub(crate) fn acl_set_file(
     acl: &BStr,
 ) -> Result<()> {
     let attribute = attribute(acltype)?;
-    let number = |kind, name: &[u8]| match kind {
-        Kind::User => account(&database(cx, "/etc/passwd"), name),
-        _ => account(&database(cx, "/etc/group"), name),
-    };
-    let acl = Acl::parse(acl, number).map_err(|why| Error::invalid("acl", why))?;
+    let [passwd, group] = ["/etc/passwd", "/etc/group"].map(|file| database(cx, file));
+    let value = value_of(acl, &passwd, &group).map_err(|why| Error::invalid("acl", why))?;
     let file = cx.open(path, OFlags::PATH)?;
     if attribute == DEFAULT {
         must_be_directory(path, fstat(&file).about(path)?.st_mode, Errno::ACCESS)?;
     }
-    set(&cx.proc_fd(&file), attribute, &acl.encode()).about(path)
+    set(&cx.proc_fd(&file), attribute, &value).about(path)
 }
 
 pub(crate) fn acl_delete_def_file(cx: &mut Ctx, dir: &GuestPath) -> Result<()> {
@@ -62,6 +62,20 @@ pub(crate) fn acl_delete_def_file(cx: &mut Ctx, dir: &GuestPath) -> Result<()> {
         Ok(()) | Err(Errno::NODATA) => Ok(()),
         Err(errno) => Err(Error::sys(dir, errno)),
     }
+}
+
+/// The text of an ACL as it is on the disk, with the numbers of users and groups.
+pub(crate) fn text_of(value: &[u8]) -> Result<BString, String> {
+    Acl::decode(value).map(|acl| acl.to_string().into())
+}
+
+/// What is on the disk for a text; the guest's databases know those who have names.
+pub(crate) fn value_of(text: &[u8], passwd: &[u8], group: &[u8]) -> Result<Vec<u8>, String> {
+    let number = |kind, name: &[u8]| match kind {
+        Kind::User => account(passwd, name),
+        _ => account(group, name),
+    };
+    Acl::parse(text, number).map(|acl| acl.encode())
 }
 
 /// The attribute that keeps an ACL of this type.
@@ -235,6 +249,8 @@ fn parse_entry(
     let fields: Vec<&[u8]> = text.split_str(":").map(|it| it.trim_ascii()).collect();
     let (word, qualifier, permissions) = match fields[..] {
         [word, qualifier, permissions] => (word, qualifier, permissions),
+        // As in archives of star and bsdtar, which have the number, too.
+        [word, name, permissions, number] if !name.is_empty() => (word, number, permissions),
         // These two need no second colon.
         [word @ (b"mask" | b"m" | b"other" | b"o"), permissions] => {
             (word, b"".as_slice(), permissions)
@@ -295,6 +311,10 @@ mod tests {
     #[test]
     fn long_and_short_forms() {
         check("user::rw-\ngroup::r--\nother::---\n", "user::rw- group::r-- other::---");
+        check(
+            "u:me:r:7,u::r,g::r,m::r,o::r",
+            "user::r-- user:7:r-- group::r-- mask::r-- other::r--",
+        );
         check("u::rwx,g::rx,o::-", "user::rwx group::r-x other::---");
         check(" u :: xr # me\n\n#x\ng::,o:w", "user::r-x group::--- other::-w-");
         check(

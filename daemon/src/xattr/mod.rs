@@ -4,7 +4,7 @@
 //! A file is opened as a mere path, and its attributes are reached through `/proc`: so neither a
 //! fifo is waited for nor a link followed, be it the last component or on the way.
 
-mod acl;
+pub(crate) mod acl;
 mod capability;
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -140,7 +140,7 @@ pub(crate) fn get(file: &Path, name: &[u8]) -> rustix::io::Result<Vec<u8>> {
 }
 
 /// An attribute of an open file, if it has that one.
-fn get_if_any(file: &Path, name: &[u8]) -> rustix::io::Result<Option<Vec<u8>>> {
+pub(crate) fn get_if_any(file: &Path, name: &[u8]) -> rustix::io::Result<Option<Vec<u8>>> {
     match get(file, name) {
         Ok(value) => Ok(Some(value)),
         Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
@@ -154,7 +154,7 @@ pub(crate) fn set(file: &Path, name: &[u8], value: &[u8]) -> rustix::io::Result<
 }
 
 /// Removes an attribute of an open file.
-fn remove(file: &Path, name: &[u8]) -> rustix::io::Result<()> {
+pub(crate) fn remove(file: &Path, name: &[u8]) -> rustix::io::Result<()> {
     remove_by_path(file, name)
 }
 

@@ -98,7 +98,12 @@ pub(super) fn matches(component: &[u8], name: &[u8]) -> bool {
     if name.starts_with(b".") && !component.starts_with(b".") && !component.starts_with(br"\.") {
         return false;
     }
-    let (mut pattern, mut rest) = (component, name);
+    stands_for(component, name)
+}
+
+/// Whether a pattern stands for the text; no character is special in the text.
+pub(crate) fn stands_for(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut pattern, mut rest) = (pattern, text);
     // Where to go on if it turns out that the last star stands for more.
     let mut retry: Option<(&[u8], &[u8])> = None;
     loop {
