@@ -5,6 +5,7 @@
 //! way round.  That costs a request to a disk for a slot of the window, where the channel would
 //! cost one for every few KiB.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -58,6 +59,8 @@ pub(crate) struct Window {
     file: File,
     n_slots: u32,
     slot_size: usize,
+    /// Memory of the last transfer: when it is used again, the kernel need not find any.
+    spare: RefCell<Option<Buffer>>,
 }
 
 impl Window {
@@ -77,7 +80,7 @@ impl Window {
             let why = format!("{size} bytes have no room for {n_slots} slots of {slot_size}");
             return Err(Error::refused(Errno::NOSPC, "window", why));
         }
-        Ok(Self { file, n_slots, slot_size })
+        Ok(Self { file, n_slots, slot_size, spare: RefCell::default() })
     }
 
     /// How many slots there are.
@@ -87,7 +90,13 @@ impl Window {
 
     /// Memory for the content of one slot.
     pub(crate) fn buffer(&self) -> Buffer {
-        Buffer::new(self.slot_size)
+        self.spare.take().unwrap_or_else(|| Buffer::new(self.slot_size))
+    }
+
+    /// Keeps such memory for the next time.
+    pub(crate) fn keep(&self, mut buffer: Buffer) {
+        buffer.clear();
+        self.spare.replace(Some(buffer));
     }
 
     /// Shows the content of the buffer in a slot.
@@ -118,7 +127,7 @@ impl Window {
 }
 
 /// Memory that disks can be read into and written from past the page cache.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Buffer {
     memory: Vec<u8>,
     /// Where it is aligned.

@@ -13,6 +13,9 @@ use guestfs_protocol::{
 
 use super::*;
 
+#[path = "connection_window_tests.rs"]
+mod window;
+
 /// The daemon's end, driven by hand.
 struct Peer {
     socket: UnixStream,
@@ -76,6 +79,7 @@ impl Peer {
 struct Fake {
     socket: UnixStream,
     console: UnixStream,
+    window: Option<Arc<Window>>,
     printed: Vec<u8>,
 }
 
@@ -85,7 +89,7 @@ impl Channel for Fake {
     }
 
     fn window(&self) -> Option<Arc<Window>> {
-        None
+        self.window.clone()
     }
 
     fn console(&self) -> Option<BorrowedFd<'_>> {
@@ -106,11 +110,15 @@ impl Channel for Fake {
 }
 
 fn connected() -> (Handle, Peer) {
+    connected_with(None)
+}
+
+fn connected_with(window: Option<Arc<Window>>) -> (Handle, Peer) {
     let (socket, peer) = UnixStream::pair().unwrap();
     let (console, peer_console) = UnixStream::pair().unwrap();
     let g = Handle::detached();
     g.with(|s| s.autosync = false);
-    g.attach_channel(Box::new(Fake { socket, console, printed: Vec::new() }));
+    g.attach_channel(Box::new(Fake { socket, console, window, printed: Vec::new() }));
     (g, Peer { socket: peer, console: peer_console })
 }
 

@@ -12,6 +12,7 @@ use guestfs_protocol::{DebugArgs, Pack, TouchArgs, UmaskArgs, UmaskRet, UmountAr
 use super::*;
 use crate::call::Encoded;
 use crate::error::{About, Errno};
+use crate::pieces::Piece;
 
 const DOUBLE: u32 = 1;
 const FAIL: u32 = 2;
@@ -28,6 +29,11 @@ const LONG: u32 = 12;
 const EXIT: u32 = 13;
 const LIMITED: u32 = 14;
 const OLDER: u32 = 15;
+const DOWNLOAD_HOLES: u32 = 16;
+const UPLOAD_PARTS: u32 = 17;
+
+const SLOT_SIZE: usize = 1 << 17;
+const HOLE: u64 = 1 << 20;
 
 fn number(number: i32) -> Result<Reply> {
     Ok(Reply::of(&UmaskRet { oldmask: number }))
@@ -91,6 +97,29 @@ const TABLE: &[Entry] = &[
         call.knows_options(2)?;
         number(i32::from(call.option(0, a.force) == Some(true)))
     }),
+    (DOWNLOAD_HOLES, "download_holes", |_, call| {
+        let mut file = call.file_out();
+        file.write_all(b"start").about("file")?;
+        file.hole(HOLE).about("file")?;
+        file.write_all(&[b'z'; 3 * SLOT_SIZE]).about("file")?;
+        file.hole(10).about("file")?;
+        file.hole(HOLE).about("file")?;
+        Ok(Reply::empty())
+    }),
+    (UPLOAD_PARTS, "upload_parts", |_, call| {
+        // Two digits a part: 64 KiB each, and 50 more if they are no hole.
+        let mut sum = 0;
+        let parts = call.file_in().forward(|piece| {
+            let part = match piece {
+                Piece::Hole(length) => (length >> 16) as i32,
+                Piece::Bytes(bytes) => (bytes.len() >> 16) as i32 + 50,
+            };
+            sum = sum * 100 + part;
+            Ok(())
+        });
+        parts.about("file")?;
+        number(sum)
+    }),
 ];
 
 /// The library's end of the channel.
@@ -102,10 +131,15 @@ struct Library {
 
 impl Library {
     fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    fn start_with(set_up: impl FnOnce(&mut Ctx) + Send + 'static) -> Self {
         let (channel, theirs) = UnixStream::pair().unwrap();
         let daemon = thread::spawn(|| {
             let directory = tempfile::tempdir().unwrap();
             let mut cx = Ctx::new(directory.path());
+            set_up(&mut cx);
             serve_table(TABLE, theirs.into(), &mut cx, |_| {})
         });
         let mut library = Self { channel, daemon, serial: FIRST_SERIAL };
@@ -373,3 +407,5 @@ fn the_library_cancels_a_file_to_the_library() {
     assert!(end.starts_with("cancelled after "), "{end}");
     library.finish();
 }
+
+mod window;

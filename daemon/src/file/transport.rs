@@ -26,7 +26,7 @@ pub(crate) fn upload(cx: &mut Ctx, input: &mut FileIn<'_>, dest: &DeviceOrPath) 
         DeviceOrPath::Path(_) => |_, _, _| Ok(()),
         DeviceOrPath::Device(_) => make_zero,
     };
-    receive(input, &file, 0, make_hole).about(dest)
+    receive(input, file, 0, make_hole).about(dest)
 }
 
 pub(crate) fn upload_offset(
@@ -36,7 +36,7 @@ pub(crate) fn upload_offset(
     offset: i64,
 ) -> Result<()> {
     let offset = not_negative("offset", offset)?;
-    receive(input, &open_to_write(cx, dest, OFlags::empty())?, offset, make_zero).about(dest)
+    receive(input, open_to_write(cx, dest, OFlags::empty())?, offset, make_zero).about(dest)
 }
 
 fn open_to_write(cx: &Ctx, dest: &DeviceOrPath, flags: OFlags) -> Result<File> {
@@ -52,29 +52,30 @@ fn open_to_write(cx: &Ctx, dest: &DeviceOrPath, flags: OFlags) -> Result<File> {
 /// knows how much will come.
 fn receive(
     input: &mut FileIn<'_>,
-    file: &File,
+    file: File,
     start: u64,
     make_hole: fn(&File, u64, u64) -> io::Result<()>,
 ) -> io::Result<()> {
+    let file = Uncached::new(file, 0);
     let mut at = start;
     let mut written = start;
     input.forward(|piece| {
         match piece {
             Piece::Bytes(bytes) => {
-                file.write_all_at(bytes, at)?;
+                file.write(bytes, at)?;
                 at += bytes.len() as u64;
                 written = at;
             }
             Piece::Hole(length) => {
-                make_hole(file, at, length)?;
+                make_hole(&file.file, at, length)?;
                 at = at.saturating_add(length);
             }
         }
         Ok(())
     })?;
-    let metadata = file.metadata()?;
+    let metadata = file.file.metadata()?;
     if at > written && metadata.is_file() && metadata.len() < at {
-        file.set_len(at)?;
+        file.file.set_len(at)?;
     }
     Ok(())
 }
@@ -184,6 +185,27 @@ impl Uncached {
         self.direct.set(direct && done.is_ok());
     }
 
+    /// Writes all of the bytes.  The last of a file go through the page cache, as they end
+    /// anywhere; so does what is short, as it came in chunks.
+    fn write(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        let direct = bytes.len().is_multiple_of(SECTOR) && bytes.len() >= SHOWN_MIN;
+        if direct != self.direct.get() {
+            self.set(direct);
+        }
+        match self.file.write_all_at(bytes, at) {
+            Err(err) if self.is_refused(&err) => {
+                self.set(false);
+                self.file.write_all_at(bytes, at)
+            }
+            result => result,
+        }
+    }
+
+    /// Not there, or not with that memory.
+    fn is_refused(&self, err: &io::Error) -> bool {
+        self.direct.get() && err.raw_os_error() == Some(Errno::INVAL.raw_os_error())
+    }
+
     /// Reads at most `rest` bytes.
     fn read(&self, room: &mut [u8], at: u64, rest: u64) -> io::Result<usize> {
         let wanted = room.len().min(usize::try_from(rest).unwrap_or(usize::MAX));
@@ -195,13 +217,7 @@ impl Uncached {
             match self.file.read_at(&mut room[..whole], at) {
                 Ok(n) => return Ok(n.min(wanted)),
                 Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
-                // Not from there, or not into that memory.
-                Err(err)
-                    if Some(Errno::INVAL.raw_os_error()) == err.raw_os_error()
-                        && self.direct.get() =>
-                {
-                    self.set(false);
-                }
+                Err(err) if self.is_refused(&err) => self.set(false),
                 Err(err) => return Err(err),
             }
         }
