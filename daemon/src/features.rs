@@ -34,7 +34,7 @@ fn is_there(feature: &Feature) -> bool {
 }
 
 /// Whether the kernel has the filesystem, or a module which it would load.
-fn kernel_knows(fstype: &str) -> bool {
+pub(crate) fn kernel_knows(fstype: &str) -> bool {
     let known = |list: Vec<u8>| {
         list.lines().any(|line| line.rsplit_str("\t").next() == Some(fstype.as_bytes()))
     };

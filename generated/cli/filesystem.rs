@@ -380,8 +380,6 @@ ERRORS
     EINVAL device holds no F2FS.
     EBUSY device is mounted.
 
-    Not implemented yet: it only says so.
-
     It needs the feature f2fs of the appliance: see supported.
 
     See also mkfs, resize2fs, xfs-growfs.
@@ -417,8 +415,6 @@ OUTPUT
 
 ERRORS
     EINVAL filesystem has a character which no type has.
-
-    Not implemented yet: it only says so.
 
     See also available, feature-available, mount.
 ",
@@ -457,8 +453,6 @@ OUTPUT
 ERRORS
     EBUSY device is mounted.
     ENOTSUP the appliance has no program that checks fstype.
-
-    Not implemented yet: it only says so.
 
     See also e2fsck, xfs-repair, btrfs-scrub-full, ntfsfix.
 ",
@@ -503,8 +497,6 @@ ERRORS
     ENOENT mountpoint does not exist.
     ENOTSUP the filesystem or the disk cannot discard.
 
-    Not implemented yet: it only says so.
-
     It needs the feature fstrim of the appliance: see supported.
 
     See also zero-free-space, zerofree, add-drive.
@@ -544,8 +536,6 @@ ERRORS
 
     Deprecated: use mkfs.
 
-    Not implemented yet: it only says so.
-
     See also mkfs.
 ",
         params: &[
@@ -584,8 +574,6 @@ ERRORS
     ENOENT the directory in which to make dir does not exist.
     EROFS the filesystem is mounted read-only.
 
-    Not implemented yet: it only says so.
-
     It needs the feature scrub of the appliance: see supported.
 
     See also zero-free-space, fstrim.
@@ -616,8 +604,6 @@ ERRORS
     ENOTSUP device holds nothing with a UUID that can be changed.
     EBUSY the filesystem is mounted.
 
-    Not implemented yet: it only says so.
-
     See also set-uuid, vfs-uuid.
 ",
         params: &[Param { name: "device", kind: Kind::Device, unit: Unit::Plain, values: &[] }],
@@ -644,6 +630,8 @@ DESCRIPTION
     It is what the filesystem's own programs estimate. Leave a little more,
     and make the filesystem smaller before the partition.
 
+    It does not matter whether it is mounted, but NTFS must not be.
+
     mountable where the filesystem is
 
 OUTPUT
@@ -651,8 +639,6 @@ OUTPUT
 
 ERRORS
     ENOTSUP this cannot be told of that type of filesystem.
-
-    Not implemented yet: it only says so.
 
     See also resize2fs-size, ntfsresize, btrfs-filesystem-resize.
 ",
@@ -694,8 +680,6 @@ ERRORS
     ENOTDIR directory is a file.
     EROFS the filesystem is mounted read-only.
 
-    Not implemented yet: it only says so.
-
     See also zerofree, fstrim, scrub-freespace.
 ",
         params: &[Param { name: "directory", kind: Kind::Path, unit: Unit::Plain, values: &[] }],
@@ -724,8 +708,6 @@ DESCRIPTION
 ERRORS
     EINVAL device holds no ext2, ext3 or ext4.
     EBUSY device is mounted.
-
-    Not implemented yet: it only says so.
 
     It needs the feature zerofree of the appliance: see supported.
 

@@ -38,8 +38,6 @@ ERRORS
 
     Also called mkswap-opts.
 
-    Not implemented yet: it only says so.
-
     See also mkswap-file, swapon-device, vfs-uuid, set-label.
 ",
         params: &[Param { name: "device", kind: Kind::Device, unit: Unit::Plain, values: &[] }],
@@ -73,8 +71,6 @@ ERRORS
 
     Deprecated: use mkswap.
 
-    Not implemented yet: it only says so.
-
     See also mkswap.
 ",
         params: &[
@@ -107,8 +103,6 @@ ERRORS
     EBUSY device is mounted or otherwise in use.
 
     Deprecated: use mkswap.
-
-    Not implemented yet: it only says so.
 
     It needs the feature linuxfsuuid of the appliance: see supported.
 
@@ -146,8 +140,6 @@ ERRORS
     EISDIR path is a directory.
     ENOENT path does not exist.
 
-    Not implemented yet: it only says so.
-
     See also mkswap, swapon-file, chmod.
 ",
         params: &[Param { name: "path", kind: Kind::Path, unit: Unit::Plain, values: &[] }],
@@ -174,8 +166,6 @@ DESCRIPTION
 
 ERRORS
     EINVAL device is not used for swapping.
-
-    Not implemented yet: it only says so.
 
     See also swapon-device.
 ",
@@ -205,8 +195,6 @@ ERRORS
     EINVAL file is not used for swapping.
     ENOENT file does not exist.
 
-    Not implemented yet: it only says so.
-
     See also swapon-file.
 ",
         params: &[Param { name: "file", kind: Kind::Path, unit: Unit::Plain, values: &[] }],
@@ -234,8 +222,6 @@ ERRORS
     EINVAL what has the label is not used for swapping.
     ENOENT nothing has that label.
 
-    Not implemented yet: it only says so.
-
     See also swapon-label, swapoff-device.
 ",
         params: &[Param { name: "label", kind: Kind::Text, unit: Unit::Plain, values: &[] }],
@@ -262,8 +248,6 @@ DESCRIPTION
 ERRORS
     EINVAL what has the UUID is not used for swapping.
     ENOENT nothing has that UUID.
-
-    Not implemented yet: it only says so.
 
     It needs the feature linuxfsuuid of the appliance: see supported.
 
@@ -299,8 +283,6 @@ ERRORS
     EINVAL device is not swap space.
     EBUSY device is used for swapping already, or is mounted.
 
-    Not implemented yet: it only says so.
-
     See also swapoff-device, mkswap, set-memsize.
 ",
         params: &[Param { name: "device", kind: Kind::Device, unit: Unit::Plain, values: &[] }],
@@ -330,8 +312,6 @@ ERRORS
     EINVAL file is not swap space, or has holes.
     ENOENT file does not exist.
 
-    Not implemented yet: it only says so.
-
     See also swapoff-file, mkswap-file, swapon-device.
 ",
         params: &[Param { name: "file", kind: Kind::Path, unit: Unit::Plain, values: &[] }],
@@ -360,8 +340,6 @@ ERRORS
     EINVAL what has the label is not swap space.
     ENOENT nothing has that label.
 
-    Not implemented yet: it only says so.
-
     See also swapoff-label, swapon-device, mkswap.
 ",
         params: &[Param { name: "label", kind: Kind::Text, unit: Unit::Plain, values: &[] }],
@@ -389,8 +367,6 @@ ERRORS
     EBUSY the device is used for swapping already.
     EINVAL what has the UUID is not swap space.
     ENOENT nothing has that UUID.
-
-    Not implemented yet: it only says so.
 
     It needs the feature linuxfsuuid of the appliance: see supported.
 

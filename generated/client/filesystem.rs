@@ -380,8 +380,6 @@ impl Handle {
     /// Use it after the partition or the logical volume has grown.  The filesystem must not be
     /// mounted.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `device`: device that holds the filesystem
@@ -413,8 +411,6 @@ impl Handle {
     /// be missing even so; what `available` knows takes programs into account.
     ///
     /// A type for which there is no driver of the kernel, only a program, counts as not available.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -452,8 +448,6 @@ impl Handle {
     ///
     /// XFS and btrfs are not checked in this way, and `0` says nothing of them: see `xfs_repair`
     /// and `btrfs_scrub_full`.  For NTFS there is only `ntfsfix`.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -497,8 +491,6 @@ impl Handle {
     /// Where that cannot be had, `zero_free_space` prepares an image for being compressed or copied
     /// sparsely.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `mountpoint`: directory where it is mounted
@@ -539,8 +531,6 @@ impl Handle {
     /// Make a filesystem with a block size.
     ///
     /// As `mkfs` with `blocksize`.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -592,8 +582,6 @@ impl Handle {
     /// How sure that is depends on the filesystem and on what the image is stored on: copies in a
     /// journal, in snapshots, or on flash memory are not reached.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `dir`: directory to make for the time; it must not exist
@@ -625,8 +613,6 @@ impl Handle {
     /// As `set_uuid`, with a random UUID, which `vfs_uuid` tells afterwards.  A copy of a disk
     /// needs this if it is to be used beside the original.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `device`: where the filesystem is
@@ -655,12 +641,13 @@ impl Handle {
     /// Estimate how small a filesystem can be made.
     ///
     /// Tells to what size the filesystem can shrink with what it holds now: ext2, ext3, ext4, btrfs
-    /// and NTFS. For XFS, which cannot shrink, it is the size that it has.
+    /// and NTFS. For XFS,
+    /// which cannot shrink, it is the size that it has.
     ///
     /// It is what the filesystem's own programs estimate.  Leave a little more, and make the
     /// filesystem smaller before the partition.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    /// It does not matter whether it is mounted, but NTFS must not be.
     ///
     /// # Arguments
     ///
@@ -701,8 +688,6 @@ impl Handle {
     /// rest of the last block of files, and not space that is reserved.  A filesystem that compresses
     /// keeps the zeroes for itself.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `directory`: any directory of the filesystem
@@ -733,8 +718,6 @@ impl Handle {
     ///
     /// Writes only to free blocks that are not zero already, so it is quicker than
     /// `zero_free_space` and does not make the image grow.  The filesystem must not be mounted.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///

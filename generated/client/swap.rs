@@ -23,8 +23,6 @@ impl Handle {
     ///
     /// Ten pages, 40 KiB, are the least.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `device`: device to format; everything on it is lost
@@ -61,8 +59,6 @@ impl Handle {
     ///
     /// As `mkswap` with `label`.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `label`: label, at most 15 bytes
@@ -96,8 +92,6 @@ impl Handle {
     /// Make swap space with a UUID.
     ///
     /// As `mkswap` with `uuid`.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -135,8 +129,6 @@ impl Handle {
     /// kernel refuses to swap to a file with holes, which `truncate_size` makes.  Others than root
     /// should not be able to read it.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `path`: file to format; its content is lost
@@ -168,8 +160,6 @@ impl Handle {
     /// What was put there comes back into memory, which fails if there is too little of it.  The
     /// device can be used for something else then.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `device`: swap space in use
@@ -197,8 +187,6 @@ impl Handle {
     /// Stop swapping to a file.
     ///
     /// What was put there comes back into memory, which fails if there is too little of it.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -229,8 +217,6 @@ impl Handle {
     ///
     /// As `swapoff_device`.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `label`: label of the swap space
@@ -259,8 +245,6 @@ impl Handle {
     /// Stop swapping to the device that has a UUID.
     ///
     /// As `swapoff_device`.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -295,8 +279,6 @@ impl Handle {
     /// write to the swap space of a guest that is suspended to disk: the guest's memory is saved
     /// there.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `device`: swap space
@@ -326,8 +308,6 @@ impl Handle {
     ///
     /// As `swapon_device`, with a file that `mkswap_file` made.  While it is in use, its
     /// filesystem cannot be unmounted.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -359,8 +339,6 @@ impl Handle {
     ///
     /// As `swapon_device`.  If several devices have the label, it is one of them.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `label`: label of the swap space
@@ -390,8 +368,6 @@ impl Handle {
     /// Swap to the device that has a UUID.
     ///
     /// As `swapon_device`.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///

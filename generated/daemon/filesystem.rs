@@ -2,7 +2,6 @@
 
 use crate::call::{Call, Reply};
 use crate::ctx::Ctx;
-use crate::error::Error;
 use crate::error::Result;
 use bstr::BString;
 use bstr::ByteSlice;
@@ -97,42 +96,93 @@ pub(super) fn wipefs(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
     Ok(Reply::empty())
 }
 
-pub(super) fn f2fs_expand(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn f2fs_expand(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: F2fsExpandArgs = call.decode()?;
+    cx.needs_feature("f2fs")?;
+    let device = cx.device("device", &a.device)?;
+    crate::filesystem::f2fs_expand(cx, &device)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn filesystem_available(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn filesystem_available(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: FilesystemAvailableArgs = call.decode()?;
+    let fsavail = crate::filesystem::filesystem_available(cx, a.filesystem.as_bstr())?;
+    Ok(Reply::of(&FilesystemAvailableRet { fsavail }))
 }
 
-pub(super) fn fsck(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn fsck(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: FsckArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    let status = crate::filesystem::fsck(cx, a.fstype.as_bstr(), &device)?;
+    Ok(Reply::of(&FsckRet { status }))
 }
 
-pub(super) fn fstrim(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(crate) struct FstrimOptions {
+    /// where to begin; if not given, at the beginning
+    pub(crate) offset: Option<i64>,
+    /// how much to look at; if not given, all that follows
+    pub(crate) length: Option<i64>,
+    /// the smallest free range that is discarded; if not given, the filesystem decides
+    pub(crate) minimumfreeextent: Option<i64>,
 }
 
-pub(super) fn mkfs_b(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn fstrim(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: FstrimArgs = call.decode()?;
+    cx.needs_feature("fstrim")?;
+    cx.needs_root()?;
+    let mountpoint = cx.guest_path("mountpoint", &a.mountpoint)?;
+    call.knows_options(3)?;
+    let options = FstrimOptions {
+        offset: call.option(0, a.offset),
+        length: call.option(1, a.length),
+        minimumfreeextent: call.option(2, a.minimumfreeextent),
+    };
+    crate::filesystem::fstrim(cx, &mountpoint, options)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn scrub_freespace(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn mkfs_b(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: MkfsBArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    crate::filesystem::mkfs_b(cx, a.fstype.as_bstr(), a.blocksize, &device)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn set_uuid_random(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn scrub_freespace(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: ScrubFreespaceArgs = call.decode()?;
+    cx.needs_feature("scrub")?;
+    cx.needs_root()?;
+    let dir = cx.guest_path("dir", &a.dir)?;
+    crate::filesystem::scrub_freespace(cx, &dir)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn vfs_minimum_size(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn set_uuid_random(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: SetUuidRandomArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    crate::filesystem::set_uuid_random(cx, &device)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn zero_free_space(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn vfs_minimum_size(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: VfsMinimumSizeArgs = call.decode()?;
+    let mountable = cx.mountable("mountable", &a.mountable)?;
+    let sizeinbytes = crate::filesystem::vfs_minimum_size(cx, &mountable)?;
+    Ok(Reply::of(&VfsMinimumSizeRet { sizeinbytes }))
 }
 
-pub(super) fn zerofree(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn zero_free_space(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: ZeroFreeSpaceArgs = call.decode()?;
+    cx.needs_root()?;
+    let directory = cx.guest_path("directory", &a.directory)?;
+    crate::filesystem::zero_free_space(cx, &directory)?;
+    Ok(Reply::empty())
+}
+
+pub(super) fn zerofree(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: ZerofreeArgs = call.decode()?;
+    cx.needs_feature("zerofree")?;
+    let device = cx.device("device", &a.device)?;
+    crate::filesystem::zerofree(cx, &device)?;
+    Ok(Reply::empty())
 }

@@ -44,6 +44,7 @@ pub(crate) use metadata::*;
 pub(crate) use mount::*;
 pub(crate) use rsync::*;
 pub(crate) use selinux::*;
+pub(crate) use swap::*;
 pub(crate) use text::*;
 
 use crate::call::{Call, Reply};
@@ -593,8 +594,8 @@ pub(crate) const FEATURES: &[Feature] = &[
     },
     Feature { name: "clevisluks", programs: &["clevis"], filesystem: None, implemented: false },
     Feature { name: "extlinux", programs: &["extlinux"], filesystem: None, implemented: false },
-    Feature { name: "f2fs", programs: &["mkfs.f2fs"], filesystem: None, implemented: false },
-    Feature { name: "fstrim", programs: &[], filesystem: None, implemented: false },
+    Feature { name: "f2fs", programs: &["mkfs.f2fs"], filesystem: None, implemented: true },
+    Feature { name: "fstrim", programs: &[], filesystem: None, implemented: true },
     Feature { name: "gdisk", programs: &["sgdisk"], filesystem: None, implemented: false },
     Feature { name: "grub", programs: &["grub-install"], filesystem: None, implemented: false },
     Feature { name: "hivex", programs: &[], filesystem: None, implemented: false },
@@ -604,7 +605,7 @@ pub(crate) const FEATURES: &[Feature] = &[
     Feature { name: "libtsk", programs: &[], filesystem: None, implemented: false },
     Feature { name: "libyara", programs: &[], filesystem: None, implemented: false },
     Feature { name: "linuxcaps", programs: &[], filesystem: None, implemented: true },
-    Feature { name: "linuxfsuuid", programs: &[], filesystem: None, implemented: false },
+    Feature { name: "linuxfsuuid", programs: &[], filesystem: None, implemented: true },
     Feature { name: "linuxmodules", programs: &["modprobe"], filesystem: None, implemented: true },
     Feature { name: "linuxxattrs", programs: &[], filesystem: None, implemented: true },
     Feature { name: "luks", programs: &["cryptsetup"], filesystem: None, implemented: false },
@@ -633,5 +634,5 @@ pub(crate) const FEATURES: &[Feature] = &[
     Feature { name: "wipefs", programs: &[], filesystem: None, implemented: true },
     Feature { name: "xfs", programs: &["mkfs.xfs"], filesystem: None, implemented: false },
     Feature { name: "xz", programs: &["xz"], filesystem: None, implemented: true },
-    Feature { name: "zerofree", programs: &["zerofree"], filesystem: None, implemented: false },
+    Feature { name: "zerofree", programs: &["zerofree"], filesystem: None, implemented: true },
 ];

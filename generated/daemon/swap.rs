@@ -2,53 +2,102 @@
 
 use crate::call::{Call, Reply};
 use crate::ctx::Ctx;
-use crate::error::Error;
 use crate::error::Result;
+use bstr::BString;
+use bstr::ByteSlice;
+use guestfs_protocol::*;
 
-pub(super) fn mkswap(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(crate) struct MkswapOptions {
+    /// label, at most 15 bytes
+    pub(crate) label: Option<BString>,
+    /// UUID; if not given, a random one
+    pub(crate) uuid: Option<BString>,
 }
 
-pub(super) fn mkswap_l(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn mkswap(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: MkswapArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    call.knows_options(2)?;
+    let options = MkswapOptions { label: call.option(0, a.label), uuid: call.option(1, a.uuid) };
+    crate::swap::mkswap(cx, &device, options)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn mkswap_u(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn mkswap_l(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: MkswapLArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    crate::swap::mkswap_l(cx, a.label.as_bstr(), &device)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn mkswap_file(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn mkswap_u(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: MkswapUArgs = call.decode()?;
+    cx.needs_feature("linuxfsuuid")?;
+    let device = cx.device("device", &a.device)?;
+    crate::swap::mkswap_u(cx, a.uuid.as_bstr(), &device)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn swapoff_device(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn mkswap_file(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: MkswapFileArgs = call.decode()?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    crate::swap::mkswap_file(cx, &path)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn swapoff_file(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn swapoff_device(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: SwapoffDeviceArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    crate::swap::swapoff_device(cx, &device)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn swapoff_label(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn swapoff_file(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: SwapoffFileArgs = call.decode()?;
+    cx.needs_root()?;
+    let file = cx.guest_path("file", &a.file)?;
+    crate::swap::swapoff_file(cx, &file)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn swapoff_uuid(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn swapoff_label(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: SwapoffLabelArgs = call.decode()?;
+    crate::swap::swapoff_label(cx, a.label.as_bstr())?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn swapon_device(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn swapoff_uuid(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: SwapoffUuidArgs = call.decode()?;
+    cx.needs_feature("linuxfsuuid")?;
+    crate::swap::swapoff_uuid(cx, a.uuid.as_bstr())?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn swapon_file(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn swapon_device(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: SwaponDeviceArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    crate::swap::swapon_device(cx, &device)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn swapon_label(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn swapon_file(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: SwaponFileArgs = call.decode()?;
+    cx.needs_root()?;
+    let file = cx.guest_path("file", &a.file)?;
+    crate::swap::swapon_file(cx, &file)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn swapon_uuid(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn swapon_label(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: SwaponLabelArgs = call.decode()?;
+    crate::swap::swapon_label(cx, a.label.as_bstr())?;
+    Ok(Reply::empty())
+}
+
+pub(super) fn swapon_uuid(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: SwaponUuidArgs = call.decode()?;
+    cx.needs_feature("linuxfsuuid")?;
+    crate::swap::swapon_uuid(cx, a.uuid.as_bstr())?;
+    Ok(Reply::empty())
 }

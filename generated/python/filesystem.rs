@@ -188,8 +188,6 @@ impl GuestFS {
     /// :param device: device that holds the filesystem
     /// :raises Error: EINVAL: `device` holds no F2FS.
     /// :raises Error: EBUSY: `device` is mounted.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device))]
     fn f2fs_expand(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.f2fs_expand(&device))
@@ -205,8 +203,6 @@ impl GuestFS {
     /// :param filesystem: type, such as `btrfs`: letters, digits, hyphens and underscores
     /// :returns: true if the kernel of the appliance has the type, or a module for it
     /// :raises Error: EINVAL: `filesystem` has a character which no type has.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (filesystem))]
     fn filesystem_available(&self, py: Python<'_>, filesystem: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.filesystem_available(&filesystem))
@@ -225,8 +221,6 @@ impl GuestFS {
     /// :returns: what **fsck** says: the sum of `1` if errors were repaired, `2` if the machine should be started anew, `4` if errors are left, and greater numbers if it could not be checked
     /// :raises Error: EBUSY: `device` is mounted.
     /// :raises Error: ENOTSUP: the appliance has no program that checks `fstype`.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (fstype, device))]
     fn fsck(&self, py: Python<'_>, fstype: Text, device: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.fsck(&fstype, &device))
@@ -248,8 +242,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: a number is negative, or `offset` is behind the end.
     /// :raises Error: ENOENT: `mountpoint` does not exist.
     /// :raises Error: ENOTSUP: the filesystem or the disk cannot discard.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (mountpoint, offset=None, length=None, minimumfreeextent=None))]
     fn fstrim(
         &self,
@@ -273,8 +265,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `blocksize` is not one that the filesystem can have.
     /// :raises Error: ENOTSUP: `fstype` is unknown, or the appliance has no program that makes it.
     /// :raises Error: EBUSY: `device` is mounted or otherwise in use.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     ///
     /// Deprecated: use `mkfs`.
     #[pyo3(signature = (fstype, blocksize, device))]
@@ -302,8 +292,6 @@ impl GuestFS {
     /// :raises Error: EEXIST: `dir` exists.
     /// :raises Error: ENOENT: the directory in which to make `dir` does not exist.
     /// :raises Error: EROFS: the filesystem is mounted read-only.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (dir))]
     fn scrub_freespace(&self, py: Python<'_>, dir: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.scrub_freespace(&dir))
@@ -317,8 +305,6 @@ impl GuestFS {
     /// :param device: where the filesystem is
     /// :raises Error: ENOTSUP: `device` holds nothing with a UUID that can be changed.
     /// :raises Error: EBUSY: the filesystem is mounted.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device))]
     fn set_uuid_random(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.set_uuid_random(&device))
@@ -327,16 +313,17 @@ impl GuestFS {
     /// estimate how small a filesystem can be made
     ///
     /// Tells to what size the filesystem can shrink with what it holds now: ext2, ext3, ext4, btrfs
-    /// and NTFS. For XFS, which cannot shrink, it is the size that it has.
+    /// and NTFS. For XFS,
+    /// which cannot shrink, it is the size that it has.
     ///
     /// It is what the filesystem's own programs estimate.  Leave a little more, and make the
     /// filesystem smaller before the partition.
     ///
+    /// It does not matter whether it is mounted, but NTFS must not be.
+    ///
     /// :param mountable: where the filesystem is
     /// :returns: size in bytes
     /// :raises Error: ENOTSUP: this cannot be told of that type of filesystem.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (mountable))]
     fn vfs_minimum_size(&self, py: Python<'_>, mountable: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.vfs_minimum_size(&mountable))
@@ -357,8 +344,6 @@ impl GuestFS {
     /// :raises Error: ENOENT: `directory` does not exist.
     /// :raises Error: ENOTDIR: `directory` is a file.
     /// :raises Error: EROFS: the filesystem is mounted read-only.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (directory))]
     fn zero_free_space(&self, py: Python<'_>, directory: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.zero_free_space(&directory))
@@ -372,8 +357,6 @@ impl GuestFS {
     /// :param device: device that holds the filesystem
     /// :raises Error: EINVAL: `device` holds no ext2, ext3 or ext4.
     /// :raises Error: EBUSY: `device` is mounted.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device))]
     fn zerofree(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.zerofree(&device))

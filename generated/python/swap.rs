@@ -21,8 +21,6 @@ impl GuestFS {
     /// :param uuid: UUID; if not given, a random one
     /// :raises Error: EINVAL: `label` is too long, `uuid` is not a UUID, or `device` is too small.
     /// :raises Error: EBUSY: `device` is mounted or otherwise in use.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device, label=None, uuid=None))]
     fn mkswap(
         &self,
@@ -45,8 +43,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `label` is too long, or `device` is too small.
     /// :raises Error: EBUSY: `device` is mounted or otherwise in use.
     ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
-    ///
     /// Deprecated: use `mkswap`.
     #[pyo3(signature = (label, device))]
     fn mkswap_l(&self, py: Python<'_>, label: Text, device: Text) -> PyResult<Py<PyAny>> {
@@ -62,8 +58,6 @@ impl GuestFS {
     /// :param device: device to format; everything on it is lost
     /// :raises Error: EINVAL: `uuid` is not a UUID, or `device` is too small.
     /// :raises Error: EBUSY: `device` is mounted or otherwise in use.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     ///
     /// Deprecated: use `mkswap`.
     #[pyo3(signature = (uuid, device))]
@@ -82,8 +76,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `path` is not a regular file, or is too small.
     /// :raises Error: EISDIR: `path` is a directory.
     /// :raises Error: ENOENT: `path` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (path))]
     fn mkswap_file(&self, py: Python<'_>, path: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.mkswap_file(&path))
@@ -96,8 +88,6 @@ impl GuestFS {
     ///
     /// :param device: swap space in use
     /// :raises Error: EINVAL: `device` is not used for swapping.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device))]
     fn swapoff_device(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.swapoff_device(&device))
@@ -110,8 +100,6 @@ impl GuestFS {
     /// :param file: swap space in use
     /// :raises Error: EINVAL: `file` is not used for swapping.
     /// :raises Error: ENOENT: `file` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (file))]
     fn swapoff_file(&self, py: Python<'_>, file: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.swapoff_file(&file))
@@ -124,8 +112,6 @@ impl GuestFS {
     /// :param label: label of the swap space
     /// :raises Error: EINVAL: what has the label is not used for swapping.
     /// :raises Error: ENOENT: nothing has that label.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (label))]
     fn swapoff_label(&self, py: Python<'_>, label: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.swapoff_label(&label))
@@ -138,8 +124,6 @@ impl GuestFS {
     /// :param uuid: UUID of the swap space
     /// :raises Error: EINVAL: what has the UUID is not used for swapping.
     /// :raises Error: ENOENT: nothing has that UUID.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (uuid))]
     fn swapoff_uuid(&self, py: Python<'_>, uuid: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.swapoff_uuid(&uuid))
@@ -156,8 +140,6 @@ impl GuestFS {
     /// :param device: swap space
     /// :raises Error: EINVAL: `device` is not swap space.
     /// :raises Error: EBUSY: `device` is used for swapping already, or is mounted.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device))]
     fn swapon_device(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.swapon_device(&device))
@@ -172,8 +154,6 @@ impl GuestFS {
     /// :raises Error: EBUSY: `file` is used for swapping already.
     /// :raises Error: EINVAL: `file` is not swap space, or has holes.
     /// :raises Error: ENOENT: `file` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (file))]
     fn swapon_file(&self, py: Python<'_>, file: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.swapon_file(&file))
@@ -187,8 +167,6 @@ impl GuestFS {
     /// :raises Error: EBUSY: the device is used for swapping already.
     /// :raises Error: EINVAL: what has the label is not swap space.
     /// :raises Error: ENOENT: nothing has that label.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (label))]
     fn swapon_label(&self, py: Python<'_>, label: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.swapon_label(&label))
@@ -202,8 +180,6 @@ impl GuestFS {
     /// :raises Error: EBUSY: the device is used for swapping already.
     /// :raises Error: EINVAL: what has the UUID is not swap space.
     /// :raises Error: ENOENT: nothing has that UUID.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (uuid))]
     fn swapon_uuid(&self, py: Python<'_>, uuid: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.swapon_uuid(&uuid))

@@ -28,6 +28,7 @@ mod in_appliance {
     mod file_3;
     mod file_4;
     mod filesystem;
+    mod filesystem_2;
     mod handle;
     mod inotify;
     mod journal;
@@ -42,6 +43,7 @@ mod in_appliance {
     mod properties;
     mod rsync;
     mod selinux;
+    mod swap;
     mod text;
     mod text_2;
     mod xattr;

@@ -131,7 +131,7 @@ fn find(fstype: &str) -> Option<&'static Identity> {
 }
 
 /// Whether a filesystem of this type, which is known here, can have the label when it is made.
-pub(super) fn check_label(fstype: &str, label: &BStr) -> Result<()> {
+pub(crate) fn check_label(fstype: &str, label: &BStr) -> Result<()> {
     let Some(identity) = find(fstype) else { return Ok(()) };
     let (max, unit) = identity.label_max;
     let (len, unit) = match unit {
@@ -185,7 +185,7 @@ impl Identity {
 }
 
 /// The notation of a UUID, in small letters.
-pub(super) fn parse_uuid(uuid: &BStr) -> Result<String> {
+pub(crate) fn parse_uuid(uuid: &BStr) -> Result<String> {
     let is_uuid = uuid.len() == 36
         && uuid.iter().enumerate().all(|(idx, byte)| match idx {
             8 | 13 | 18 | 23 => *byte == b'-',

@@ -2,10 +2,13 @@
 //! Making and identifying filesystems.
 
 pub(crate) mod bytes;
+mod check;
 mod identity;
 mod list;
 mod make;
+mod minimum;
 pub(crate) mod probe;
+mod space;
 
 use std::os::unix::fs::FileExt;
 
@@ -13,12 +16,17 @@ use bstr::{BStr, BString};
 use rustix::fs::OFlags;
 
 use self::bytes::ReadAt;
+pub(crate) use self::check::{filesystem_available, fsck};
+pub(crate) use self::identity::{check_label, parse_uuid};
+pub(crate) use self::minimum::vfs_minimum_size;
 use self::probe::{Superblock, probe};
+pub(crate) use self::space::{fstrim, scrub_freespace, zero_free_space, zerofree};
 use crate::block::{Device, Mountable};
 use crate::ctx::Ctx;
 use crate::error::{About, Error, Result};
 use crate::generated::MkfsOptions;
 use crate::partition;
+use crate::random::random;
 use crate::tool::Tool;
 
 /// Superblocks are this near to the start or the end of a device.
@@ -40,9 +48,15 @@ pub(crate) fn mkfs(
     command.run()
 }
 
+pub(crate) fn mkfs_b(cx: &mut Ctx, fstype: &BStr, blocksize: i32, device: &Device) -> Result<()> {
+    let (features, label, blocksize) = (None, None, Some(blocksize));
+    let options = MkfsOptions { blocksize, features, inode: None, sectorsize: None, label };
+    mkfs(cx, fstype, device, options)
+}
+
 /// Overwrites the places where another filesystem would be recognized, as not every program that
 /// makes one does.
-fn clear_edges(device: &Device) -> Result<()> {
+pub(crate) fn clear_edges(device: &Device) -> Result<()> {
     // Exclusively: it must not be in use.
     let file = device.open(OFlags::RDWR | OFlags::EXCL)?;
     let size = file.size().about(device)?;
@@ -71,6 +85,24 @@ fn superblock(device: &Device) -> Result<Option<Superblock>> {
     probe(&device.open(OFlags::RDONLY)?).about(device)
 }
 
+/// Kinds of filesystems which the same programs are for.
+pub(crate) struct Family {
+    pub(crate) fstypes: &'static [&'static str],
+    /// What people call them.
+    words: &'static str,
+}
+
+pub(crate) const EXT: Family =
+    Family { fstypes: &["ext2", "ext3", "ext4"], words: "ext2, ext3 or ext4" };
+const F2FS: Family = Family { fstypes: &["f2fs"], words: "F2FS" };
+
+/// Fails unless the device has a filesystem of that kind.
+pub(crate) fn must_hold(device: &Device, family: Family) -> Result<Superblock> {
+    superblock(device)?
+        .filter(|it| family.fstypes.contains(&it.fstype))
+        .ok_or_else(|| Error::invalid(device, format_args!("holds no {}", family.words)))
+}
+
 /// The same, for a function which needs that there is something.
 fn known_superblock(device: &Device) -> Result<Superblock> {
     let why = || Error::unsupported(format_args!("{device}: what it holds"));
@@ -94,6 +126,20 @@ pub(crate) fn set_uuid(_: &mut Ctx, device: &Device, uuid: &BStr) -> Result<()> 
     // Exclusively: the kernel would write the old one again.
     device.open(OFlags::RDONLY | OFlags::EXCL)?;
     identity::set_uuid(device, found.fstype, &uuid)
+}
+
+pub(crate) fn set_uuid_random(cx: &mut Ctx, device: &Device) -> Result<()> {
+    let mut number: [u8; 16] = random()?;
+    // Version 4, variant 1.
+    number[6] = number[6] & 0x0f | 0x40;
+    number[8] = number[8] & 0x3f | 0x80;
+    set_uuid(cx, device, bytes::uuid(number).as_str().into())
+}
+
+pub(crate) fn f2fs_expand(_: &mut Ctx, device: &Device) -> Result<()> {
+    must_hold(device, F2FS)?;
+    device.open(OFlags::RDWR | OFlags::EXCL)?;
+    Tool::new("resize.f2fs").arg(device.path()).run()
 }
 
 pub(crate) fn blkid(cx: &mut Ctx, device: &Device) -> Result<Vec<(BString, BString)>> {
