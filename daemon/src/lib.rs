@@ -41,6 +41,7 @@ mod random;
 mod resume;
 mod rsync;
 mod selinux;
+mod swap;
 mod system;
 mod text;
 mod texts;
