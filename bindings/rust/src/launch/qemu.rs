@@ -193,7 +193,16 @@ fn kernel_command_line(plan: &Plan<'_>) -> OsString {
         format!("console={}", arch.console).into(),
     ];
     words.extend(arch.kernel_words.iter().map(|it| BString::from(*it)));
+    // Processes don't have to be kept from each other here: docs/ARCHITECTURE.md.
+    let trusting = [
+        "mitigations=off",
+        "init_on_alloc=0",
+        "hardened_usercopy=off",
+        "randomize_kstack_offset=off",
+    ];
+    words.extend(trusting.map(BString::from));
     let everywhere = [
+        "psi=0",
         "printk.time=1",
         "cgroup_disable=memory",
         "usbcore.nousb",
@@ -207,7 +216,9 @@ fn kernel_command_line(plan: &Plan<'_>) -> OsString {
     }
     // A kernel that finds it out on a busy machine is wrong by so much that its clock runs away.
     words.extend(tsc_mhz.map(|it| format!("tsc_early_khz={it}000").into()));
-    words.push(if config.selinux { "selinux=1 enforcing=0" } else { "selinux=0" }.into());
+    // The others have no rules here, and are asked all the same, for each file.
+    let lsm = if config.selinux { "lsm=selinux selinux=1 enforcing=0" } else { "lsm= selinux=0" };
+    words.push(lsm.into());
     words.push(if config.verbose { "guestfs_verbose=1" } else { "quiet" }.into());
     words.push("guestfs_root=/dev/vda".into());
     if disks.root_overlay.is_some() {
@@ -301,11 +312,13 @@ mod tests {
             &[
                 "sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
                 "machine pc,accel=tcg,usb=off,hpet=off",
-                "cpu max,-erms,-fsrm",
+                "cpu max,-erms,-fsrm,-smap",
                 "kernel /a/kernel",
                 "append 'panic=1 console=ttyS0 edd=off no_timer_check tsc=reliable 8250.nr_uarts=1 \
-             printk.time=1 cgroup_disable=memory usbcore.nousb cryptomgr.notests \
-             random.trust_cpu=on acpi=noirq selinux=0 quiet guestfs_root=/dev/vda'",
+             mitigations=off init_on_alloc=0 hardened_usercopy=off \
+             randomize_kstack_offset=off psi=0 printk.time=1 cgroup_disable=memory usbcore.nousb cryptomgr.notests \
+             random.trust_cpu=on acpi=noirq module_blacklist=crc32c_intel selinux=0 quiet \
+             guestfs_root=/dev/vda'",
             ],
         );
     }
@@ -328,9 +341,10 @@ mod tests {
             &[
                 "name guest=id",
                 "append 'panic=1 console=ttyS0 edd=off no_timer_check tsc=reliable 8250.nr_uarts=1 \
-             printk.time=1 cgroup_disable=memory usbcore.nousb cryptomgr.notests \
-             random.trust_cpu=on acpi=noirq tsc_early_khz=2596000 selinux=1 enforcing=0 guestfs_verbose=1 guestfs_root=/dev/vda \
-             guestfs_network=1 a=b c'",
+             mitigations=off init_on_alloc=0 hardened_usercopy=off \
+             randomize_kstack_offset=off psi=0 printk.time=1 cgroup_disable=memory usbcore.nousb cryptomgr.notests \
+             random.trust_cpu=on acpi=noirq module_blacklist=crc32c_intel tsc_early_khz=2596000 \
+             selinux=1 enforcing=0 guestfs_verbose=1 guestfs_root=/dev/vda guestfs_network=1 a=b c'",
                 "netdev user,id=net,net=169.254.0.0/16",
                 "device virtio-net-pci,netdev=net,romfile=",
                 "foo 'it'\\''s'",
@@ -348,8 +362,9 @@ mod tests {
             &["cpu ", "append"],
             &[
                 "cpu max,pauth-impdef=on",
-                "append 'panic=1 console=ttyAMA0 printk.time=1 cgroup_disable=memory usbcore.nousb \
-             cryptomgr.notests random.trust_cpu=on selinux=0 quiet guestfs_root=/dev/vda'",
+                "append 'panic=1 console=ttyAMA0 mitigations=off init_on_alloc=0 hardened_usercopy=off \
+             randomize_kstack_offset=off psi=0 printk.time=1 cgroup_disable=memory usbcore.nousb \
+             cryptomgr.notests random.trust_cpu=on lsm= selinux=0 quiet guestfs_root=/dev/vda'",
             ],
         );
     }
