@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The connection to the library, and the reports of progress on it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,27 +18,53 @@ const NEXT_REPORT: Duration = Duration::from_millis(333);
 
 /// A stream in both directions.
 #[derive(Debug)]
-pub(crate) struct Channel(File);
+pub(crate) struct Channel {
+    stream: File,
+    /// What was taken off the stream and is still to be received.
+    kept: RefCell<Option<Incoming>>,
+}
 
 impl Channel {
     /// A virtio-serial port or a socket.
     pub(crate) fn new(fd: OwnedFd) -> Rc<Self> {
-        Rc::new(Self(fd.into()))
+        Rc::new(Self { stream: fd.into(), kept: RefCell::default() })
     }
 
     /// Waits for the next thing from the library.
     pub(crate) fn receive(&self) -> wire::Result<Incoming> {
-        wire::read_incoming(&mut &self.0)
+        match self.kept.take() {
+            Some(incoming) => Ok(incoming),
+            None => wire::read_incoming(&mut &self.stream),
+        }
     }
 
     /// Sends bytes which are framed already.
     pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<()> {
-        (&self.0).write_all(bytes)
+        (&self.stream).write_all(bytes)
     }
 
     /// Whether the library has said something.
     pub(crate) fn is_readable(&self) -> bool {
-        let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        self.kept.borrow().is_some() || self.has_input()
+    }
+
+    /// Whether the library wants the call to end.  Anything else that it has said stays for those
+    /// who expect it.
+    pub(crate) fn wants_to_stop(&self) -> wire::Result<bool> {
+        if self.kept.borrow().is_some() || !self.has_input() {
+            return Ok(false);
+        }
+        match self.receive()? {
+            Incoming::Cancel => Ok(true),
+            other => {
+                self.kept.replace(Some(other));
+                Ok(false)
+            }
+        }
+    }
+
+    fn has_input(&self) -> bool {
+        let mut fds = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
         poll(&mut fds, PollTimeout::ZERO).is_ok()
             && fds[0].revents().is_some_and(|events| events.contains(PollFlags::POLLIN))
     }

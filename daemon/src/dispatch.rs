@@ -13,6 +13,7 @@ use guestfs_protocol::wire::{
 use zeroize::Zeroizing;
 
 use crate::call::{Call, Reply};
+use crate::cancel;
 use crate::channel::{Channel, Reporter};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
@@ -80,7 +81,7 @@ fn answer(
     let reporter = Reporter::new(channel, &header);
     cx.set_reporter(reporter.clone());
     let call = Call::new(channel, &reporter, cx.window(), header, args);
-    let Some(outcome) = dispatch(table, cx, call)? else {
+    let Some(outcome) = cancel::during(channel, || dispatch(table, cx, call))? else {
         return Ok(());
     };
     let outcome = outcome.and_then(|reply| {

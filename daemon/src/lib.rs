@@ -11,6 +11,7 @@ mod augeas;
 mod bind_test;
 mod block;
 mod call;
+mod cancel;
 mod channel;
 mod command;
 mod contained;

@@ -9,6 +9,7 @@ use std::os::unix::fs::FileExt;
 
 use rustix::fs::{SeekFrom, seek};
 
+use crate::cancel::check_io;
 use crate::error::Errno;
 
 /// How much is read at once.
@@ -34,6 +35,7 @@ pub(crate) fn each_piece(
     let mut block = vec![0; BLOCK];
     let mut at = start;
     while at < end {
+        check_io()?;
         let (data, data_end) = next_data(file, at, end)?;
         if data > at {
             let flow = visit(Piece::Hole(data - at))?;
@@ -46,6 +48,7 @@ pub(crate) fn each_piece(
             break;
         }
         while at < data_end {
+            check_io()?;
             let wanted = (data_end - at).min(BLOCK as u64) as usize;
             let n = match file.read_at(&mut block[..wanted], at) {
                 Ok(0) => return Ok(at),

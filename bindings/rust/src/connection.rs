@@ -273,7 +273,12 @@ impl Connection {
         }
         self.serial = self.serial.wrapping_add(1);
         let failed = self.send(g, &header, message, call.source)?;
-        let reply = self.reply(g, &header, call.sink.is_none())?;
+        // Other daemons than ours are told to stop while they send a file, and never else.
+        let listens = failed.is_none() && self.channel.window().is_some();
+        let reply = match listens {
+            true => self.reply_or_stop(g, &header, call.sink.is_none())?,
+            false => self.reply(g, &header, call.sink.is_none())?,
+        };
         Ok(match (failed, reply, call.sink) {
             // The daemon's error is only that it was told to stop.
             (Some(cause), _, _) => Err(cause),
@@ -293,23 +298,32 @@ impl Connection {
         Ok(true)
     }
 
-    /// Waits for the reply to a call, which may be left if no file follows.
-    fn reply(
+    /// Waits for the reply to a call, which is told to end if the user does not want it any more.
+    fn reply_or_stop(
         &mut self,
         g: &Handle,
         header: &Header,
         may_leave: bool,
     ) -> Talk<Result<Vec<u8>>> {
+        if let Some(message) = self.message(g, header, Unless::Cancelled)? {
+            return result_of(header, &message);
+        }
+        self.send_flag(g, wire::CANCEL_FLAG)?;
+        let reply = self.reply(g, header, may_leave)?;
+        // It need not have listened.
+        Ok(reply.map_err(|err| if err.errno() == libc::EINTR { cancelled() } else { err }))
+    }
+
+    /// Waits for the reply to a call, which may be left if no file follows.
+    fn reply(&mut self, g: &Handle, header: &Header, may_leave: bool) -> Talk<Result<Vec<u8>>> {
         // A wish to stop that came too late for what has been sent is of no use here.
         let unless = if may_leave { Unless::Interrupted } else { Unless::Nothing };
-        let Some(message) = self.message(g, header, unless)? else {
-            self.abandoned = Some(*header);
-            return Ok(Err(cancelled()));
-        };
-        let (reply, body) = reply_to(header, &message)?;
-        match reply.status {
-            Status::Ok => Ok(Ok(body.to_vec())),
-            Status::Error => Ok(Err(refusal(&wire::decode(body)?))),
+        match self.message(g, header, unless)? {
+            Some(message) => result_of(header, &message),
+            None => {
+                self.abandoned = Some(*header);
+                Ok(Err(cancelled()))
+            }
         }
     }
 
@@ -465,6 +479,15 @@ impl Unless {
             Self::Cancelled => g.cancel().requested(),
             Self::Interrupted => interrupt::requested(),
         }
+    }
+}
+
+/// What the reply to this call says.
+fn result_of(header: &Header, message: &[u8]) -> Talk<Result<Vec<u8>>> {
+    let (reply, body) = reply_to(header, message)?;
+    match reply.status {
+        Status::Ok => Ok(Ok(body.to_vec())),
+        Status::Error => Ok(Err(refusal(&wire::decode(body)?))),
     }
 }
 

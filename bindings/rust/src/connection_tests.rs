@@ -553,6 +553,47 @@ fn the_user_stops_a_download() {
 }
 
 /// Nobody empties the pipe that the file goes to, so the death is all there is to notice.
+/// Answers calls of which the first is not wanted any more; `listens` says whether it ends for that.
+fn stop_any_call(window: Option<Arc<Window>>, listens: bool) -> Result<()> {
+    let told = window.is_some();
+    let (g, mut peer) = connected_with(window);
+    let g = Arc::new(g);
+    let (called, is_called) = mpsc::channel();
+    let daemon = thread::spawn(move || {
+        let (header, _) = peer.call();
+        called.send(()).unwrap();
+        if told {
+            assert_eq!(peer.next(), Incoming::Cancel);
+        }
+        match listens {
+            true => peer.refuse(&header, "EINTR", "cancelled by the caller"),
+            false => peer.reply(&header, &Nothing),
+        }
+        let (header, _) = peer.call();
+        peer.reply(&header, &Nothing);
+    });
+    let call = {
+        let g = g.clone();
+        thread::spawn(move || mount(&g))
+    };
+    is_called.recv().unwrap();
+    g.user_cancel().unwrap();
+    let result = call.join().unwrap();
+    mount(&g).unwrap();
+    daemon.join().unwrap();
+    result
+}
+
+#[test]
+fn the_user_stops_any_call() {
+    let window = || Some(Arc::new(Window::new().unwrap()));
+    let stopped = stop_any_call(window(), true);
+    check(stopped, libc::EINTR, "operation cancelled by user");
+    stop_any_call(window(), false).unwrap();
+    // A daemon that is not ours would not know what to make of it.
+    stop_any_call(None, false).unwrap();
+}
+
 #[test]
 fn a_death_while_the_host_has_no_room() {
     let daemon = |peer: &mut Peer| {

@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use bstr::{BStr, BString, ByteSlice};
 use rustix::fs::{FileType, Mode, OFlags};
 
+use crate::cancel;
 use crate::ctx::Ctx;
 use crate::decompress::{Ahead, Compression, Decoder, damaged};
 use crate::error::{About, Errno, Error, Result};
@@ -149,6 +150,7 @@ impl Archives<'_, '_> {
 
     fn skip_padding(&self, input: &mut impl BufRead) -> Result<()> {
         loop {
+            cancel::check()?;
             let buffer = input.fill_buf().map_err(damaged(self.path))?;
             let zeroes = buffer.iter().take_while(|&&byte| byte == 0).count();
             if zeroes == 0 {
@@ -162,6 +164,7 @@ impl Archives<'_, '_> {
     fn archive(&mut self, input: &mut impl BufRead) -> Result<()> {
         self.count += 1;
         loop {
+            cancel::check()?;
             let mut header = [0; HEADER];
             input.read_exact(&mut header).map_err(|err| self.cut(err))?;
             let Some((mut entry, name_size)) = parse(&header) else {

@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::{FallocateFlags, OFlags, copy_file_range, fallocate, fstat};
 
 use crate::block::{Device, DeviceOrPath};
+use crate::cancel;
 use crate::ctx::Ctx;
 use crate::error::{About, Errno, Error, Result};
 use crate::file::{NEW_FILE, not_negative, open_to_read};
@@ -83,6 +84,7 @@ pub(super) fn copy(
         by_kernel: range.sparse != Some(true),
     };
     while copy.done < size {
+        cancel::check()?;
         copy.step().about(format_args!("{src} to {dest}"))?;
         cx.progress(copy.done, size);
     }

@@ -10,6 +10,7 @@ use bstr::{BStr, BString};
 use rustix::fs::OFlags;
 
 use crate::block::Device;
+use crate::cancel;
 use crate::ctx::Ctx;
 use crate::error::{About, Error, Result};
 use crate::filesystem::bytes::ReadAt;
@@ -170,6 +171,7 @@ pub(crate) fn zero_device(cx: &mut Ctx, device: &Device) -> Result<()> {
     let file = device.open(OFlags::WRONLY | OFlags::EXCL)?;
     let total = size(&file, device)?;
     for start in (0..total).step_by(ZERO_STEP as usize) {
+        cancel::check()?;
         let len = ZERO_STEP.min(total - start);
         // SAFETY: the request reads two integers, start and length in bytes.
         unsafe { ioctl::zero_out(file.as_raw_fd(), &[start, len]) }.about(device)?;
@@ -183,6 +185,7 @@ pub(crate) fn is_zero_device(cx: &mut Ctx, device: &Device) -> Result<bool> {
     let total = size(&file, device)?;
     let mut block = vec![0; READ_STEP];
     for start in (0..total).step_by(READ_STEP) {
+        cancel::check()?;
         let n = file.read_up_to(&mut block, start).about(device)?;
         if block[..n].iter().any(|byte| *byte != 0) {
             return Ok(false);

@@ -8,6 +8,7 @@ use rustix::fs::{FileType, OFlags};
 
 pub(crate) use self::pattern::stands_for;
 use self::pattern::{alternatives, has_wildcards, matches, unescaped};
+use crate::cancel;
 use crate::ctx::Ctx;
 use crate::error::Result;
 use crate::generated::GlobExpandOptions;
@@ -43,6 +44,7 @@ impl Search<'_> {
         // Paths that match so far, each with what comes next; on the heap, as are its directories.
         let mut stack = vec![(BString::default(), 0)];
         while let Some((mut path, mut next)) = stack.pop() {
+            cancel::check()?;
             while let Some(component) = components.get(next)
                 && !has_wildcards(component)
             {

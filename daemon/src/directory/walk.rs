@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use bstr::{BStr, BString, ByteSlice};
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RawDir, StatxFlags};
 
+use crate::cancel;
 use crate::error::{About, Errno, Error, Result};
 use crate::path::GuestPath;
 
@@ -198,6 +199,7 @@ impl Reader {
     ) -> Result<()> {
         let mut entries = RawDir::new(directory, &mut self.0);
         while let Some(entry) = entries.next() {
+            cancel::check()?;
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(err) => return Err(err).about(at.join(prefix)),

@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 
 use rustix::fs::{Mode, OFlags};
 
+use crate::cancel::check_io;
 use crate::ctx::Ctx;
 use crate::error::{About, Result};
 use crate::filesystem::bytes::ReadAt;
@@ -36,6 +37,7 @@ fn same_content(first: &File, second: &File, length: u64) -> io::Result<bool> {
             return Ok(true);
         }
         while at < end {
+            check_io()?;
             let wanted = (end - at).min(BLOCK as u64) as usize;
             let n = first.read_up_to(&mut left[..wanted], at)?;
             let m = second.read_up_to(&mut right[..wanted], at)?;

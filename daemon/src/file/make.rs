@@ -7,6 +7,7 @@ use bstr::{BStr, BString};
 use rustix::fs::{FallocateFlags, Mode, OFlags, openat};
 
 use super::{BLOCK, NEW_FILE, not_negative};
+use crate::cancel::check_io;
 use crate::ctx::Ctx;
 use crate::directory::{PLACEHOLDER, with_random_letters};
 use crate::error::{About, Errno, Error, Result};
@@ -66,6 +67,7 @@ fn repeat(
     let block = unit.repeat(BLOCK.div_ceil(unit.len()));
     let mut written = 0;
     while written < len {
+        check_io()?;
         let n = (len - written).min(block.len() as u64);
         file.write_all(&block[..n as usize])?;
         written += n;

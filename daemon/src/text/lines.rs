@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 
 use bstr::ByteSlice;
 
+use crate::cancel;
 use crate::error::{About, Error, Result};
 use crate::file::CONTENT_MAX;
 use crate::path::GuestPath;
@@ -29,6 +30,7 @@ pub(super) fn each_line(
             let why = format!("{path}: a line has more than {CONTENT_MAX} bytes");
             return Err(Error::TooBig(why));
         }
+        cancel::check()?;
         buffer.resize(known + BLOCK, 0);
         let n = read(input, &mut buffer[known..]).about(path)?;
         buffer.truncate(known + n);

@@ -262,7 +262,7 @@ impl Connection {
         self.send_flag(g, wire::CANCEL_FLAG)
     }
 
-    fn send_flag(&mut self, g: &Handle, flag: u32) -> Talk<()> {
+    pub(super) fn send_flag(&mut self, g: &Handle, flag: u32) -> Talk<()> {
         let mut out = Output::new(Bytes::Plain(flag.to_be_bytes().to_vec()));
         while !out.is_empty() && self.socket_open {
             let socket = PollFlags::POLLOUT;
