@@ -869,14 +869,7 @@ impl Handle {
                 record.string(csumtype);
                 record.string(device);
             },
-            || {
-                let args = ChecksumDeviceArgs {
-                    csumtype: text("csumtype", csumtype)?,
-                    device: text("device", device)?,
-                };
-                let ret: ChecksumDeviceRet = self.call(Procedure::ChecksumDevice, 0, &args)?;
-                Ok(ret.checksum)
-            },
+            || crate::device::checksum_device(self, csumtype, device),
         )
     }
 

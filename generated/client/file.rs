@@ -978,14 +978,7 @@ impl Handle {
                 record.string(csumtype);
                 record.string(path);
             },
-            || {
-                let args = ChecksumArgs {
-                    csumtype: text("csumtype", csumtype)?,
-                    path: text("path", path)?,
-                };
-                let ret: ChecksumRet = self.call(Procedure::Checksum, 0, &args)?;
-                Ok(ret.checksum)
-            },
+            || crate::file::checksum(self, csumtype, path),
         )
     }
 

@@ -80,12 +80,12 @@ fn numbers(api: &Api, out: &mut Complaints) {
     let mut owners: BTreeMap<u32, &str> = BTreeMap::new();
     for function in &api.functions {
         match (function.side, function.proc) {
-            (Side::Daemon, None) => out.add(api, &function.name, "has no proc"),
+            (Side::Daemon | Side::Both, None) => out.add(api, &function.name, "has no proc"),
             (Side::Host, Some(_)) => {
                 out.add(api, &function.name, "is done by the library and needs no proc");
             }
             (Side::Host, None) => {}
-            (Side::Daemon, Some(proc)) => {
+            (Side::Daemon | Side::Both, Some(proc)) => {
                 if let Some(owner) = owners.insert(proc, &function.name) {
                     out.add(api, &function.name, format!("proc {proc} belongs to {owner}"));
                 }
@@ -192,7 +192,7 @@ fn results(api: &Api, out: &mut Complaints) {
         }
         // A test of bindings is given the names of files and leaves the files alone.
         let files = function.args.iter().any(|arg| arg.ty.is_file());
-        if files && function.side == Side::Host && function.visibility != Visibility::BindTest {
+        if files && function.side != Side::Daemon && function.visibility != Visibility::BindTest {
             out.add(api, &function.name, "files are sent to the daemon, not to the library");
         }
     }

@@ -243,6 +243,9 @@ pub enum Side {
     Daemon,
     /// The library.
     Host,
+    /// The library, where it is better at it, and the daemon otherwise: the library's body calls
+    /// what the daemon has, and so do older libraries.
+    Both,
 }
 
 /// Who may call it.

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use bstr::BString;
+use guestfs_checksum::Sum;
 use guestfs_protocol::wire::{self, Nothing};
 use guestfs_protocol::xdr::Strict;
 use guestfs_protocol::{Arguments, Key, Procedure, Unpack};
@@ -77,6 +78,27 @@ impl Handle {
         let call = Call { procedure, optargs: 0, args, secret: false, source, sink };
         self.converse::<Nothing, _>(call)?;
         Ok(())
+    }
+
+    /// Calls a function that fills a file, and sums up its content.
+    pub(crate) fn call_into_sum(
+        &self,
+        procedure: Procedure,
+        args: &impl Arguments,
+        sum: &mut Sum,
+    ) -> Result<()> {
+        let (source, sink) = (None, Some(Sink::Sum(sum)));
+        let call = Call { procedure, optargs: 0, args, secret: false, source, sink };
+        self.converse::<Nothing, _>(call)?;
+        Ok(())
+    }
+
+    /// Whether what is sent is shown in the window, where it costs little.
+    pub(crate) fn has_window(&self) -> Result<bool> {
+        self.queue(|| {
+            self.cancel().reset();
+            self.with_connection(|connection| connection.has_window(self))?
+        })
     }
 
     fn converse<R, A>(&self, call: Call<'_, A>) -> Result<R>

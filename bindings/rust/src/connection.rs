@@ -234,6 +234,11 @@ impl Connection {
         Ok(result)
     }
 
+    /// Whether the daemon looks at the window.
+    pub(crate) fn has_window(&mut self, g: &Handle) -> Talk<Result<bool>> {
+        Ok(self.offer_window(g)?.map(|()| self.window.is_some()))
+    }
+
     /// Has the daemon look at the window, the first time that there may be something to see.
     fn offer_window(&mut self, g: &Handle) -> Talk<Result<()>> {
         if std::mem::replace(&mut self.window_offered, true) {

@@ -2,12 +2,16 @@
 //! Names of disks.
 
 use bstr::{BString, ByteSlice};
+use guestfs_checksum::Sum;
 use guestfs_protocol::wire::Nothing;
-use guestfs_protocol::{ListDevicesRet, LvsRet, Procedure, disk_name};
+use guestfs_protocol::{
+    ChecksumDeviceArgs, ChecksumDeviceRet, ListDevicesRet, LvsRet, Procedure, disk_name,
+};
 use nix::errno::Errno;
 
 use crate::call::text;
 use crate::error::{Error, Result};
+use crate::file::sum_here;
 use crate::handle::Handle;
 
 /// Names of the same disks by the drivers that other appliances use for them.
@@ -40,6 +44,18 @@ pub(crate) fn device_name(_: &Handle, index: i32) -> Result<BString> {
     let index = usize::try_from(index)
         .map_err(|_| Error::invalid("index", format!("{index} is negative")))?;
     Ok(format!("/dev/{}", disk_name(index)).into())
+}
+
+pub(crate) fn checksum_device(g: &Handle, csumtype: &[u8], device: &[u8]) -> Result<BString> {
+    let name = text("device", device)?;
+    match Sum::new(csumtype) {
+        // Any other name is one of a file for those who send the content.
+        Some(sum) if name.starts_with(b"/dev/") && g.has_window()? => sum_here(g, sum, name),
+        _ => {
+            let args = ChecksumDeviceArgs { csumtype: text("csumtype", csumtype)?, device: name };
+            g.call(Procedure::ChecksumDevice, 0, &args).map(|it: ChecksumDeviceRet| it.checksum)
+        }
+    }
 }
 
 /// The name of the logical volume that the device mapper would call so: a hyphen separates group

@@ -2,9 +2,11 @@
 //! Content of guest files, of any size, on top of `download` and `upload`.
 
 use bstr::{BString, ByteSlice};
+use guestfs_checksum::Sum;
 use guestfs_protocol::wire::{MESSAGE_MAX, Nothing};
 use guestfs_protocol::{
-    DownloadArgs, InternalWriteAppendArgs, InternalWriteArgs, Procedure, UploadArgs,
+    ChecksumArgs, ChecksumRet, DownloadArgs, InternalWriteAppendArgs, InternalWriteArgs, Procedure,
+    UploadArgs,
 };
 
 use crate::call::{MEMORY_MAX, text};
@@ -47,6 +49,24 @@ pub(crate) fn write_append(g: &Handle, path: &[u8], content: &[u8]) -> Result<()
         let Nothing = g.call(Procedure::InternalWriteAppend, 0, &args)?;
     }
     Ok(())
+}
+
+/// The host's processor may have instructions for it, and is never emulated.
+pub(crate) fn checksum(g: &Handle, csumtype: &[u8], path: &[u8]) -> Result<BString> {
+    match Sum::new(csumtype) {
+        Some(sum) if g.has_window()? => as_file(path, |name| sum_here(g, sum, name)),
+        _ => {
+            let (csumtype, path) = (text("csumtype", csumtype)?, text("path", path)?);
+            let args = ChecksumArgs { csumtype, path };
+            g.call(Procedure::Checksum, 0, &args).map(|it: ChecksumRet| it.checksum)
+        }
+    }
+}
+
+/// The sum of a file or device whose content comes here.
+pub(crate) fn sum_here(g: &Handle, mut sum: Sum, remotefilename: BString) -> Result<BString> {
+    g.call_into_sum(Procedure::Download, &DownloadArgs { remotefilename }, &mut sum)?;
+    Ok(sum.finish().into())
 }
 
 /// Calls a procedure that takes what begins with `/dev/` for a device, with the name of a file.

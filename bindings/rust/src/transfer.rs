@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use guestfs_checksum::Sum;
 use guestfs_protocol::wire::SHOWN_MIN;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -107,6 +108,8 @@ pub(crate) enum Sink<'a> {
         /// The most that may.
         max: usize,
     },
+    /// A checksum of it all.
+    Sum(&'a mut Sum),
     /// A file of the host that is not open yet.
     Path(&'a Path),
     /// A file, pipe or device of the host.
@@ -146,7 +149,7 @@ impl Sink<'_> {
     pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::File { file, .. } => Some(file.as_fd()),
-            Self::Memory { .. } | Self::Path(_) => None,
+            Self::Memory { .. } | Self::Sum(_) | Self::Path(_) => None,
         }
     }
 
@@ -161,7 +164,7 @@ impl Sink<'_> {
                 file.seek_relative(length).map_err(|err| Error::io(&err, path.display()))?;
                 Ok(length as u64)
             }
-            Self::Memory { .. } | Self::Path(_) | Self::File { .. } => Ok(0),
+            Self::Memory { .. } | Self::Sum(_) | Self::Path(_) | Self::File { .. } => Ok(0),
         }
     }
 
@@ -183,6 +186,10 @@ impl Sink<'_> {
                     return Err(too_large(*max));
                 }
                 content.extend_from_slice(data);
+                Ok(data.len())
+            }
+            Self::Sum(sum) => {
+                sum.update(data);
                 Ok(data.len())
             }
             Self::File { path, file, .. } => match file.write(data) {

@@ -197,7 +197,7 @@ pub(crate) fn is_zero_device(cx: &mut Ctx, device: &Device) -> Result<bool> {
 
 pub(crate) fn checksum_device(_: &mut Ctx, csumtype: &BStr, device: &Device) -> Result<BString> {
     let sum = file::sum_of(csumtype)?;
-    sum(&mut device.open(OFlags::RDONLY)?).about(device)
+    file::finish(sum, &mut device.open(OFlags::RDONLY)?).about(device)
 }
 
 pub(crate) fn pread_device(

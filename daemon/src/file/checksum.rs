@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Checksums of files and devices.
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read, Write};
 
 use bstr::{BStr, BString, ByteSlice};
-use md5::Md5;
+use guestfs_checksum::{NAMES, Sum};
 use rustix::fs::{FileType, Mode, OFlags, openat};
-use sha1::Sha1;
-use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 
 use super::BLOCK;
+use crate::cancel::check_io;
 use crate::ctx::Ctx;
 use crate::directory::walk::walk;
 use crate::error::{About, Errno, Error, Result};
@@ -21,7 +19,7 @@ use crate::transfer::FileOut;
 pub(crate) fn checksum(cx: &mut Ctx, csumtype: &BStr, path: &GuestPath) -> Result<BString> {
     let sum = sum_of(csumtype)?;
     let mut file = cx.open_regular(path, OFlags::RDONLY, Mode::empty())?;
-    sum(&mut file).about(path)
+    finish(sum, &mut file).about(path)
 }
 
 pub(crate) fn checksums_out(
@@ -30,7 +28,7 @@ pub(crate) fn checksums_out(
     directory: &GuestPath,
     out: &mut FileOut<'_>,
 ) -> Result<()> {
-    let sum = sum_of(csumtype)?;
+    sum_of(csumtype)?;
     let has_length = csumtype == "crc";
     let start = cx.open(directory, OFlags::RDONLY | OFlags::DIRECTORY)?;
     walk(start, directory, |entry| {
@@ -43,7 +41,7 @@ pub(crate) fn checksums_out(
         let file = openat(entry.directory, entry.name, flags, Mode::empty());
         let mut file = File::from(file.about(&path)?);
         let length = has_length.then_some(file.metadata().about(&path)?.len());
-        let sum = sum(&mut file).about(&path)?;
+        let sum = finish(sum_of(csumtype)?, &mut file).about(&path)?;
         out.write_all(&line(sum.as_bstr(), length, below.as_bstr())).about(&path)
     })
 }
@@ -60,82 +58,28 @@ fn line(sum: &BStr, length: Option<u64>, path: &BStr) -> Vec<u8> {
     [sign.as_bytes(), sum, separator.as_bytes(), b"./", path, b"\n"].concat()
 }
 
-/// Reads everything and answers with the sum as text.
-pub(crate) type Sum = fn(&mut dyn Read) -> io::Result<BString>;
-
-/// How to make a checksum of this type.
+/// The beginning of a checksum of this type.
 pub(crate) fn sum_of(csumtype: &BStr) -> Result<Sum> {
-    Ok(match csumtype.as_bytes() {
-        b"crc" => cksum,
-        b"md5" => digest::<Md5>,
-        b"sha1" => digest::<Sha1>,
-        b"sha224" => digest::<Sha224>,
-        b"sha256" => digest::<Sha256>,
-        b"sha384" => digest::<Sha384>,
-        b"sha512" => digest::<Sha512>,
-        b"gost" | b"gost12" => {
-            let why = "checksums of this type are not supported";
-            return Err(Error::refused(Errno::NOTSUP, csumtype, why));
-        }
-        _ => {
-            let why = format!(
-                "{csumtype:?} is not one of crc, md5, sha1, sha224, sha256, sha384 and sha512"
-            );
-            return Err(Error::invalid("csumtype", why));
-        }
-    })
-}
-
-fn digest<D: Digest>(input: &mut dyn Read) -> io::Result<BString> {
-    let mut digest = D::new();
-    each_block(input, |block| digest.update(block))?;
-    let mut text = String::new();
-    for byte in digest.finalize().as_slice() {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
+    if let Some(sum) = Sum::new(csumtype) {
+        return Ok(sum);
     }
-    Ok(text.into())
-}
-
-/// The CRC of POSIX `cksum`: not reflected, and the length follows the content.
-fn cksum(input: &mut dyn Read) -> io::Result<BString> {
-    let (mut crc, mut length) = (0, 0_u64);
-    each_block(input, |block| {
-        crc = block.iter().fold(crc, crc_step);
-        length += block.len() as u64;
-    })?;
-    let bytes = length.to_le_bytes();
-    let significant = 8 - length.leading_zeros() as usize / 8;
-    crc = bytes[..significant].iter().fold(crc, crc_step);
-    Ok((!crc).to_string().into())
-}
-
-fn crc_step(crc: u32, byte: &u8) -> u32 {
-    crc << 8 ^ CRC[(crc >> 24) as usize ^ usize::from(*byte)]
-}
-
-const CRC: [u32; 256] = {
-    let mut table = [0; 256];
-    let mut n = 0;
-    while n < 256 {
-        let mut crc = (n as u32) << 24;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = if crc >> 31 == 1 { crc << 1 ^ 0x04c1_1db7 } else { crc << 1 };
-            bit += 1;
-        }
-        table[n] = crc;
-        n += 1;
+    if matches!(csumtype.as_bytes(), b"gost" | b"gost12") {
+        let why = "checksums of this type are not supported";
+        return Err(Error::refused(Errno::NOTSUP, csumtype, why));
     }
-    table
-};
+    let (last, others) = NAMES.split_last().unwrap_or((&"", &[]));
+    let why = format!("{csumtype:?} is not one of {} and {last}", others.join(", "));
+    Err(Error::invalid("csumtype", why))
+}
 
-fn each_block(input: &mut dyn Read, mut update: impl FnMut(&[u8])) -> io::Result<()> {
+/// The checksum of all that can be read.
+pub(crate) fn finish(mut sum: Sum, input: &mut impl Read) -> io::Result<BString> {
     let mut block = vec![0; BLOCK];
     loop {
+        check_io()?;
         match input.read(&mut block) {
-            Ok(0) => return Ok(()),
-            Ok(n) => update(&block[..n]),
+            Ok(0) => return Ok(sum.finish().into()),
+            Ok(n) => sum.update(&block[..n]),
             Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
             Err(err) => return Err(err),
         }
@@ -149,7 +93,7 @@ mod tests {
     #[track_caller]
     fn check(csumtype: &str, content: &[u8], expected: &str) {
         let got = match sum_of(csumtype.into()) {
-            Ok(sum) => sum(&mut &*content).unwrap().to_string(),
+            Ok(sum) => finish(sum, &mut &*content).unwrap().to_string(),
             Err(err) => err.to_string(),
         };
         assert_eq!(got, expected);

@@ -29,7 +29,7 @@ use crate::tool::Tool;
 use crate::transfer::FileIn;
 
 pub(crate) use architecture::file_architecture;
-pub(crate) use checksum::{checksum, checksums_out, sum_of};
+pub(crate) use checksum::{checksum, checksums_out, finish, sum_of};
 pub(crate) use compare::{equal, is_zero};
 pub(crate) use copy::{cp, cp_a, cp_r, mv, rename};
 pub(crate) use make::{fallocate, fallocate64, fill, fill_pattern, mktemp};
@@ -216,17 +216,20 @@ pub(crate) fn not_negative(arg: &'static str, value: i64) -> Result<u64> {
     u64::try_from(value).map_err(|_| Error::invalid(arg, format!("{value} is negative")))
 }
 
-/// Names in a directory, as bytes without NUL, without `.` and `..`.
+/// Names in a directory, as bytes without NUL, without `.` and `..`, in the order of the files'
+/// numbers: that is the order in which a disk has them, while hashes of the names decide the
+/// order of a directory.
 pub(crate) fn names(directory: &std::os::fd::OwnedFd) -> rustix::io::Result<Vec<BString>> {
     let mut names = Vec::new();
     for entry in rustix::fs::Dir::read_from(directory)? {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
         if name != b"." && name != b".." {
-            names.push(name.into());
+            names.push((entry.ino(), name.into()));
         }
     }
-    Ok(names)
+    names.sort_by_key(|(ino, _)| *ino);
+    Ok(names.into_iter().map(|(_, name)| name).collect())
 }
 
 #[cfg(test)]

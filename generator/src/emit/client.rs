@@ -47,7 +47,7 @@ pub fn emit(tera: &Tera, api: &Api) -> Result<Files> {
     let mut modules = Vec::new();
     for (group, functions) in by_group(api, |_| true) {
         let is_struct = |ret: &Ret| matches!(ret, Ret::Struct(_) | Ret::StructList(_));
-        let wire = functions.iter().any(|it| it.side == Side::Daemon || is_struct(&it.returns));
+        let wire = functions.iter().any(|it| it.side != Side::Host || is_struct(&it.returns));
         let methods: Vec<Method> = functions.into_iter().map(method).collect();
         let view = View { imports: imports(&methods, wire), functions: methods };
         files.insert(format!("client/{group}.rs").into(), render(tera, "client_group.rs", &view)?);
@@ -106,7 +106,7 @@ fn method(function: &Function) -> Method {
     traces.extend(function.options.iter().map(|opt| trace_option(&opt.name, opt.ty)));
     let body = match function.side {
         Side::Host if !function.implemented => vec!["Err(Error::not_implemented())".to_owned()],
-        Side::Host => host_body(function),
+        Side::Host | Side::Both => host_body(function),
         Side::Daemon => daemon_body(function),
     };
     Method {

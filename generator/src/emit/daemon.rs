@@ -56,7 +56,7 @@ struct FeatureView {
 /// Emits `daemon/`.
 pub fn emit(tera: &Tera, api: &Api) -> Result<Files> {
     let mut files = Files::new();
-    let is_daemon = |it: &Function| it.side == Side::Daemon;
+    let is_daemon = |it: &Function| it.side != Side::Host;
     let mut modules = Vec::new();
     for (group, functions) in by_group(api, is_daemon) {
         let functions: Vec<Stub> = functions.into_iter().map(stub).collect();

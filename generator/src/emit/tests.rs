@@ -206,7 +206,7 @@ fn call(function: &Function, values: &[Value]) -> Result<String> {
         args.push(match function.side {
             // The library itself is given names of files, and does not look into them.
             Side::Host if arg.ty.is_file() => string(value.as_str().unwrap_or_default()),
-            Side::Host | Side::Daemon => argument(arg.ty, value)?,
+            Side::Host | Side::Daemon | Side::Both => argument(arg.ty, value)?,
         });
     }
     if !function.options.is_empty() {
