@@ -28,6 +28,8 @@ mod file;
 mod filesystem;
 mod handles;
 mod helper;
+#[cfg(test)]
+mod hostile;
 mod init;
 mod inotify;
 mod journal;
