@@ -99,10 +99,12 @@ DESCRIPTION
     words security=selinux on its command line, see set-append. What the
     daemon starts runs in the same context.
 
+    No policy is loaded in the appliance. Until one is, the kernel takes
+    whatever context it is given and stays in its own.
+
     context context that the daemon is to run in
 
 ERRORS
-    EINVAL the policy has no such context.
     ENOTSUP the kernel of the appliance runs without SELinux.
 
     Deprecated: use setfiles.

@@ -100,13 +100,15 @@ impl Handle {
     /// For SELinux, the kernel of the appliance has to be started with the words `security=selinux`
     /// on its command line, see `set_append`.  What the daemon starts runs in the same context.
     ///
+    /// No policy is loaded in the appliance.  Until one is, the kernel takes whatever context it is
+    /// given and stays in its own.
+    ///
     /// # Arguments
     ///
     /// * `context`: context that the daemon is to run in
     ///
     /// # Errors
     ///
-    /// * `EINVAL`: the policy has no such context.
     /// * `ENOTSUP`: the kernel of the appliance runs without SELinux.
     ///
     /// See also [`getcon`](Self::getcon), [`set_append`](Self::set_append).

@@ -54,8 +54,10 @@ impl GuestFS {
     /// For SELinux, the kernel of the appliance has to be started with the words `security=selinux`
     /// on its command line, see `set_append`.  What the daemon starts runs in the same context.
     ///
+    /// No policy is loaded in the appliance.  Until one is, the kernel takes whatever context it is
+    /// given and stays in its own.
+    ///
     /// :param context: context that the daemon is to run in
-    /// :raises Error: EINVAL: the policy has no such context.
     /// :raises Error: ENOTSUP: the kernel of the appliance runs without SELinux.
     ///
     /// Deprecated: use `setfiles`.

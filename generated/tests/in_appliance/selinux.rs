@@ -121,18 +121,6 @@ fn setcon_a_context_that_is_there_without_a_policy() {
     returns(got, bytes(b"kernel".as_slice()));
 }
 
-// setcon: a context that the policy does not have
-#[test]
-fn setcon_a_context_that_the_policy_does_not_have() {
-    let Some(case) = Case::start(Disk::Unlaunched, &["selinux"]) else { return };
-    let g = case.handle();
-    step("set_append", g.set_append(Some(b"security=selinux".as_slice())));
-    step("add_drive_scratch", g.add_drive_scratch(1048576, &AddDriveScratchOptions::default()));
-    step("launch", g.launch());
-    let got = g.setcon(b"system_u:system_r:init_t:s0".as_slice());
-    fails(got, Some("EINVAL"), "system_u:system_r:init_t:s0");
-}
-
 // setcon: a kernel without SELinux
 #[test]
 fn setcon_a_kernel_without_selinux() {
