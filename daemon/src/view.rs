@@ -155,17 +155,21 @@ fn place_for(root: &OwnedFd, name: &str) -> Result<Option<OwnedFd>> {
 }
 
 /// Puts the appliance's file over the guest's name, which may be a link that leads nowhere as long
-/// as the guest's services do not run.
+/// as the guest's services do not run.  Who writes it is told so: it would be lost.
 fn bind_resolv_conf(root: &OwnedFd) -> Result<()> {
     const NAME: &str = "/etc/resolv.conf";
     let Ok(source) = system::open(RESOLV_CONF, OFlags::PATH) else {
         return Ok(());
     };
-    match open_beneath(root, &NAME.as_bytes()[1..], OFlags::PATH | OFlags::NOFOLLOW) {
-        Ok(target) => mount_bind(proc_path(&source), proc_path(&target)).about(NAME),
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(()),
-        Err(errno) => Err(Error::sys(NAME, errno)),
-    }
+    let open = || open_beneath(root, &NAME.as_bytes()[1..], OFlags::PATH | OFlags::NOFOLLOW);
+    let target = match open() {
+        Ok(target) => target,
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
+        Err(errno) => return Err(Error::sys(NAME, errno)),
+    };
+    mount_bind(proc_path(&source), proc_path(&target)).about(NAME)?;
+    let mounted = open().about(NAME)?;
+    mount_remount(proc_path(&mounted), MountFlags::BIND | MountFlags::RDONLY, "").about(NAME)
 }
 
 #[expect(clippy::disallowed_methods, reason = "Ctx cannot be used in another thread")]

@@ -31,8 +31,8 @@ impl Handle {
     /// one of these directories does without.  If the appliance has a network,
     /// because `set_network` was called before `launch`, `/etc/resolv.conf`
     /// is that of the appliance, provided that the guest has something of this
-    /// name, be it a link that leads nowhere.  None of this changes what is on
-    /// the disk.
+    /// name, be it a link that leads nowhere; it cannot be written then.  None
+    /// of this changes what is on the disk.
     ///
     /// The program runs on the appliance's kernel, as root, so it can change or
     /// destroy anything on all disks of this handle; do not run programs of a
@@ -42,9 +42,6 @@ impl Handle {
     /// something below 4 MiB.  The call ends when the program does.  Processes
     /// that it leaves behind are killed then, and what it has mounted is
     /// unmounted.
-    ///
-    /// Output is returned as a text, which has no NUL bytes: those that the
-    /// program writes are left out.  `command_out` has them all.
     ///
     /// # Arguments
     ///

@@ -7,14 +7,17 @@
 //! would keep the filesystem busy.
 #![expect(unsafe_code, reason = "the functions are of C")]
 
+use std::cell::Cell;
 use std::ffi::{c_char, c_int, c_uint, c_void};
 use std::fs::File;
 use std::ptr::{null, null_mut};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use guestfs_helper::Message;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{chdir, chroot, fchdir};
 
+use crate::attributes::Attributes;
 use crate::library::{Library, c_string, copied};
 use crate::{Answer, Serve};
 
@@ -23,6 +26,10 @@ const LENSES: &str = "/usr/share/augeas/lenses/dist";
 /// Flags of aug_init(3): do not look for lenses where they usually are; keep a handle that failed.
 const NO_STDINC: c_uint = 1 << 3;
 const NO_ERR_CLOSE: c_uint = 1 << 8;
+
+/// How files are saved, and the ways in which the new one takes the place of the old one.
+const MODE: &[u8] = b"/augeas/save";
+const REPLACING: [&[u8]; 2] = [b"overwrite", b"backup"];
 
 /// Codes of aug_error(3).
 const NOERROR: c_int = 0;
@@ -63,6 +70,8 @@ pub(crate) struct Augeas {
     sysroot: String,
     /// The root of the appliance.
     home: File,
+    /// When the files were read or saved the last time, in seconds.
+    seen: Cell<u64>,
 }
 
 impl Augeas {
@@ -94,7 +103,13 @@ impl Augeas {
         };
         let home = rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY, Mode::empty());
         let home = home.map_err(|err| format!("/: {err}"))?.into();
-        Ok(Self { functions, handle: null_mut(), sysroot: sysroot.to_owned(), home })
+        Ok(Self {
+            functions,
+            handle: null_mut(),
+            sysroot: sysroot.to_owned(),
+            home,
+            seen: Cell::new(0),
+        })
     }
 
     /// Runs a function with the guest's root as that of the process.
@@ -119,6 +134,7 @@ impl Augeas {
             _ => null(),
         };
         let root = c_string(root);
+        self.seen.set(now());
         // SAFETY: both are null or end in a NUL.
         self.handle = unsafe {
             (self.functions.init)(root.as_ptr(), lenses, flags | NO_STDINC | NO_ERR_CLOSE)
@@ -183,8 +199,77 @@ impl Augeas {
         self.outcome(count, || paths)
     }
 
-    /// Saves; the library keeps the reasons of a failure in the tree.
+    /// Reads what has changed.  The library looks at the seconds of a file's time: if they are those
+    /// in which it was read or saved, they tell nothing.
+    fn reload(&self) -> Answer {
+        if let Answer::Done(nodes) = self.matches(b"/augeas/files//mtime") {
+            let is_recent = |node: &&Vec<u8>| {
+                let time = self.value(node).and_then(|digits| number::<u64>(&digits));
+                time.is_none_or(|time| time >= self.seen.get())
+            };
+            for node in nodes.iter().filter(is_recent) {
+                self.set(node, b"0");
+            }
+        }
+        self.seen.set(now());
+        // SAFETY: the handle is open.
+        self.number(unsafe { (self.functions.load)(self.handle) })
+    }
+
+    /// Saves.  The library makes new files, and gives them owner and mode of the old ones only.
     fn save(&self) -> Answer {
+        let attributes = self.attributes();
+        let answer = self.write();
+        let written = self.saved();
+        for (path, attributes) in attributes.iter().filter(|(path, _)| written.contains(path)) {
+            if let Err(errno) = attributes.give_to(path) {
+                let words = format!("{}: attributes: {errno}", String::from_utf8_lossy(path));
+                return Answer::Refused(NOERROR, words);
+            }
+        }
+        answer
+    }
+
+    /// Those of the files that will be replaced: the library goes through everything but for
+    /// writing, and goes through it again later.
+    fn attributes(&self) -> Vec<(Vec<u8>, Attributes)> {
+        let Some(mode) = self.value(MODE).filter(|mode| REPLACING.contains(&mode.as_slice()))
+        else {
+            return Vec::new();
+        };
+        self.set(MODE, b"noop");
+        // What is wrong will be so again.
+        // SAFETY: the handle is open.
+        let _ = unsafe { (self.functions.save)(self.handle) };
+        self.set(MODE, &mode);
+        let of = |path: Vec<u8>| Attributes::of(&path).ok().map(|attributes| (path, attributes));
+        self.saved().into_iter().filter_map(of).collect()
+    }
+
+    /// Sets something that the library keeps about itself.
+    fn set(&self, path: &[u8], value: &[u8]) {
+        let (path, value) = (c_string(path), c_string(value));
+        // SAFETY: the handle is open, and the texts end in a NUL.
+        let _ = unsafe { (self.functions.set)(self.handle, path.as_ptr(), value.as_ptr()) };
+    }
+
+    /// The files that were saved the last time.
+    fn saved(&self) -> Vec<Vec<u8>> {
+        let Answer::Done(nodes) = self.matches(b"/augeas/events/saved") else {
+            return Vec::new();
+        };
+        let root = self.value(b"/augeas/root").unwrap_or_default();
+        let root = root.strip_suffix(b"/").unwrap_or(&root);
+        let path = |node: &Vec<u8>| {
+            let name = self.value(node)?;
+            Some([root, name.strip_prefix(b"/files")?].concat())
+        };
+        nodes.iter().filter_map(path).collect()
+    }
+
+    /// The library keeps the reasons of a failure in the tree.
+    fn write(&self) -> Answer {
+        self.seen.set(now());
         // SAFETY: the handle is open.
         let code = unsafe { (self.functions.save)(self.handle) };
         if code >= 0 {
@@ -242,8 +327,7 @@ impl Augeas {
             ("label", [_]) => self.text(f.label, arguments[0]),
             ("match", [_]) => self.matches(arguments[0]),
             ("save", []) => self.save(),
-            // SAFETY: see above.
-            ("load", []) => self.number(unsafe { (f.load)(handle) }),
+            ("load", []) => self.reload(),
             // SAFETY: see above.
             ("clear", &[path]) => self.number(unsafe { (f.set)(handle, path, null()) }),
             // SAFETY: see above.
@@ -295,6 +379,10 @@ impl Drop for Augeas {
             unsafe { (self.functions.close)(self.handle) };
         }
     }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 fn number<T: std::str::FromStr>(digits: &[u8]) -> Option<T> {

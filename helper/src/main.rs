@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! guestfs-helper: loads a library, and calls its functions as guestfsd asks for them.
 
+mod attributes;
 mod augeas;
 mod journal;
 mod library;

@@ -5,23 +5,27 @@
 
 #![cfg(test)]
 
+mod debian_guest;
 mod support;
 mod wrong_inputs;
 
 mod whole {
     mod accelerator;
     mod anyone;
+    mod archives;
     mod confined;
     mod debian_clients;
     mod drives;
     mod events;
     mod faults;
+    mod guest;
     mod host_tools;
     mod hostile;
     mod install;
     mod interop;
     mod many;
     mod python;
+    mod rsync;
     mod template;
     mod template_command;
     mod transfers;
