@@ -6,25 +6,26 @@ use guestfs_protocol::xdr::Strict;
 use guestfs_protocol::{Dirent, Find0Args, InternalReaddirArgs, Ls0Args, Procedure, Unpack};
 use nix::errno::Errno;
 
-use crate::call::{MEMORY_MAX, text};
+use crate::call::text;
 use crate::error::{Error, Result};
+use crate::file::into_memory;
 use crate::handle::Handle;
 use crate::metadata::lstatnslist;
 
 pub(crate) fn ls(g: &Handle, directory: &[u8]) -> Result<Vec<BString>> {
     let args = Ls0Args { dir: text("directory", directory)? };
-    let list = g.call_into_memory(Procedure::Ls0, &args, MEMORY_MAX);
+    let list = into_memory(g, Procedure::Ls0, &args, directory);
     names(&list.map_err(|err| err.renamed("dir: ", "directory: "))?)
 }
 
 pub(crate) fn find(g: &Handle, directory: &[u8]) -> Result<Vec<BString>> {
     let args = Find0Args { directory: text("directory", directory)? };
-    names(&g.call_into_memory(Procedure::Find0, &args, MEMORY_MAX)?)
+    names(&into_memory(g, Procedure::Find0, &args, directory)?)
 }
 
 pub(crate) fn readdir(g: &Handle, dir: &[u8]) -> Result<Vec<Dirent>> {
     let args = InternalReaddirArgs { dir: text("dir", dir)? };
-    match g.call_into_memory(Procedure::InternalReaddir, &args, MEMORY_MAX) {
+    match into_memory(g, Procedure::InternalReaddir, &args, dir) {
         Ok(list) => entries(&list),
         // libguestfs up to 1.48 has another one, whose reply is limited to one message.
         Err(err) if err.errno() == Errno::ENOTSUP as i32 => readdir_by_stat(g, dir),

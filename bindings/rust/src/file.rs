@@ -5,8 +5,8 @@ use bstr::{BString, ByteSlice};
 use guestfs_checksum::Sum;
 use guestfs_protocol::wire::{MESSAGE_MAX, Nothing};
 use guestfs_protocol::{
-    ChecksumArgs, ChecksumRet, DownloadArgs, InternalWriteAppendArgs, InternalWriteArgs, Procedure,
-    UploadArgs,
+    Arguments, ChecksumArgs, ChecksumRet, DownloadArgs, InternalWriteAppendArgs, InternalWriteArgs,
+    Procedure, UploadArgs,
 };
 
 use crate::call::{MEMORY_MAX, text};
@@ -22,7 +22,8 @@ pub(crate) fn cat(g: &Handle, path: &[u8]) -> Result<BString> {
 
 pub(crate) fn read_file(g: &Handle, path: &[u8]) -> Result<Vec<u8>> {
     as_file(path, |remotefilename| {
-        g.call_into_memory(Procedure::Download, &DownloadArgs { remotefilename }, MEMORY_MAX)
+        let args = DownloadArgs { remotefilename };
+        into_memory(g, Procedure::Download, &args, path)
     })
 }
 
@@ -67,6 +68,18 @@ pub(crate) fn checksum(g: &Handle, csumtype: &[u8], path: &[u8]) -> Result<BStri
 pub(crate) fn sum_here(g: &Handle, mut sum: Sum, remotefilename: BString) -> Result<BString> {
     g.call_into_sum(Procedure::Download, &DownloadArgs { remotefilename }, &mut sum)?;
     Ok(sum.finish().into())
+}
+
+/// Calls a procedure that sends what there is at `path`.
+pub(crate) fn into_memory(
+    g: &Handle,
+    procedure: Procedure,
+    args: &impl Arguments,
+    path: &[u8],
+) -> Result<Vec<u8>> {
+    let content = g.call_into_memory(procedure, args, MEMORY_MAX);
+    // Memory does not know for whom it is filled.
+    content.map_err(|err| err.renamed("larger than ", &format!("{}: larger than ", path.as_bstr())))
 }
 
 /// Calls a procedure that takes what begins with `/dev/` for a device, with the name of a file.

@@ -5,10 +5,15 @@
 use std::fs;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
+use guestfs::Handle;
 use serde_json::{Value, json};
 
-use crate::support::{appliance, hold_build, target, top};
+use crate::support::{Running, appliance, fifo, hold_build, refused, target, top, with_scratch};
 
 /// Name and arguments of every public function that has a body, as `api.yaml` says.
 fn functions() -> Value {
@@ -47,4 +52,66 @@ fn any_function_on_any_file() {
     let output = python.wait_with_output().expect("python3");
     let printed = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && printed.is_empty(), "{printed}{}", output.status);
+}
+
+/// What cannot be held anywhere is told by its size, or can be stopped.
+#[test]
+fn a_file_of_eight_exbibytes() {
+    let g = Arc::new(with_scratch(512 << 20));
+    g.mkfs("xfs", "/dev/sda", &Default::default()).expect("mkfs");
+    g.mount("/dev/sda", "/").expect("mount");
+    g.touch("/huge").expect("touch");
+    g.truncate_size("/huge", i64::MAX).expect("truncate_size");
+
+    assert_eq!(g.filesize("/huge"), Ok(i64::MAX));
+    assert_eq!(g.statns("/huge").expect("statns").st_size, i64::MAX);
+    assert_eq!(g.du("/huge"), Ok(0));
+    assert_eq!(g.is_zero("/huge"), Ok(true));
+    assert_eq!(g.strings("/huge").expect("strings"), [""; 0]);
+    assert_eq!(g.pread("/huge", 3, i64::MAX - 3), Ok(vec![0; 3]));
+    g.cp_a("/huge", "/copy").expect("cp_a");
+    assert_eq!(g.equal("/huge", "/copy"), Ok(true));
+    assert_eq!(g.du("/"), Ok(0));
+
+    refused(g.read_file("/huge"), "EFBIG read_file: /huge: ");
+    refused(g.cat("/huge"), "EFBIG cat: /huge: ");
+    refused(g.head("/huge"), "EFBIG head: /huge: a line has more than");
+    refused(g.tail("/huge"), "EFBIG tail: /huge: the result has more than");
+    let grep = g.grep("x", "/huge", &Default::default());
+    refused(grep, "EFBIG grep: /huge: a line has more than");
+    refused(g.wc_c("/huge"), "EOVERFLOW wc_c: /huge: ");
+
+    stops(&g, "checksum", |g| g.checksum("crc", "/huge").map(drop));
+    stops(&g, "fill", |g| g.fill(0x78, i32::MAX, "/full"));
+    let dir = tempfile::tempdir().expect("a directory");
+    let sink = fifo(dir.path().join("sink"));
+    let pipe = fs::File::options().read(true).write(true).open(&sink).expect("a pipe");
+    stops(&g, "download", move |g| g.download("/huge", &sink));
+    stops(&g, "base64_out", |g| g.base64_out("/huge", "/dev/null"));
+    drop(pipe);
+    g.ping_daemon().expect("the handle works");
+}
+
+/// The call ends when the user wants it to.
+#[track_caller]
+fn stops(
+    g: &Arc<Handle>,
+    name: &str,
+    call: impl FnOnce(&Handle) -> guestfs::Result<()> + Send + 'static,
+) {
+    let has_ended = Arc::new(AtomicBool::new(false));
+    let running = {
+        let (g, has_ended) = (g.clone(), has_ended.clone());
+        Running::start(move || {
+            let result = call(&g);
+            has_ended.store(true, Ordering::SeqCst);
+            result
+        })
+    };
+    // A wish that comes before the call is forgotten, and nothing tells when it has begun.
+    while !has_ended.load(Ordering::SeqCst) {
+        g.user_cancel().expect("user_cancel");
+        thread::sleep(Duration::from_millis(10));
+    }
+    refused(running.end(), &format!("EINTR {name}: operation cancelled by user"));
 }
