@@ -68,6 +68,29 @@ impl GuestPath {
     }
 }
 
+/// An entry of a directory as errors name it.  Its path is put together when there is one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) directory: &'a GuestPath,
+    /// None stands for the directory itself.
+    pub(crate) name: Option<&'a BStr>,
+}
+
+impl Place<'_> {
+    pub(crate) fn path(&self) -> GuestPath {
+        match self.name {
+            Some(name) => self.directory.join(name),
+            None => self.directory.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.path().fmt(f)
+    }
+}
+
 impl fmt::Display for GuestPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -108,5 +131,8 @@ mod tests {
         let path = |text: &str| GuestPath::new("path", text.as_bytes()).unwrap();
         assert_eq!(path("/").join(b"a").to_string(), "/a");
         assert_eq!(path("/a").join(b"b").to_string(), "/a/b");
+        let directory = &path("/a");
+        let place = |name| Place { directory, name }.to_string();
+        assert_eq!([place(None), place(Some("b".into()))], ["/a", "/a/b"]);
     }
 }

@@ -110,8 +110,10 @@ pub(crate) fn du(cx: &mut Ctx, path: &GuestPath) -> Result<i64> {
         let total = used.saturating_mul(filesystem.f_frsize) / 512;
         let mut linked = HashSet::new();
         walk(enter(file.as_fd(), c".").about(path)?, path, |entry| {
-            let stat = statat(entry.directory, entry.name, AtFlags::SYMLINK_NOFOLLOW)
-                .about(path.join(&entry.path()))?;
+            let stat = match statat(entry.directory, entry.name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => stat,
+                Err(errno) => return Err(Error::sys(path.join(&entry.path()), errno)),
+            };
             let several = stat.st_nlink > 1 && entry.kind != FileType::Directory;
             if !several || linked.insert((stat.st_dev, stat.st_ino)) {
                 blocks = blocks.saturating_add(stat.st_blocks.cast_unsigned());

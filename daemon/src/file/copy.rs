@@ -9,6 +9,7 @@ use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, Stat, fstat, openat, renameat, statat, unlinkat,
 };
 
+use self::content::Contents;
 use self::tree::{Keep, copy_tree};
 use super::remove::remove_tree;
 use crate::ctx::Ctx;
@@ -24,7 +25,7 @@ pub(crate) fn cp(cx: &mut Ctx, src: &GuestPath, dest: &GuestPath) -> Result<()> 
     }
     let mode = Mode::from_raw_mode(stat.st_mode & 0o777);
     let to = cx.open_regular(&dest, OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC, mode)?;
-    content::copy(&from, &to, stat.st_size.unsigned_abs()).about(dest)
+    Contents::default().copy(&from, &to, &stat).about(dest)
 }
 
 pub(crate) fn cp_a(cx: &mut Ctx, src: &GuestPath, dest: &GuestPath) -> Result<()> {

@@ -7,9 +7,10 @@ use bstr::{BStr, BString, ByteSlice};
 use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
 
 use super::names;
+use crate::cancel;
 use crate::ctx::Ctx;
 use crate::error::{About, Errno, Error, Result};
-use crate::path::GuestPath;
+use crate::path::{GuestPath, Place};
 
 pub(crate) fn rm(cx: &mut Ctx, path: &GuestPath) -> Result<()> {
     let (parent, name) = cx.parent(path)?;
@@ -51,14 +52,16 @@ pub(super) fn remove_tree(parent: &OwnedFd, name: &BStr, path: &GuestPath) -> Re
     let mut first = Ok(());
     // On the heap, as the guest decides how deep its directories are.
     let mut frames = Vec::new();
-    match remove_or_open(parent, name, path.clone()) {
+    match remove_or_open(parent, name, Place { directory: path, name: None }) {
         Ok(None) => return Ok(()),
         Ok(Some(frame)) => frames.push(frame),
         Err(err) => return Err(err),
     }
     while let Some(frame) = frames.last_mut() {
+        cancel::check()?;
         if let Some(name) = frame.names.next() {
-            match remove_or_open(&frame.directory, name.as_bstr(), frame.path.join(&name)) {
+            let place = Place { directory: &frame.path, name: Some(name.as_bstr()) };
+            match remove_or_open(&frame.directory, name.as_bstr(), place) {
                 Ok(None) => {}
                 Ok(Some(inner)) => frames.push(inner),
                 Err(err) => first = first.and(Err(err)),
@@ -81,16 +84,16 @@ pub(super) fn remove_tree(parent: &OwnedFd, name: &BStr, path: &GuestPath) -> Re
 }
 
 /// Removes anything but a directory, which it opens instead.
-fn remove_or_open(parent: &OwnedFd, name: &BStr, path: GuestPath) -> Result<Option<Frame>> {
+fn remove_or_open(parent: &OwnedFd, name: &BStr, at: Place<'_>) -> Result<Option<Frame>> {
     match unlinkat(parent, name.as_bytes(), AtFlags::empty()) {
         Ok(()) => return Ok(None),
         Err(Errno::ISDIR) => {}
-        Err(errno) => return Err(Error::sys(path, errno)),
+        Err(errno) => return Err(Error::sys(at, errno)),
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let directory = openat(parent, name.as_bytes(), flags, Mode::empty()).about(&path)?;
-    let names = names(&directory).about(&path)?.into_iter();
-    Ok(Some(Frame { directory, path, names }))
+    let directory = openat(parent, name.as_bytes(), flags, Mode::empty()).about(at)?;
+    let names = names(&directory).about(at)?.into_iter();
+    Ok(Some(Frame { directory, path: at.path(), names }))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! Copying of whole trees: links, special files and attributes included, and no link followed.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 
@@ -13,11 +14,13 @@ use rustix::fs::{
     symlinkat, unlinkat, utimensat,
 };
 
-use super::{below, content, is_same, open_directory, same_file};
+use super::content::Contents;
+use super::{below, is_same, open_directory, same_file};
+use crate::cancel;
 use crate::ctx::Ctx;
 use crate::error::{About, Errno, Error, Result};
 use crate::file::names;
-use crate::path::GuestPath;
+use crate::path::{GuestPath, Place};
 use crate::tool::proc_path;
 
 /// What a copy gets from what it is copied from, besides the content.
@@ -28,6 +31,9 @@ pub(super) enum Keep {
     /// The permissions, less the mask.
     Mode,
 }
+
+/// Enough for labels, capabilities and most lists of access.
+const XATTR_USUAL: usize = 512;
 
 /// The kernel's limit for the value of an attribute.
 const XATTR_MAX: usize = 64 << 10;
@@ -40,16 +46,22 @@ pub(super) fn copy_tree(cx: &Ctx, src: &GuestPath, dest: &GuestPath, keep: Keep)
     if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
         not_into_itself(cx, src, &stat, &to, dest)?;
     }
-    let mut copier = Copier { keep, top: to, links: HashMap::new(), frames: Vec::new() };
+    let mut copier = Copier {
+        keep,
+        top: to,
+        links: HashMap::new(),
+        frames: Vec::new(),
+        contents: Contents::default(),
+    };
     let top = copier.top.try_clone().about(dest)?;
     let entry = Entry {
         from: &from,
         name: name.as_bstr(),
         to: &top,
         new_name: new_name.as_bstr(),
-        below: new_name.clone(),
-        src: src.clone(),
-        dest: dest.clone(),
+        directory: None,
+        src: Place { directory: src, name: None },
+        dest: Place { directory: dest, name: None },
         fresh: false,
     };
     copier.copy(entry)?;
@@ -87,13 +99,23 @@ struct Entry<'a> {
     name: &'a BStr,
     to: &'a OwnedFd,
     new_name: &'a BStr,
-    /// Path of the copy, from the directory that everything is copied to.
-    below: BString,
-    src: GuestPath,
-    dest: GuestPath,
+    /// Path of the copy's directory, from the one that everything is copied to, if it is another.
+    directory: Option<&'a BStr>,
+    src: Place<'a>,
+    dest: Place<'a>,
     /// The directory that it is copied to was made by this call.  What has its name there can only
     /// be a copy too: of a name that the other filesystem takes for the same one.
     fresh: bool,
+}
+
+impl Entry<'_> {
+    /// Path of the copy, from the directory that everything is copied to.
+    fn below(&self) -> BString {
+        match self.directory {
+            Some(directory) => below(directory, self.new_name),
+            None => self.new_name.into(),
+        }
+    }
 }
 
 /// A directory that is being copied.
@@ -116,6 +138,7 @@ struct Copier {
     links: HashMap<(u64, u64), BString>,
     /// On the heap, as the guest decides how deep its directories are.
     frames: Vec<Frame>,
+    contents: Contents,
 }
 
 impl Copier {
@@ -127,15 +150,16 @@ impl Copier {
                 self.keep_attributes(&frame.from, &frame.to, &frame.stat, &frame.dest)?;
                 continue;
             };
+            cancel::check()?;
             let depth = self.frames.len();
             self.copy(Entry {
                 from: &frame.from,
                 name: name.as_bstr(),
                 to: &frame.to,
                 new_name: name.as_bstr(),
-                below: below(frame.below.as_bstr(), name.as_bstr()),
-                src: frame.src.join(&name),
-                dest: frame.dest.join(&name),
+                directory: Some(frame.below.as_bstr()),
+                src: Place { directory: &frame.src, name: Some(name.as_bstr()) },
+                dest: Place { directory: &frame.dest, name: Some(name.as_bstr()) },
                 fresh: frame.fresh,
             })?;
             self.frames.insert(depth, frame);
@@ -145,35 +169,33 @@ impl Copier {
 
     fn copy(&mut self, entry: Entry<'_>) -> Result<()> {
         let stat = statat(entry.from, entry.name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW)
-            .about(&entry.src)?;
+            .about(entry.src)?;
         let kind = FileType::from_raw_mode(stat.st_mode);
         if kind == FileType::Directory {
             return self.enter(entry, stat);
         }
-        if !entry.fresh {
-            make_room(&entry, &stat)?;
-        }
+        let new_name = entry.new_name.as_bytes();
         if self.keep == Keep::Everything && stat.st_nlink > 1 {
             let file = (stat.st_dev, stat.st_ino);
             if let Some(first) = self.links.get(&file) {
-                let new_name = entry.new_name.as_bytes();
-                return linkat(&self.top, first.as_bytes(), entry.to, new_name, AtFlags::empty())
-                    .about(entry.dest);
+                let first = first.as_bytes();
+                return make(&entry, &stat, || {
+                    linkat(&self.top, first, entry.to, new_name, AtFlags::empty())
+                });
             }
-            self.links.insert(file, entry.below.clone());
+            self.links.insert(file, entry.below());
         }
         match kind {
             FileType::RegularFile => self.copy_file(&entry, &stat),
             FileType::Symlink => {
                 let target =
-                    readlinkat(entry.from, entry.name.as_bytes(), Vec::new()).about(&entry.src)?;
-                symlinkat(target, entry.to, entry.new_name.as_bytes()).about(&entry.dest)?;
+                    readlinkat(entry.from, entry.name.as_bytes(), Vec::new()).about(entry.src)?;
+                make(&entry, &stat, || symlinkat(&target, entry.to, new_name))?;
                 self.keep_by_name(&entry, &stat)
             }
             _ => {
                 let mode = Mode::from_raw_mode(stat.st_mode & 0o777);
-                mknodat(entry.to, entry.new_name.as_bytes(), kind, mode, stat.st_rdev)
-                    .about(&entry.dest)?;
+                make(&entry, &stat, || mknodat(entry.to, new_name, kind, mode, stat.st_rdev))?;
                 self.keep_by_name(&entry, &stat)
             }
         }
@@ -181,7 +203,8 @@ impl Copier {
 
     /// Makes a directory; what is in it comes later.
     fn enter(&mut self, entry: Entry<'_>, stat: Stat) -> Result<()> {
-        let Entry { from, name, to, new_name, below, src, dest, fresh } = entry;
+        let (below, src, dest) = (entry.below(), entry.src.path(), entry.dest.path());
+        let Entry { from, name, to, new_name, fresh, .. } = entry;
         let mode = match self.keep {
             // Nobody else's until it has the right owner.
             Keep::Everything => Mode::RWXU,
@@ -202,19 +225,21 @@ impl Copier {
         Ok(())
     }
 
-    fn copy_file(&self, entry: &Entry<'_>, stat: &Stat) -> Result<()> {
+    fn copy_file(&mut self, entry: &Entry<'_>, stat: &Stat) -> Result<()> {
         let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let from =
-            openat(entry.from, entry.name.as_bytes(), flags, Mode::empty()).about(&entry.src)?;
+            openat(entry.from, entry.name.as_bytes(), flags, Mode::empty()).about(entry.src)?;
         let mode = match self.keep {
-            Keep::Everything => Mode::RUSR | Mode::WUSR,
-            Keep::Mode => Mode::from_raw_mode(stat.st_mode & 0o777),
+            // Nobody else's until it has the right owner.
+            Keep::Everything if (stat.st_uid, stat.st_gid) != (0, 0) => Mode::RUSR | Mode::WUSR,
+            _ => Mode::from_raw_mode(stat.st_mode & 0o777),
         };
         let flags = flags | OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-        let to = openat(entry.to, entry.new_name.as_bytes(), flags, mode).about(&entry.dest)?;
+        let new_name = entry.new_name.as_bytes();
+        let to = make(entry, stat, || openat(entry.to, new_name, flags, mode))?;
         let (from, to) = (File::from(from), File::from(to));
-        content::copy(&from, &to, stat.st_size.unsigned_abs()).about(&entry.dest)?;
-        self.keep_attributes(&from.into(), &to.into(), stat, &entry.dest)
+        self.contents.copy(&from, &to, stat).about(entry.dest)?;
+        self.keep_attributes(&from.into(), &to.into(), stat, entry.dest)
     }
 
     /// Attributes of what cannot be opened, only named.
@@ -222,9 +247,9 @@ impl Copier {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let open =
             |directory, name: &BStr| openat(directory, name.as_bytes(), flags, Mode::empty());
-        let from = open(entry.from, entry.name).about(&entry.src)?;
-        let to = open(entry.to, entry.new_name).about(&entry.dest)?;
-        self.keep_attributes(&from, &to, stat, &entry.dest)
+        let from = open(entry.from, entry.name).about(entry.src)?;
+        let to = open(entry.to, entry.new_name).about(entry.dest)?;
+        self.keep_attributes(&from, &to, stat, entry.dest)
     }
 
     fn keep_attributes(
@@ -232,7 +257,7 @@ impl Copier {
         from: &OwnedFd,
         to: &OwnedFd,
         stat: &Stat,
-        dest: &GuestPath,
+        dest: impl Display,
     ) -> Result<()> {
         match self.keep {
             Keep::Everything => keep_everything(from, to, stat).about(dest),
@@ -241,32 +266,50 @@ impl Copier {
     }
 }
 
-/// Removes what is in the way of a copy that is not a directory.
+/// Makes a copy that is not a directory, having removed what is in its way.  Mostly nothing is.
+fn make<T>(entry: &Entry<'_>, stat: &Stat, make: impl Fn() -> rustix::io::Result<T>) -> Result<T> {
+    let made = match make() {
+        Err(Errno::EXIST) if !entry.fresh => {
+            make_room(entry, stat)?;
+            make()
+        }
+        made => made,
+    };
+    made.about(entry.dest)
+}
+
 fn make_room(entry: &Entry<'_>, stat: &Stat) -> Result<()> {
     let new_name = entry.new_name.as_bytes();
     let there = match statat(entry.to, new_name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(there) => there,
         Err(Errno::NOENT) => return Ok(()),
-        Err(errno) => return Err(Error::sys(&entry.dest, errno)),
+        Err(errno) => return Err(Error::sys(entry.dest, errno)),
     };
     if is_same(&there, stat) {
-        return Err(same_file(&entry.src, &entry.dest));
+        return Err(same_file(&entry.src.path(), &entry.dest.path()));
     }
-    unlinkat(entry.to, new_name, AtFlags::empty()).about(&entry.dest)
+    unlinkat(entry.to, new_name, AtFlags::empty()).about(entry.dest)
 }
 
 fn keep_everything(from: &OwnedFd, to: &OwnedFd, stat: &Stat) -> rustix::io::Result<()> {
-    let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+    // To look is cheap, while each change is a transaction of a filesystem with a journal.
+    let made = fstat(to)?;
     // First, as a new owner takes set-user-id bits and capabilities away.
-    unless_refused(chownat(to, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH))?;
+    if (made.st_uid, made.st_gid) != (stat.st_uid, stat.st_gid) {
+        let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+        unless_refused(chownat(to, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH))?;
+    }
     let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
+    let has_mode = made.st_mode & 0o7777 == stat.st_mode & 0o7777;
     let times = Timestamps {
         last_access: Timespec { tv_sec: stat.st_atime, tv_nsec: stat.st_atime_nsec as _ },
         last_modification: Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec as _ },
     };
     let kind = FileType::from_raw_mode(stat.st_mode);
     if matches!(kind, FileType::RegularFile | FileType::Directory) {
-        unless_refused(fchmod(to, mode))?;
+        if !has_mode {
+            unless_refused(fchmod(to, mode))?;
+        }
         keep_xattrs(
             flistxattr_query(from),
             |list| flistxattr(from, list),
@@ -278,7 +321,7 @@ fn keep_everything(from: &OwnedFd, to: &OwnedFd, stat: &Stat) -> rustix::io::Res
     // The others are not open for any of this, but a path in `/proc` names the file itself, even
     // if it is a link.
     let (source, target) = (proc_path(from), proc_path(to));
-    if kind != FileType::Symlink {
+    if kind != FileType::Symlink && !has_mode {
         unless_refused(chmod(&target, mode))?;
     }
     keep_xattrs(
@@ -311,9 +354,15 @@ fn keep_xattrs(
     };
     let length = list(&mut names)?;
     names.truncate(length);
-    let mut buffer = vec![0; XATTR_MAX];
+    let mut buffer = vec![0; XATTR_USUAL];
     for name in names.split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
-        let length = get(name, &mut buffer)?;
+        let length = match get(name, &mut buffer) {
+            Err(Errno::RANGE) if buffer.len() < XATTR_MAX => {
+                buffer.resize(XATTR_MAX, 0);
+                get(name, &mut buffer)?
+            }
+            length => length?,
+        };
         match set(name, &buffer[..length]) {
             // The other filesystem has no attributes of this kind.
             Ok(()) | Err(Errno::OPNOTSUPP) => {}
