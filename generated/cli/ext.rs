@@ -45,8 +45,6 @@ ERRORS
     EBUSY device is mounted.
     EIO there are errors that were not repaired.
 
-    Not implemented yet: it only says so.
-
     See also fsck, tune2fs, resize2fs.
 ",
         params: &[Param { name: "device", kind: Kind::Device, unit: Unit::Plain, values: &[] }],
@@ -79,8 +77,6 @@ ERRORS
     EIO there are errors that were not repaired.
 
     Deprecated: use e2fsck.
-
-    Not implemented yet: it only says so.
 
     See also e2fsck.
 ",
@@ -125,8 +121,6 @@ ERRORS
     ENOTSUP the filesystem has no such attributes, or file is a device node,
         a fifo or a socket.
 
-    Not implemented yet: it only says so.
-
     See also set-e2attrs, get-e2generation.
 ",
         params: &[Param { name: "file", kind: Kind::Path, unit: Unit::Plain, values: &[] }],
@@ -160,8 +154,6 @@ ERRORS
     ENOTSUP the filesystem keeps no generations, or file is a device node, a
         fifo or a socket.
 
-    Not implemented yet: it only says so.
-
     See also set-e2generation, get-e2attrs.
 ",
         params: &[Param { name: "file", kind: Kind::Path, unit: Unit::Plain, values: &[] }],
@@ -193,8 +185,6 @@ ERRORS
 
     Deprecated: use vfs-label.
 
-    Not implemented yet: it only says so.
-
     See also vfs-label, set-e2label.
 ",
         params: &[Param { name: "device", kind: Kind::Device, unit: Unit::Plain, values: &[] }],
@@ -225,8 +215,6 @@ ERRORS
     EINVAL device holds no ext2, ext3 or ext4.
 
     Deprecated: use vfs-uuid.
-
-    Not implemented yet: it only says so.
 
     See also vfs-uuid, set-e2uuid.
 ",
@@ -338,8 +326,6 @@ ERRORS
     EBUSY device is mounted or otherwise in use.
     ENOENT journaldevice is not found.
 
-    Not implemented yet: it only says so.
-
     See also mkfs, tune2fs, e2fsck.
 ",
         params: &[Param { name: "device", kind: Kind::Device, unit: Unit::Plain, values: &[] }],
@@ -417,8 +403,6 @@ ERRORS
 
     Deprecated: use mke2fs.
 
-    Not implemented yet: it only says so.
-
     See also mke2fs, mke2journal.
 ",
         params: &[
@@ -457,8 +441,6 @@ ERRORS
     ENOENT there is no journal of that label.
 
     Deprecated: use mke2fs.
-
-    Not implemented yet: it only says so.
 
     See also mke2fs, mke2journal-L.
 ",
@@ -500,8 +482,6 @@ ERRORS
 
     Deprecated: use mke2fs.
 
-    Not implemented yet: it only says so.
-
     It needs the feature linuxfsuuid of the appliance: see supported.
 
     See also mke2fs, mke2journal-U.
@@ -539,8 +519,6 @@ ERRORS
 
     Deprecated: use mke2fs.
 
-    Not implemented yet: it only says so.
-
     See also mke2fs, mke2fs-J.
 ",
         params: &[
@@ -575,8 +553,6 @@ ERRORS
     EBUSY device is mounted or otherwise in use.
 
     Deprecated: use mke2fs.
-
-    Not implemented yet: it only says so.
 
     See also mke2fs, mke2fs-JL.
 ",
@@ -613,8 +589,6 @@ ERRORS
     EBUSY device is mounted or otherwise in use.
 
     Deprecated: use mke2fs.
-
-    Not implemented yet: it only says so.
 
     It needs the feature linuxfsuuid of the appliance: see supported.
 
@@ -653,8 +627,6 @@ ERRORS
     ENOENT mountpoint does not exist.
     EROFS the filesystem is mounted read-only.
 
-    Not implemented yet: it only says so.
-
     See also e2fsck.
 ",
         params: &[Param { name: "mountpoint", kind: Kind::Path, unit: Unit::Plain, values: &[] }],
@@ -686,8 +658,6 @@ DESCRIPTION
 
 ERRORS
     EINVAL device holds no ext2, ext3 or ext4.
-
-    Not implemented yet: it only says so.
 
     See also resize2fs-size, resize2fs-M, e2fsck.
 ",
@@ -721,8 +691,6 @@ ERRORS
     EINVAL device holds no ext2, ext3 or ext4.
     EBUSY device is mounted.
 
-    Not implemented yet: it only says so.
-
     See also resize2fs, resize2fs-size, vfs-minimum-size, tune2fs-l.
 ",
         params: &[Param { name: "device", kind: Kind::Device, unit: Unit::Plain, values: &[] }],
@@ -755,8 +723,6 @@ ERRORS
         ext2, ext3 or ext4.
     EBUSY the filesystem is mounted, and size is less than it has.
     ENOSPC what the filesystem holds does not fit into size.
-
-    Not implemented yet: it only says so.
 
     See also resize2fs, resize2fs-M, vfs-minimum-size, e2fsck.
 ",
@@ -798,8 +764,6 @@ ERRORS
     ENOTSUP the filesystem does not have one of the attributes.
     EROFS the filesystem is mounted read-only.
 
-    Not implemented yet: it only says so.
-
     See also get-e2attrs, set-e2generation.
 ",
         params: &[
@@ -835,8 +799,6 @@ ERRORS
         a fifo or a socket.
     EROFS the filesystem is mounted read-only.
 
-    Not implemented yet: it only says so.
-
     See also get-e2generation.
 ",
         params: &[
@@ -868,8 +830,6 @@ ERRORS
     EINVAL label is too long, or device holds no ext2, ext3 or ext4.
 
     Deprecated: use set-label.
-
-    Not implemented yet: it only says so.
 
     See also set-label, get-e2label.
 ",
@@ -904,8 +864,6 @@ ERRORS
     EBUSY device is mounted.
 
     Deprecated: use set-uuid.
-
-    Not implemented yet: it only says so.
 
     See also set-uuid, set-uuid-random, get-e2uuid.
 ",
@@ -958,8 +916,6 @@ DESCRIPTION
 ERRORS
     EINVAL an option has a value which it cannot have, or device holds no
         ext2, ext3 or ext4.
-
-    Not implemented yet: it only says so.
 
     See also tune2fs-l, set-label, set-uuid, e2fsck.
 ",
@@ -1032,8 +988,6 @@ OUTPUT
 
 ERRORS
     EINVAL device holds no ext2, ext3 or ext4.
-
-    Not implemented yet: it only says so.
 
     See also tune2fs, vfs-uuid, vfs-label.
 ",

@@ -139,8 +139,6 @@ impl Handle {
     /// It is no error if something was wrong and has been repaired.  `correct` is the choice of a
     /// guest that boots; `forceall` can lose files, or leave them without names in `lost+found`.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `device`: device that holds the filesystem
@@ -181,8 +179,6 @@ impl Handle {
     /// Check ext2, ext3 or ext4 and repair what is safe.
     ///
     /// As `e2fsck` with `correct`.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -225,8 +221,6 @@ impl Handle {
     /// There can be others that newer kernels know.  They have nothing to do with extended
     /// attributes.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `file`: file or directory to look at
@@ -262,8 +256,6 @@ impl Handle {
     /// the same inode one after the other can be told apart.  NFS servers need it; hardly anything
     /// else does.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `file`: file or directory to look at
@@ -297,8 +289,6 @@ impl Handle {
     ///
     /// As `vfs_label`, which knows other filesystems too.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `device`: device that holds the filesystem
@@ -331,8 +321,6 @@ impl Handle {
     /// Tell the UUID of ext2, ext3 or ext4.
     ///
     /// As `vfs_uuid`, which knows other filesystems too.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -374,8 +362,6 @@ impl Handle {
     ///
     /// Features of the newest kernels are unknown to older ones, and a guest cannot mount a
     /// filesystem with a feature it does not know.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -524,8 +510,6 @@ impl Handle {
     /// As `mke2fs` with `journaldevice`.  The journal must have been made with the same
     /// `blocksize`.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `fstype`: `ext2`, `ext3` or `ext4`
@@ -575,8 +559,6 @@ impl Handle {
     ///
     /// As `mke2fs` with the `journaldevice` `LABEL=...`.  The journal must have been made with
     /// the same `blocksize`.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -629,8 +611,6 @@ impl Handle {
     /// As `mke2fs` with the `journaldevice` `UUID=...`.  The journal must have been made with the
     /// same `blocksize`.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `fstype`: `ext2`, `ext3` or `ext4`
@@ -681,8 +661,6 @@ impl Handle {
     ///
     /// As `mke2fs` with `journaldev`.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `blocksize`: size of a block
@@ -714,8 +692,6 @@ impl Handle {
     /// Make a journal with a label for ext3 or ext4.
     ///
     /// As `mke2fs` with `journaldev` and `label`.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -760,8 +736,6 @@ impl Handle {
     /// Make a journal with a UUID for ext3 or ext4.
     ///
     /// As `mke2fs` with `journaldev` and `uuid`.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -810,8 +784,6 @@ impl Handle {
     /// removed it.  The directory gets its space in advance, because to find space during a repair is
     /// dangerous.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `mountpoint`: directory where the filesystem is mounted
@@ -847,8 +819,6 @@ impl Handle {
     /// The filesystem must be unmounted and known to be good: run `e2fsck` before.  A mounted one
     /// can grow, if it has room for larger tables.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `device`: device that holds the filesystem
@@ -882,8 +852,6 @@ impl Handle {
     ///
     /// The filesystem must be known to be good: run `e2fsck` before.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `device`: device that holds the filesystem
@@ -915,8 +883,6 @@ impl Handle {
     ///
     /// The filesystem must be unmounted and known to be good: run `e2fsck` before.  A mounted one
     /// can grow, if it has room for larger tables.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -954,8 +920,6 @@ impl Handle {
     /// What describes how a file is stored cannot be changed: `E`, `h`, `I` and others of that
     /// kind.  A file with `i` refuses every change, to its mode and by the superuser too, until `i`
     /// is taken away.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -1003,8 +967,6 @@ impl Handle {
     /// See `get_e2generation` for what it is.  Few filesystems can set it, and ext4 not if its
     /// metadata have checksums, which is what `mkfs` makes.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `file`: file or directory to change
@@ -1037,8 +999,6 @@ impl Handle {
     /// Change the label of ext2, ext3 or ext4.
     ///
     /// As `set_label`, which knows other filesystems too.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -1074,8 +1034,6 @@ impl Handle {
     /// Change the UUID of ext2, ext3 or ext4.
     ///
     /// Use `set_uuid` for a given UUID, and `set_uuid_random` for a new one.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -1113,8 +1071,6 @@ impl Handle {
     ///
     /// The superuser, and the user and the group given here, can go on writing into the reserved
     /// blocks when the filesystem is full for others.  Checks happen when the guest boots.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -1184,8 +1140,6 @@ impl Handle {
     /// Which keys there are depends on the filesystem and on the version of the program.  A value is
     /// empty where the program prints that there is none.  While the filesystem is mounted, the
     /// counts of what is free are out of date.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///

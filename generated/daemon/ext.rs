@@ -2,97 +2,357 @@
 
 use crate::call::{Call, Reply};
 use crate::ctx::Ctx;
-use crate::error::Error;
 use crate::error::Result;
+use bstr::BString;
+use bstr::ByteSlice;
+use guestfs_protocol::*;
 
-pub(super) fn e2fsck(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(crate) struct E2fsckOptions {
+    /// repair what can be repaired without risk, and fail if there is more
+    pub(crate) correct: Option<bool>,
+    /// answer every question with yes: repair whatever it takes
+    pub(crate) forceall: Option<bool>,
+    /// answer every question with no: repair nothing
+    pub(crate) forceno: Option<bool>,
 }
 
-pub(super) fn e2fsck_f(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn e2fsck(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: E2fsckArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    call.knows_options(3)?;
+    let options = E2fsckOptions {
+        correct: call.option(0, a.correct),
+        forceall: call.option(1, a.forceall),
+        forceno: call.option(2, a.forceno),
+    };
+    crate::ext::e2fsck(cx, &device, options)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn get_e2attrs(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn e2fsck_f(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: E2fsckFArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    crate::ext::e2fsck_f(cx, &device)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn get_e2generation(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn get_e2attrs(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: GetE2attrsArgs = call.decode()?;
+    cx.needs_root()?;
+    let file = cx.guest_path("file", &a.file)?;
+    let attrs = crate::ext::get_e2attrs(cx, &file)?;
+    Ok(Reply::of(&GetE2attrsRet { attrs }))
 }
 
-pub(super) fn get_e2label(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn get_e2generation(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: GetE2generationArgs = call.decode()?;
+    cx.needs_root()?;
+    let file = cx.guest_path("file", &a.file)?;
+    let generation = crate::ext::get_e2generation(cx, &file)?;
+    Ok(Reply::of(&GetE2generationRet { generation }))
 }
 
-pub(super) fn get_e2uuid(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn get_e2label(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: GetE2labelArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    let label = crate::ext::get_e2label(cx, &device)?;
+    Ok(Reply::of(&GetE2labelRet { label }))
 }
 
-pub(super) fn mke2fs(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn get_e2uuid(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: GetE2uuidArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    let uuid = crate::ext::get_e2uuid(cx, &device)?;
+    Ok(Reply::of(&GetE2uuidRet { uuid }))
 }
 
-pub(super) fn mke2fs_j(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(crate) struct Mke2fsOptions {
+    /// size of the filesystem, in blocks; if not given, it fills `device`
+    pub(crate) blockscount: Option<i64>,
+    /// size of a block: 1024, 2048 or 4096, and for some purposes 8192 to 65536
+    pub(crate) blocksize: Option<i64>,
+    /// size of a fragment; Linux has none, and ignores it
+    pub(crate) fragsize: Option<i64>,
+    /// number of blocks in a block group
+    pub(crate) blockspergroup: Option<i64>,
+    /// number of block groups that are packed together (with `flexbg`)
+    pub(crate) numberofgroups: Option<i64>,
+    /// space for which one inode is made
+    pub(crate) bytesperinode: Option<i64>,
+    /// size of an inode, a power of 2 from 128 to the size of a block
+    pub(crate) inodesize: Option<i64>,
+    /// size of the journal
+    pub(crate) journalsize: Option<i64>,
+    /// number of inodes
+    pub(crate) numberofinodes: Option<i64>,
+    /// blocks that RAID writes to one disk before it goes to the next
+    pub(crate) stridesize: Option<i64>,
+    /// blocks of data in one stripe of RAID
+    pub(crate) stripewidth: Option<i64>,
+    /// size up to which the filesystem can grow while it is mounted, in blocks
+    pub(crate) maxonlineresize: Option<i64>,
+    /// part of the space that is kept for the superuser, in per cent, from 0 to 50
+    pub(crate) reservedblockspercentage: Option<i32>,
+    /// how often the protection against mounting twice is renewed, in seconds
+    pub(crate) mmpupdateinterval: Option<i32>,
+    /// device that holds the journal: its name, `LABEL=...` or `UUID=...`
+    pub(crate) journaldevice: Option<BString>,
+    /// volume label, at most 16 bytes
+    pub(crate) label: Option<BString>,
+    /// directory to note as the one where it was mounted last
+    pub(crate) lastmounteddir: Option<BString>,
+    /// operating system to note as the one that made it, such as `linux` or `hurd`
+    pub(crate) creatoros: Option<BString>,
+    /// `ext2`, `ext3`, `ext4` or another type that `mke2fs.conf` of the appliance describes; if not given, `ext2`, or `ext3` if there is to be a journal
+    pub(crate) fstype: Option<BString>,
+    /// what it is to be used for, such as `news`, `largefile` or `largefile4`
+    pub(crate) usagetype: Option<BString>,
+    /// UUID, or `clear` for none, `random` or `time` for a new one; if not given, a random one
+    pub(crate) uuid: Option<BString>,
+    /// make it even if `device` seems to be in use or the options make little sense
+    pub(crate) forcecreate: Option<bool>,
+    /// write superblocks and descriptions of groups only, as the last attempt to rescue a filesystem
+    pub(crate) writesbandgrouponly: Option<bool>,
+    /// leave it to the kernel to zero the tables of inodes
+    pub(crate) lazyitableinit: Option<bool>,
+    /// leave the journal as it is instead of zeroing it
+    pub(crate) lazyjournalinit: Option<bool>,
+    /// note that it may be used by filesystem code that is being developed
+    pub(crate) testfs: Option<bool>,
+    /// discard the blocks of `device` before; false not to
+    pub(crate) discard: Option<bool>,
+    /// which quotas to keep (with `quota`): true for those of users, false for those of groups; if not given, both
+    pub(crate) quotatype: Option<bool>,
+    /// feature `extent`: describe files by extents
+    pub(crate) extent: Option<bool>,
+    /// feature `filetype`: keep the type of a file in its directory
+    pub(crate) filetype: Option<bool>,
+    /// feature `flex_bg`: pack the metadata of several groups
+    pub(crate) flexbg: Option<bool>,
+    /// feature `has_journal`: have a journal
+    pub(crate) hasjournal: Option<bool>,
+    /// feature `journal_dev`: make a journal for another filesystem, not a filesystem
+    pub(crate) journaldev: Option<bool>,
+    /// feature `large_file`: have files of more than 2 GiB
+    pub(crate) largefile: Option<bool>,
+    /// feature `quota`: keep quotas in hidden files
+    pub(crate) quota: Option<bool>,
+    /// feature `resize_inode`: keep room so that the filesystem can grow
+    pub(crate) resizeinode: Option<bool>,
+    /// feature `sparse_super`: have fewer copies of the superblock
+    pub(crate) sparsesuper: Option<bool>,
+    /// feature `uninit_bg`: have checksums of groups, and skip what is not used
+    pub(crate) uninitbg: Option<bool>,
 }
 
-pub(super) fn mke2fs_jl(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn mke2fs(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: Mke2fsArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    call.knows_options(38)?;
+    let options = Mke2fsOptions {
+        blockscount: call.option(0, a.blockscount),
+        blocksize: call.option(1, a.blocksize),
+        fragsize: call.option(2, a.fragsize),
+        blockspergroup: call.option(3, a.blockspergroup),
+        numberofgroups: call.option(4, a.numberofgroups),
+        bytesperinode: call.option(5, a.bytesperinode),
+        inodesize: call.option(6, a.inodesize),
+        journalsize: call.option(7, a.journalsize),
+        numberofinodes: call.option(8, a.numberofinodes),
+        stridesize: call.option(9, a.stridesize),
+        stripewidth: call.option(10, a.stripewidth),
+        maxonlineresize: call.option(11, a.maxonlineresize),
+        reservedblockspercentage: call.option(12, a.reservedblockspercentage),
+        mmpupdateinterval: call.option(13, a.mmpupdateinterval),
+        journaldevice: call.option(14, a.journaldevice),
+        label: call.option(15, a.label),
+        lastmounteddir: call.option(16, a.lastmounteddir),
+        creatoros: call.option(17, a.creatoros),
+        fstype: call.option(18, a.fstype),
+        usagetype: call.option(19, a.usagetype),
+        uuid: call.option(20, a.uuid),
+        forcecreate: call.option(21, a.forcecreate),
+        writesbandgrouponly: call.option(22, a.writesbandgrouponly),
+        lazyitableinit: call.option(23, a.lazyitableinit),
+        lazyjournalinit: call.option(24, a.lazyjournalinit),
+        testfs: call.option(25, a.testfs),
+        discard: call.option(26, a.discard),
+        quotatype: call.option(27, a.quotatype),
+        extent: call.option(28, a.extent),
+        filetype: call.option(29, a.filetype),
+        flexbg: call.option(30, a.flexbg),
+        hasjournal: call.option(31, a.hasjournal),
+        journaldev: call.option(32, a.journaldev),
+        largefile: call.option(33, a.largefile),
+        quota: call.option(34, a.quota),
+        resizeinode: call.option(35, a.resizeinode),
+        sparsesuper: call.option(36, a.sparsesuper),
+        uninitbg: call.option(37, a.uninitbg),
+    };
+    crate::ext::mke2fs(cx, &device, options)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn mke2fs_ju(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn mke2fs_j(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: Mke2fsJArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    let journal = cx.device("journal", &a.journal)?;
+    crate::ext::mke2fs_j(cx, a.fstype.as_bstr(), a.blocksize, &device, &journal)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn mke2journal(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn mke2fs_jl(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: Mke2fsJLArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    crate::ext::mke2fs_jl(cx, a.fstype.as_bstr(), a.blocksize, &device, a.label.as_bstr())?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn mke2journal_l(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn mke2fs_ju(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: Mke2fsJUArgs = call.decode()?;
+    cx.needs_feature("linuxfsuuid")?;
+    let device = cx.device("device", &a.device)?;
+    crate::ext::mke2fs_ju(cx, a.fstype.as_bstr(), a.blocksize, &device, a.uuid.as_bstr())?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn mke2journal_u(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn mke2journal(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: Mke2journalArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    crate::ext::mke2journal(cx, a.blocksize, &device)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn mklost_and_found(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn mke2journal_l(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: Mke2journalLArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    crate::ext::mke2journal_l(cx, a.blocksize, a.label.as_bstr(), &device)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn resize2fs(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn mke2journal_u(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: Mke2journalUArgs = call.decode()?;
+    cx.needs_feature("linuxfsuuid")?;
+    let device = cx.device("device", &a.device)?;
+    crate::ext::mke2journal_u(cx, a.blocksize, a.uuid.as_bstr(), &device)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn resize2fs_m(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn mklost_and_found(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: MklostAndFoundArgs = call.decode()?;
+    cx.needs_root()?;
+    let mountpoint = cx.guest_path("mountpoint", &a.mountpoint)?;
+    crate::ext::mklost_and_found(cx, &mountpoint)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn resize2fs_size(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn resize2fs(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: Resize2fsArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    crate::ext::resize2fs(cx, &device)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn set_e2attrs(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn resize2fs_m(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: Resize2fsMArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    crate::ext::resize2fs_m(cx, &device)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn set_e2generation(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn resize2fs_size(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: Resize2fsSizeArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    crate::ext::resize2fs_size(cx, &device, a.size)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn set_e2label(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(crate) struct SetE2attrsOptions {
+    /// take the attributes away; if not given, they are set
+    pub(crate) clear: Option<bool>,
 }
 
-pub(super) fn set_e2uuid(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn set_e2attrs(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: SetE2attrsArgs = call.decode()?;
+    cx.needs_root()?;
+    let file = cx.guest_path("file", &a.file)?;
+    call.knows_options(1)?;
+    let options = SetE2attrsOptions { clear: call.option(0, a.clear) };
+    crate::ext::set_e2attrs(cx, &file, a.attrs.as_bstr(), options)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn tune2fs(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn set_e2generation(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: SetE2generationArgs = call.decode()?;
+    cx.needs_root()?;
+    let file = cx.guest_path("file", &a.file)?;
+    crate::ext::set_e2generation(cx, &file, a.generation)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn tune2fs_l(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn set_e2label(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: SetE2labelArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    crate::ext::set_e2label(cx, &device, a.label.as_bstr())?;
+    Ok(Reply::empty())
+}
+
+pub(super) fn set_e2uuid(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: SetE2uuidArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    crate::ext::set_e2uuid(cx, &device, a.uuid.as_bstr())?;
+    Ok(Reply::empty())
+}
+
+pub(crate) struct Tune2fsOptions {
+    /// change them even if the filesystem is in use or damaged
+    pub(crate) force: Option<bool>,
+    /// after how many mounts the filesystem is checked; `0` or `-1` for never
+    pub(crate) maxmountcount: Option<i32>,
+    /// how often it counts as mounted since it was checked
+    pub(crate) mountcount: Option<i32>,
+    /// what the kernel does if it finds an error: `continue`, `remount-ro` to go on without writing, or `panic` to halt
+    pub(crate) errorbehavior: Option<BString>,
+    /// number of the group that may use the reserved blocks
+    pub(crate) group: Option<i64>,
+    /// after how long the filesystem is checked, in seconds; `0` for never
+    pub(crate) intervalbetweenchecks: Option<i32>,
+    /// part of the space that is reserved, in per cent, from 0 to 50
+    pub(crate) reservedblockspercentage: Option<i32>,
+    /// directory to note as the one where it was mounted last
+    pub(crate) lastmounteddirectory: Option<BString>,
+    /// space that is reserved, in blocks
+    pub(crate) reservedblockscount: Option<i64>,
+    /// number of the user who may use the reserved blocks
+    pub(crate) user: Option<i64>,
+}
+
+pub(super) fn tune2fs(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: Tune2fsArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    call.knows_options(10)?;
+    let options = Tune2fsOptions {
+        force: call.option(0, a.force),
+        maxmountcount: call.option(1, a.maxmountcount),
+        mountcount: call.option(2, a.mountcount),
+        errorbehavior: call.option(3, a.errorbehavior),
+        group: call.option(4, a.group),
+        intervalbetweenchecks: call.option(5, a.intervalbetweenchecks),
+        reservedblockspercentage: call.option(6, a.reservedblockspercentage),
+        lastmounteddirectory: call.option(7, a.lastmounteddirectory),
+        reservedblockscount: call.option(8, a.reservedblockscount),
+        user: call.option(9, a.user),
+    };
+    crate::ext::tune2fs(cx, &device, options)?;
+    Ok(Reply::empty())
+}
+
+pub(super) fn tune2fs_l(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: Tune2fsLArgs = call.decode()?;
+    let device = cx.device("device", &a.device)?;
+    let superblock = crate::ext::tune2fs_l(cx, &device)?
+        .into_iter()
+        .flat_map(|(key, value)| [key, value])
+        .collect();
+    Ok(Reply::of(&Tune2fsLRet { superblock }))
 }

@@ -38,6 +38,7 @@ pub(crate) use archive::*;
 pub(crate) use augeas::*;
 pub(crate) use copy::*;
 pub(crate) use directory::*;
+pub(crate) use ext::*;
 pub(crate) use file::*;
 pub(crate) use filesystem::*;
 pub(crate) use metadata::*;

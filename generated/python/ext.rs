@@ -24,8 +24,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: more than one of the options is true.
     /// :raises Error: EBUSY: `device` is mounted.
     /// :raises Error: EIO: there are errors that were not repaired.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device, correct=None, forceall=None, forceno=None))]
     fn e2fsck(
         &self,
@@ -50,8 +48,6 @@ impl GuestFS {
     /// :param device: device that holds the filesystem
     /// :raises Error: EBUSY: `device` is mounted.
     /// :raises Error: EIO: there are errors that were not repaired.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     ///
     /// Deprecated: use `e2fsck`.
     #[pyo3(signature = (device))]
@@ -79,8 +75,6 @@ impl GuestFS {
     /// :returns: a letter for each attribute that is set; empty if none is
     /// :raises Error: ENOENT: `file` does not exist.
     /// :raises Error: ENOTSUP: the filesystem has no such attributes, or `file` is a device node, a fifo or a socket.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (file))]
     fn get_e2attrs(&self, py: Python<'_>, file: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.get_e2attrs(&file))
@@ -96,8 +90,6 @@ impl GuestFS {
     /// :returns: the generation, from 0 to 4294967295
     /// :raises Error: ENOENT: `file` does not exist.
     /// :raises Error: ENOTSUP: the filesystem keeps no generations, or `file` is a device node, a fifo or a socket.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (file))]
     fn get_e2generation(&self, py: Python<'_>, file: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.get_e2generation(&file))
@@ -110,8 +102,6 @@ impl GuestFS {
     /// :param device: device that holds the filesystem
     /// :returns: the label, empty if there is none
     /// :raises Error: EINVAL: `device` holds no ext2, ext3 or ext4.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     ///
     /// Deprecated: use `vfs_label`.
     #[pyo3(signature = (device))]
@@ -127,8 +117,6 @@ impl GuestFS {
     /// :param device: device that holds the filesystem
     /// :returns: the UUID, empty if it was cleared
     /// :raises Error: EINVAL: `device` holds no ext2, ext3 or ext4.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     ///
     /// Deprecated: use `vfs_uuid`.
     #[pyo3(signature = (device))]
@@ -191,8 +179,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: an option has a value which the filesystem cannot have.
     /// :raises Error: EBUSY: `device` is mounted or otherwise in use.
     /// :raises Error: ENOENT: `journaldevice` is not found.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device, blockscount=None, blocksize=None, fragsize=None, blockspergroup=None, numberofgroups=None, bytesperinode=None, inodesize=None, journalsize=None, numberofinodes=None, stridesize=None, stripewidth=None, maxonlineresize=None, reservedblockspercentage=None, mmpupdateinterval=None, journaldevice=None, label=None, lastmounteddir=None, creatoros=None, fstype=None, usagetype=None, uuid=None, forcecreate=None, writesbandgrouponly=None, lazyitableinit=None, lazyjournalinit=None, testfs=None, discard=None, quotatype=None, extent=None, filetype=None, flexbg=None, hasjournal=None, journaldev=None, largefile=None, quota=None, resizeinode=None, sparsesuper=None, uninitbg=None))]
     fn mke2fs(
         &self,
@@ -292,8 +278,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `fstype` or `blocksize` is not one that the filesystem can have.
     /// :raises Error: EBUSY: `device` is mounted or otherwise in use.
     ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
-    ///
     /// Deprecated: use `mke2fs`.
     #[pyo3(signature = (fstype, blocksize, device, journal))]
     fn mke2fs_j(
@@ -320,8 +304,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `fstype` or `blocksize` is not one that the filesystem can have.
     /// :raises Error: EBUSY: `device` is mounted or otherwise in use.
     /// :raises Error: ENOENT: there is no journal of that label.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     ///
     /// Deprecated: use `mke2fs`.
     #[pyo3(signature = (fstype, blocksize, device, label))]
@@ -350,8 +332,6 @@ impl GuestFS {
     /// :raises Error: EBUSY: `device` is mounted or otherwise in use.
     /// :raises Error: ENOENT: there is no journal of that UUID.
     ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
-    ///
     /// Deprecated: use `mke2fs`.
     #[pyo3(signature = (fstype, blocksize, device, uuid))]
     fn mke2fs_ju(
@@ -375,8 +355,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `blocksize` is not one that a journal can have.
     /// :raises Error: EBUSY: `device` is mounted or otherwise in use.
     ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
-    ///
     /// Deprecated: use `mke2fs`.
     #[pyo3(signature = (blocksize, device))]
     fn mke2journal(&self, py: Python<'_>, blocksize: i32, device: Text) -> PyResult<Py<PyAny>> {
@@ -393,8 +371,6 @@ impl GuestFS {
     /// :param device: device to format; everything on it is lost
     /// :raises Error: EINVAL: `label` is too long, or `blocksize` is not one that a journal can have.
     /// :raises Error: EBUSY: `device` is mounted or otherwise in use.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     ///
     /// Deprecated: use `mke2fs`.
     #[pyo3(signature = (blocksize, label, device))]
@@ -418,8 +394,6 @@ impl GuestFS {
     /// :param device: device to format; everything on it is lost
     /// :raises Error: EINVAL: `uuid` is not a UUID, or `blocksize` is not one that a journal can have.
     /// :raises Error: EBUSY: `device` is mounted or otherwise in use.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     ///
     /// Deprecated: use `mke2fs`.
     #[pyo3(signature = (blocksize, uuid, device))]
@@ -445,8 +419,6 @@ impl GuestFS {
     /// :raises Error: EEXIST: there is a `lost+found` already.
     /// :raises Error: ENOENT: `mountpoint` does not exist.
     /// :raises Error: EROFS: the filesystem is mounted read-only.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (mountpoint))]
     fn mklost_and_found(&self, py: Python<'_>, mountpoint: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.mklost_and_found(&mountpoint))
@@ -463,8 +435,6 @@ impl GuestFS {
     ///
     /// :param device: device that holds the filesystem
     /// :raises Error: EINVAL: `device` holds no ext2, ext3 or ext4.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device))]
     fn resize2fs(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.resize2fs(&device))
@@ -482,8 +452,6 @@ impl GuestFS {
     /// :param device: device that holds the filesystem
     /// :raises Error: EINVAL: `device` holds no ext2, ext3 or ext4.
     /// :raises Error: EBUSY: `device` is mounted.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device))]
     fn resize2fs_m(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.resize2fs_m(&device))
@@ -501,8 +469,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `size` is not positive or more than `device` has, or `device` holds no ext2, ext3 or ext4.
     /// :raises Error: EBUSY: the filesystem is mounted, and `size` is less than it has.
     /// :raises Error: ENOSPC: what the filesystem holds does not fit into `size`.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device, size))]
     fn resize2fs_size(&self, py: Python<'_>, device: Text, size: i64) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.resize2fs_size(&device, size))
@@ -524,8 +490,6 @@ impl GuestFS {
     /// :raises Error: ENOENT: `file` does not exist.
     /// :raises Error: ENOTSUP: the filesystem does not have one of the attributes.
     /// :raises Error: EROFS: the filesystem is mounted read-only.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (file, attrs, clear=None))]
     fn set_e2attrs(
         &self,
@@ -549,8 +513,6 @@ impl GuestFS {
     /// :raises Error: ENOENT: `file` does not exist.
     /// :raises Error: ENOTSUP: the filesystem cannot set generations, or `file` is a device node, a fifo or a socket.
     /// :raises Error: EROFS: the filesystem is mounted read-only.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (file, generation))]
     fn set_e2generation(&self, py: Python<'_>, file: Text, generation: i64) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.set_e2generation(&file, generation))
@@ -563,8 +525,6 @@ impl GuestFS {
     /// :param device: device that holds the filesystem
     /// :param label: the new label, at most 16 bytes; empty for none
     /// :raises Error: EINVAL: `label` is too long, or `device` holds no ext2, ext3 or ext4.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     ///
     /// Deprecated: use `set_label`.
     #[pyo3(signature = (device, label))]
@@ -581,8 +541,6 @@ impl GuestFS {
     /// :param uuid: a UUID, `clear` for none, `random` for a new one, or `time` for a new one made from the time
     /// :raises Error: EINVAL: `uuid` is none of these, or `device` holds no ext2, ext3 or ext4.
     /// :raises Error: EBUSY: `device` is mounted.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     ///
     /// Deprecated: use `set_uuid`.
     #[pyo3(signature = (device, uuid))]
@@ -610,8 +568,6 @@ impl GuestFS {
     /// :param reservedblockscount: space that is reserved, in blocks
     /// :param user: number of the user who may use the reserved blocks
     /// :raises Error: EINVAL: an option has a value which it cannot have, or `device` holds no ext2, ext3 or ext4.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device, force=None, maxmountcount=None, mountcount=None, errorbehavior=None, group=None, intervalbetweenchecks=None, reservedblockspercentage=None, lastmounteddirectory=None, reservedblockscount=None, user=None))]
     fn tune2fs(
         &self,
@@ -656,8 +612,6 @@ impl GuestFS {
     /// :param device: device that holds the filesystem
     /// :returns: names and values, by the names that **tune2fs** prints
     /// :raises Error: EINVAL: `device` holds no ext2, ext3 or ext4.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device))]
     fn tune2fs_l(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.tune2fs_l(&device))

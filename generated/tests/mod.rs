@@ -23,6 +23,7 @@ mod in_appliance {
     mod directory;
     mod directory_2;
     mod drive;
+    mod ext;
     mod file;
     mod file_2;
     mod file_3;
