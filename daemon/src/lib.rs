@@ -23,6 +23,7 @@ mod device_name;
 mod directory;
 mod dispatch;
 mod error;
+mod ext;
 mod features;
 mod file;
 mod filesystem;
