@@ -1158,7 +1158,9 @@ SYNOPSIS
     set-selinux selinux=true|false
 
 DESCRIPTION
-    Few appliances have what SELinux needs; on others this has no effect.
+    The kernel of the appliance is started with SELinux, and enforces
+    nothing: no policy is loaded. The labels of the guest's files can be
+    read and set in any case, see setfiles.
 
     selinux true to turn it on
 
@@ -1168,7 +1170,7 @@ DESCRIPTION
 
     It can only be used before the appliance is launched.
 
-    See also get-selinux.
+    See also get-selinux, getcon, setfiles.
 ",
         params: &[Param { name: "selinux", kind: Kind::Bool, unit: Unit::Plain, values: &[] }],
         options: &[],

@@ -24,8 +24,8 @@ SYNOPSIS
     getcon
 
 DESCRIPTION
-    For SELinux, the kernel of the appliance has to be started with the
-    words security=selinux on its command line, see set-append.
+    The kernel of the appliance runs with SELinux if set-selinux was called
+    before launch.
 
     This has nothing to do with the labels of files, for which nothing needs
     to be enabled.
@@ -40,7 +40,7 @@ ERRORS
 
     It needs the feature selinux of the appliance: see supported.
 
-    See also setcon, set-append, setfiles.
+    See also setcon, set-selinux, setfiles.
 ",
         params: &[],
         options: &[],
@@ -95,9 +95,8 @@ SYNOPSIS
     setcon context
 
 DESCRIPTION
-    For SELinux, the kernel of the appliance has to be started with the
-    words security=selinux on its command line, see set-append. What the
-    daemon starts runs in the same context.
+    The kernel of the appliance runs with SELinux if set-selinux was called
+    before launch. What the daemon starts runs in the same context.
 
     No policy is loaded in the appliance. Until one is, the kernel takes
     whatever context it is given and stays in its own.
@@ -111,7 +110,7 @@ ERRORS
 
     It needs the feature selinux of the appliance: see supported.
 
-    See also getcon, set-append.
+    See also getcon, set-selinux.
 ",
         params: &[Param { name: "context", kind: Kind::Text, unit: Unit::Plain, values: &[] }],
         options: &[],

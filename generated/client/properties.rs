@@ -854,13 +854,14 @@ impl Handle {
 
     /// Choose whether the appliance uses SELinux.
     ///
-    /// Few appliances have what SELinux needs; on others this has no effect.
+    /// The kernel of the appliance is started with SELinux, and enforces nothing: no policy is loaded.
+    /// The labels of the guest's files can be read and set in any case, see `setfiles`.
     ///
     /// # Arguments
     ///
     /// * `selinux`: true to turn it on
     ///
-    /// See also [`get_selinux`](Self::get_selinux).
+    /// See also [`get_selinux`](Self::get_selinux), [`getcon`](Self::getcon), [`setfiles`](Self::setfiles).
     #[deprecated = "use `setfiles`"]
     pub fn set_selinux(&self, selinux: bool) -> Result<()> {
         self.action(

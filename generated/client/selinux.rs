@@ -25,8 +25,7 @@ pub struct SetfilesOptions {
 impl Handle {
     /// Read the SELinux context of the daemon.
     ///
-    /// For SELinux, the kernel of the appliance has to be started with the words `security=selinux`
-    /// on its command line, see `set_append`.
+    /// The kernel of the appliance runs with SELinux if `set_selinux` was called before launch.
     ///
     /// This has nothing to do with the labels of files, for which nothing needs to be enabled.
     ///
@@ -38,7 +37,7 @@ impl Handle {
     ///
     /// * `ENOTSUP`: the kernel of the appliance runs without SELinux.
     ///
-    /// See also [`setcon`](Self::setcon), [`set_append`](Self::set_append), [`setfiles`](Self::setfiles).
+    /// See also [`setcon`](Self::setcon), [`set_selinux`](Self::set_selinux), [`setfiles`](Self::setfiles).
     #[deprecated = "use `setfiles`"]
     pub fn getcon(&self) -> Result<BString> {
         self.action(
@@ -97,8 +96,7 @@ impl Handle {
 
     /// Set the SELinux context of the daemon.
     ///
-    /// For SELinux, the kernel of the appliance has to be started with the words `security=selinux`
-    /// on its command line, see `set_append`.  What the daemon starts runs in the same context.
+    /// The kernel of the appliance runs with SELinux if `set_selinux` was called before launch.  What the daemon starts runs in the same context.
     ///
     /// No policy is loaded in the appliance.  Until one is, the kernel takes whatever context it is
     /// given and stays in its own.
@@ -111,7 +109,7 @@ impl Handle {
     ///
     /// * `ENOTSUP`: the kernel of the appliance runs without SELinux.
     ///
-    /// See also [`getcon`](Self::getcon), [`set_append`](Self::set_append).
+    /// See also [`getcon`](Self::getcon), [`set_selinux`](Self::set_selinux).
     #[deprecated = "use `setfiles`"]
     pub fn setcon(&self, context: impl AsRef<[u8]>) -> Result<()> {
         let context = context.as_ref();

@@ -476,7 +476,8 @@ impl GuestFS {
 
     /// choose whether the appliance uses SELinux
     ///
-    /// Few appliances have what SELinux needs; on others this has no effect.
+    /// The kernel of the appliance is started with SELinux, and enforces nothing: no policy is loaded.
+    /// The labels of the guest's files can be read and set in any case, see `setfiles`.
     ///
     /// :param selinux: true to turn it on
     ///

@@ -11,8 +11,7 @@ use crate::handle::GuestFS;
 impl GuestFS {
     /// read the SELinux context of the daemon
     ///
-    /// For SELinux, the kernel of the appliance has to be started with the words `security=selinux`
-    /// on its command line, see `set_append`.
+    /// The kernel of the appliance runs with SELinux if `set_selinux` was called before launch.
     ///
     /// This has nothing to do with the labels of files, for which nothing needs to be enabled.
     ///
@@ -51,8 +50,7 @@ impl GuestFS {
 
     /// set the SELinux context of the daemon
     ///
-    /// For SELinux, the kernel of the appliance has to be started with the words `security=selinux`
-    /// on its command line, see `set_append`.  What the daemon starts runs in the same context.
+    /// The kernel of the appliance runs with SELinux if `set_selinux` was called before launch.  What the daemon starts runs in the same context.
     ///
     /// No policy is loaded in the appliance.  Until one is, the kernel takes whatever context it is
     /// given and stays in its own.

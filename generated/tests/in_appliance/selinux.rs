@@ -9,7 +9,7 @@ use crate::prelude::*;
 fn getcon_before_a_policy_was_loaded() {
     let Some(case) = Case::start(Disk::Unlaunched, &["selinux"]) else { return };
     let g = case.handle();
-    step("set_append", g.set_append(Some(b"security=selinux".as_slice())));
+    step("set_selinux", g.set_selinux(true));
     step("add_drive_scratch", g.add_drive_scratch(1048576, &AddDriveScratchOptions::default()));
     step("launch", g.launch());
     let got = g.getcon();
@@ -113,7 +113,7 @@ fn selinux_relabel_no_specification() {
 fn setcon_a_context_that_is_there_without_a_policy() {
     let Some(case) = Case::start(Disk::Unlaunched, &["selinux"]) else { return };
     let g = case.handle();
-    step("set_append", g.set_append(Some(b"security=selinux".as_slice())));
+    step("set_selinux", g.set_selinux(true));
     step("add_drive_scratch", g.add_drive_scratch(1048576, &AddDriveScratchOptions::default()));
     step("launch", g.launch());
     step("setcon", g.setcon(b"kernel".as_slice()));
