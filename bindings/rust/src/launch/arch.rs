@@ -31,8 +31,10 @@ pub(super) const X86_64: Arch = Arch {
     multiarch: "x86_64-linux-gnu",
     // microvm boots a sixth faster, and restores no faster: docs/PERFORMANCE.md.
     machines: &["pc", "q35"],
-    // With erms and fsrm the kernel copies by `rep movsb`, which is emulated byte by byte.
-    emulated_cpu: "max,-erms,-fsrm",
+    // With erms and fsrm the kernel copies by `rep movsb`, which is emulated byte by byte.  With
+    // smap there is an instruction before and after each access to memory of a process, and after
+    // each of these the emulator has to find out how to go on.
+    emulated_cpu: "max,-erms,-fsrm,-smap",
     console: "ttyS0",
     kernel_words: &["edd=off", "no_timer_check", "tsc=reliable", "8250.nr_uarts=1"],
     // Interrupts are routed by the firmware's byte code, which an interpreter in an emulator
@@ -40,7 +42,9 @@ pub(super) const X86_64: Arch = Arch {
     //
     // The instruction for checksums is emulated bit by bit: filesystems make files a third faster
     // with tables.  The processor keeps it, as programs of some guests do not run without.
-    emulated_words: &["acpi=noirq", "module_blacklist=crc32c_intel"],
+    //
+    // `rep movsq` and its like are emulated word by word, which a loop does better.
+    emulated_words: &["acpi=noirq", "module_blacklist=crc32c_intel", "clearcpuid=rep_good"],
 };
 
 /// The kernel is an `Image` as Debian has it.  Nobody has run an appliance on this one yet; that

@@ -315,10 +315,11 @@ mod tests {
                 "cpu max,-erms,-fsrm,-smap",
                 "kernel /a/kernel",
                 "append 'panic=1 console=ttyS0 edd=off no_timer_check tsc=reliable 8250.nr_uarts=1 \
-             mitigations=off init_on_alloc=0 hardened_usercopy=off \
-             randomize_kstack_offset=off psi=0 printk.time=1 cgroup_disable=memory usbcore.nousb cryptomgr.notests \
-             random.trust_cpu=on acpi=noirq module_blacklist=crc32c_intel selinux=0 quiet \
-             guestfs_root=/dev/vda'",
+             mitigations=off init_on_alloc=0 \
+             hardened_usercopy=off randomize_kstack_offset=off psi=0 printk.time=1 \
+             cgroup_disable=memory usbcore.nousb cryptomgr.notests \
+             random.trust_cpu=on acpi=noirq module_blacklist=crc32c_intel clearcpuid=rep_good \
+             lsm= selinux=0 quiet guestfs_root=/dev/vda'",
             ],
         );
     }
@@ -341,10 +342,12 @@ mod tests {
             &[
                 "name guest=id",
                 "append 'panic=1 console=ttyS0 edd=off no_timer_check tsc=reliable 8250.nr_uarts=1 \
-             mitigations=off init_on_alloc=0 hardened_usercopy=off \
-             randomize_kstack_offset=off psi=0 printk.time=1 cgroup_disable=memory usbcore.nousb cryptomgr.notests \
-             random.trust_cpu=on acpi=noirq module_blacklist=crc32c_intel tsc_early_khz=2596000 \
-             selinux=1 enforcing=0 guestfs_verbose=1 guestfs_root=/dev/vda guestfs_network=1 a=b c'",
+             mitigations=off init_on_alloc=0 \
+             hardened_usercopy=off randomize_kstack_offset=off psi=0 printk.time=1 \
+             cgroup_disable=memory usbcore.nousb cryptomgr.notests \
+             random.trust_cpu=on acpi=noirq module_blacklist=crc32c_intel clearcpuid=rep_good \
+             tsc_early_khz=2596000 lsm=selinux selinux=1 enforcing=0 guestfs_verbose=1 \
+             guestfs_root=/dev/vda guestfs_network=1 a=b c'",
                 "netdev user,id=net,net=169.254.0.0/16",
                 "device virtio-net-pci,netdev=net,romfile=",
                 "foo 'it'\\''s'",
@@ -362,9 +365,10 @@ mod tests {
             &["cpu ", "append"],
             &[
                 "cpu max,pauth-impdef=on",
-                "append 'panic=1 console=ttyAMA0 mitigations=off init_on_alloc=0 hardened_usercopy=off \
-             randomize_kstack_offset=off psi=0 printk.time=1 cgroup_disable=memory usbcore.nousb \
-             cryptomgr.notests random.trust_cpu=on lsm= selinux=0 quiet guestfs_root=/dev/vda'",
+                "append 'panic=1 console=ttyAMA0 mitigations=off init_on_alloc=0 \
+             hardened_usercopy=off randomize_kstack_offset=off psi=0 printk.time=1 \
+             cgroup_disable=memory usbcore.nousb cryptomgr.notests \
+             random.trust_cpu=on lsm= selinux=0 quiet guestfs_root=/dev/vda'",
             ],
         );
     }
