@@ -167,11 +167,11 @@ OUTPUT
     Command {
         name: "user-cancel",
         aliases: &[],
-        summary: "stop the transfer of a file",
+        summary: "stop the call in progress",
         listed: true,
         help: "\
 NAME
-    user-cancel - stop the transfer of a file
+    user-cancel - stop the call in progress
 
 SYNOPSIS
     user-cancel
@@ -179,12 +179,14 @@ SYNOPSIS
 DESCRIPTION
     Called from another thread, from a callback or from a signal handler,
     this makes an upload or download that is in progress end at once, with
-    the error EINTR. It is the only function that does not wait for the call
-    in progress.
+    the error EINTR. So do functions that read, write or list much in the
+    appliance, such as checksum, find, cp-a or rm-rf, even if they transfer
+    no file. It is the only function that does not wait for the call in
+    progress.
 
-    Functions that do not transfer a file are not stopped, and if no
-    transfer is in progress, nothing happens. What an upload has written to
-    the guest by then, or a download to the host, stays there.
+    Functions that wait for a program or for the kernel go on to their end,
+    and if nothing is in progress, nothing happens. What has been written to
+    the guest by then, or by a download to the host, stays there.
 
     See also upload, download, tar-in, tar-out.
 ",

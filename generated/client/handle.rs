@@ -190,16 +190,17 @@ impl Handle {
         )
     }
 
-    /// Stop the transfer of a file.
+    /// Stop the call in progress.
     ///
     /// Called from another thread, from a callback or from a signal handler, this
     /// makes an upload or download that is in progress end at once, with the error
-    /// `EINTR`.  It is the only function that does not wait for the call in
-    /// progress.
+    /// `EINTR`.  So do functions that read, write or list much in the appliance,
+    /// such as `checksum`, `find`, `cp_a` or `rm_rf`, even if they transfer no
+    /// file.  It is the only function that does not wait for the call in progress.
     ///
-    /// Functions that do not transfer a file are not stopped, and if no transfer
-    /// is in progress, nothing happens.  What an upload has written to the guest by
-    /// then, or a download to the host, stays there.
+    /// Functions that wait for a program or for the kernel go on to their end, and if
+    /// nothing is in progress, nothing happens.  What has been written to the guest by
+    /// then, or by a download to the host, stays there.
     ///
     /// See also [`upload`](Self::upload), [`download`](Self::download), [`tar_in`](Self::tar_in), [`tar_out`](Self::tar_out).
     pub fn user_cancel(&self) -> Result<()> {
