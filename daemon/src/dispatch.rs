@@ -17,7 +17,7 @@ use crate::cancel;
 use crate::channel::{Channel, Reporter};
 use crate::ctx::Ctx;
 use crate::error::{Error, Result};
-use crate::generated;
+use crate::{generated, older};
 
 /// What the library is told about a call that failed.
 #[derive(Debug, PartialEq, Eq)]
@@ -102,11 +102,14 @@ fn dispatch(
     cx: &mut Ctx,
     call: Call<'_>,
 ) -> wire::Result<Option<Result<Reply, Refusal>>> {
-    let Ok(idx) = table.binary_search_by_key(&call.proc_nr(), |(proc_nr, ..)| *proc_nr) else {
+    let find = |table: &[Entry]| {
+        let found = table.binary_search_by_key(&call.proc_nr(), |(proc_nr, ..)| *proc_nr);
+        found.ok().map(|at| table[at])
+    };
+    let Some((_, name, handler)) = find(table).or_else(|| find(older::TABLE)) else {
         let message = format!("procedure {} is unknown to this daemon", call.proc_nr());
         return Ok(Some(Err(Refusal { errno: None, message })));
     };
-    let (_, name, handler) = table[idx];
     if cx.is_verbose() {
         eprintln!("guestfsd: {name}");
     }

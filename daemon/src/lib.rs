@@ -40,6 +40,7 @@ mod metadata;
 mod mount;
 mod partition;
 mod path;
+mod older;
 mod pieces;
 mod random;
 mod resume;

@@ -92,7 +92,12 @@ pub(crate) fn internal_readdir(
     dir: &GuestPath,
     filename: &mut FileOut<'_>,
 ) -> Result<()> {
-    dirents(cx, dir, filename)
+    let mut bytes = Vec::new();
+    dirents(cx, dir, |dirent| {
+        bytes.clear();
+        dirent.pack(&mut bytes).map_err(wire::Error::from)?;
+        filename.write_all(&bytes).about(dir)
+    })
 }
 
 pub(crate) fn find0(cx: &mut Ctx, directory: &GuestPath, files: &mut FileOut<'_>) -> Result<()> {
@@ -181,15 +186,15 @@ fn names(cx: &Ctx, dir: &GuestPath, out: &mut impl Write) -> Result<()> {
     })
 }
 
-/// Writes the entries of a directory as the library decodes them.
-fn dirents(cx: &Ctx, dir: &GuestPath, out: &mut impl Write) -> Result<()> {
-    let mut bytes = Vec::new();
+/// Passes on the entries of a directory as the library knows them.
+pub(crate) fn dirents(
+    cx: &Ctx,
+    dir: &GuestPath,
+    mut each: impl FnMut(Dirent) -> Result<()>,
+) -> Result<()> {
     entries(open(cx, dir)?.as_fd(), dir, |entry| {
         let name = entry.name.to_bytes().into();
-        let dirent = Dirent { ino: entry.ino.cast_signed(), ftyp: letter(entry.kind), name };
-        bytes.clear();
-        dirent.pack(&mut bytes).map_err(wire::Error::from)?;
-        out.write_all(&bytes).about(dir)
+        each(Dirent { ino: entry.ino.cast_signed(), ftyp: letter(entry.kind), name })
     })
 }
 
@@ -230,8 +235,6 @@ fn make(cx: &Ctx, path: &GuestPath, mode: Mode) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use guestfs_protocol::Unpack;
-    use guestfs_protocol::xdr::Strict;
 
     use super::*;
 
@@ -339,14 +342,12 @@ mod tests {
             "/file: Not a directory"
         );
         assert_eq!(tree_of(&cx, "/"), "dangling dir dir/sub file to-dir");
-        out.clear();
-        dirents(&cx, &path("/"), &mut out).unwrap();
-        let mut input = Strict::new(&out);
         let mut found = Vec::new();
-        while !input.rest().is_empty() {
-            let (dirent, _) = Dirent::unpack(&mut input).unwrap();
+        let each = |dirent: Dirent| {
             found.push(format!("{} {}", char::from(dirent.ftyp), dirent.name));
-        }
+            Ok(())
+        };
+        dirents(&cx, &path("/"), each).unwrap();
         found.sort_unstable();
         assert_eq!(found, ["d .", "d ..", "d dir", "l dangling", "l to-dir", "r file"]);
     }
