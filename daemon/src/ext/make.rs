@@ -222,7 +222,8 @@ fn arguments(options: &Mke2fsOptions) -> Result<Arguments> {
     if options.testfs == Some(true) {
         it.extended.push("test_fs".into());
     }
-    if let Some(discard) = options.discard {
+    // The program would discard even what it is to keep.
+    if let Some(discard) = options.discard.or(it.keeps_content.then_some(false)) {
         it.extended.push(if discard { "discard" } else { "nodiscard" }.into());
     }
     if let Some(users) = options.quotatype {
