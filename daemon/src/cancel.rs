@@ -53,6 +53,26 @@ pub(crate) fn check_io() -> io::Result<()> {
     check().map_err(Error::into_io)
 }
 
+/// What can be read when the caller says something; none if it has said something already that is
+/// for somebody else.
+pub(crate) fn channel() -> Option<Rc<Channel>> {
+    CALL.with_borrow(|call| {
+        let channel = call.as_ref().map(|call| call.channel.clone());
+        channel.filter(|channel| !channel.keeps())
+    })
+}
+
+/// An error if the caller has just said that the call is to end.
+pub(crate) fn check_now() -> Result<()> {
+    CALL.with_borrow_mut(|call| match call {
+        Some(call) => {
+            call.due = Instant::now();
+            call.check()
+        }
+        None => Ok(()),
+    })
+}
+
 impl Call {
     fn check(&mut self) -> Result<()> {
         let now = Instant::now();

@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -45,13 +45,13 @@ impl Channel {
 
     /// Whether the library has said something.
     pub(crate) fn is_readable(&self) -> bool {
-        self.kept.borrow().is_some() || self.has_input()
+        self.keeps() || self.has_input()
     }
 
     /// Whether the library wants the call to end.  Anything else that it has said stays for those
     /// who expect it.
     pub(crate) fn wants_to_stop(&self) -> wire::Result<bool> {
-        if self.kept.borrow().is_some() || !self.has_input() {
+        if self.keeps() || !self.has_input() {
             return Ok(false);
         }
         match self.receive()? {
@@ -63,10 +63,21 @@ impl Channel {
         }
     }
 
+    /// Whether there is something that was taken off the stream.
+    pub(crate) fn keeps(&self) -> bool {
+        self.kept.borrow().is_some()
+    }
+
     fn has_input(&self) -> bool {
         let mut fds = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
         poll(&mut fds, PollTimeout::ZERO).is_ok()
             && fds[0].revents().is_some_and(|events| events.contains(PollFlags::POLLIN))
+    }
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
     }
 }
 

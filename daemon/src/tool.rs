@@ -13,6 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::fs::OFlags;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use crate::cancel;
 use crate::contained::End;
 use crate::error::{About, Errno, Error, Result};
 use crate::system;
@@ -198,9 +199,13 @@ impl Tool {
         pending.fill(input)?;
         let mut running = self.spawn(!pending.is_empty())?;
         let mut stderr = Vec::new();
-        pump(&mut running.child, input, pending, out, &mut stderr).map_err(|err| match err {
-            Error::Io { why, .. } => Error::Io { what: self.name(), why },
-            err => err,
+        // Half of what a program of ours does would be worse than all of it.
+        let may_stop = self.view.as_ref().is_some_and(View::is_guest);
+        pump(&mut running.child, may_stop, input, pending, out, &mut stderr).map_err(|err| {
+            match err {
+                Error::Io { why, .. } => Error::Io { what: self.name(), why },
+                err => err,
+            }
         })?;
         let status = running.wait().about(self.name())?;
         if status.success() {
@@ -343,9 +348,11 @@ fn is_temporary(err: &io::Error) -> bool {
 }
 
 /// Moves bytes until the program has closed its outputs, so that it never waits for a full pipe, or
-/// until it has ended: what it leaves behind in the background may keep them open for ever.
+/// until it has ended: what it leaves behind in the background may keep them open for ever.  An
+/// error if it `may_stop` before, and the caller says so.
 fn pump(
     child: &mut Child,
+    may_stop: bool,
     input: &mut impl Read,
     mut pending: Pending,
     out: &mut impl Write,
@@ -365,10 +372,16 @@ fn pump(
                 stdin = None;
             }
         }
-        let [can_write, can_read, can_complain, has_ended] = match end {
-            Some(_) => wait(&stdin, &stdout, &stderr, &end)?,
-            None => [false, true, true, false],
+        // With an input, what comes from the caller is that.
+        let caller = cancel::channel().filter(|_| may_stop && stdin.is_none());
+        let [can_write, can_read, can_complain, has_ended, is_called] = match end {
+            Some(_) => wait(&stdin, &stdout, &stderr, &end, &caller)?,
+            None => [false, true, true, false, false],
         };
+        if is_called {
+            cancel::check_now()?;
+            out.flush().about("standard output")?;
+        }
         if has_ended {
             // What is in the pipes is all that will come.
             (end, stdin) = (None, None);
@@ -429,27 +442,39 @@ fn wait(
     stdout: &Option<impl AsFd>,
     stderr: &Option<impl AsFd>,
     end: &Option<impl AsFd>,
-) -> Result<[bool; 4]> {
-    let mut fds = Vec::with_capacity(4);
+    caller: &Option<impl AsFd>,
+) -> Result<[bool; 5]> {
+    let mut fds = Vec::with_capacity(5);
     fds.extend(stdin.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLOUT)));
     fds.extend(stdout.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
     fds.extend(stderr.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
     fds.extend(end.as_ref().map(|pidfd| PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)));
+    fds.extend(caller.as_ref().map(|channel| PollFd::new(channel.as_fd(), PollFlags::POLLIN)));
     match poll(&mut fds, PollTimeout::NONE) {
         Ok(_) => {}
-        Err(nix::errno::Errno::EINTR) => return Ok([false; 4]),
+        Err(nix::errno::Errno::EINTR) => return Ok([false; 5]),
         Err(err) => return Err(Error::sys("poll", Errno::from_raw_os_error(err as i32))),
     }
     let mut ready = fds.iter().map(|fd| fd.any().unwrap_or(true));
     let mut next = |open: bool| open && ready.next().unwrap_or(false);
-    Ok([next(stdin.is_some()), next(stdout.is_some()), next(stderr.is_some()), next(end.is_some())])
+    Ok([
+        next(stdin.is_some()),
+        next(stdout.is_some()),
+        next(stderr.is_some()),
+        next(end.is_some()),
+        next(caller.is_some()),
+    ])
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixStream;
     use std::time::{Duration, Instant};
 
+    use guestfs_protocol::wire::CANCEL_FLAG;
+
     use super::*;
+    use crate::channel::Channel;
 
     #[track_caller]
     fn check(tool: Tool, expected: &str) {
@@ -524,6 +549,36 @@ mod tests {
         let start = Instant::now();
         check(sh("sleep 100 & echo started"), r#"0 "started\n""#);
         assert!(start.elapsed() < Duration::from_secs(50));
+    }
+
+    #[test]
+    fn a_caller_may_stop_what_it_waits_for() {
+        let (mut library, daemon) = UnixStream::pair().unwrap();
+        let channel = Channel::new(daemon.into());
+        let mut run = |may_stop, script| {
+            let mut running = sh(script).spawn(false).unwrap();
+            let (mut out, mut complaints) = (Vec::new(), Vec::new());
+            let mut out = Tell(&mut out, &mut library);
+            let child = &mut running.child;
+            let (input, pending) = (&mut io::empty(), Pending::default());
+            cancel::during(&channel, || {
+                pump(child, may_stop, input, pending, &mut out, &mut complaints)
+            })
+        };
+        /// Has the flag sent when the program has begun.
+        struct Tell<'a>(&'a mut Vec<u8>, &'a mut UnixStream);
+        impl Write for Tell<'_> {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.1.write_all(&CANCEL_FLAG.to_be_bytes())?;
+                self.0.write(bytes)
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let err = run(true, "echo started; exec sleep 1000").unwrap_err();
+        assert_eq!(err.to_string(), "cancelled by the caller");
+        run(false, "echo started").unwrap();
     }
 
     #[test]

@@ -359,6 +359,7 @@ impl Write for FileOut<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         // Chunks are sent when they are full: the library only looks at the file when it is whole.
-        Ok(())
+        // But what it says is heard.
+        self.state.borrow_mut().look(false).map_err(Error::into_io)
     }
 }
