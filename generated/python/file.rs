@@ -404,6 +404,8 @@ impl GuestFS {
     /// bytes are overwritten as there are in `filename`, starting with the
     /// first.
     ///
+    /// Holes in a file of the host become holes in one of the guest; on a device, zeroes are written.
+    ///
     /// There is no limit on the size.  If the call fails or is cancelled on the
     /// way, what was written until then stays: the file is shorter than it
     /// should be, and a device has the new content at its beginning.
@@ -423,6 +425,10 @@ impl GuestFS {
     ///
     /// All of the file, or of the device, is written to `filename`, which is
     /// replaced if it is there.  There is no limit on the size.
+    ///
+    /// Holes stay holes, if `filename` is an ordinary file, and long stretches of zeroes become some:
+    /// an empty disk takes no room.  If the call fails or is cancelled on the way, what was written
+    /// until then stays.
     ///
     /// Owner, mode and times are not copied; `tar_out` does that.
     ///
@@ -447,6 +453,8 @@ impl GuestFS {
     /// becomes longer as necessary, and is created if it is not there; a device
     /// cannot grow.
     ///
+    /// Holes in the file of the host overwrite what is there with zeroes.
+    ///
     /// There is no limit on the size.  If the call fails or is cancelled on the
     /// way, what was written until then stays.
     ///
@@ -470,7 +478,8 @@ impl GuestFS {
     /// copy a part of a file or device to the host
     ///
     /// Writes `size` bytes, starting at `offset`, to `filename`, which is
-    /// replaced if it is there.  All of them are copied, or the call fails.
+    /// replaced if it is there.  All of them are copied, or the call fails.  Holes are treated as by
+    /// `download`.
     ///
     /// Unlike with `pread` there is no limit on the size.
     ///
