@@ -51,7 +51,7 @@ DESCRIPTION
     The output has to fit into one message of the protocol, which is
     something below 4 MiB. The call ends when the program does. Processes
     that it leaves behind are killed then, and what it has mounted is
-    unmounted.
+    unmounted. user-cancel kills all of them.
 
     arguments the program, followed by its arguments
 
@@ -66,7 +66,7 @@ ERRORS
     ENOEXEC the program is for another architecture, or not a program at
         all.
 
-    See also command-lines, sh.
+    See also command-lines, sh, user-cancel.
 ",
         params: &[Param { name: "arguments", kind: Kind::List, unit: Unit::Plain, values: &[] }],
         options: &[],

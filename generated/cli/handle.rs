@@ -184,9 +184,11 @@ DESCRIPTION
     no file. It is the only function that does not wait for the call in
     progress.
 
-    Functions that wait for a program or for the kernel go on to their end,
-    and if nothing is in progress, nothing happens. What has been written to
-    the guest by then, or by a download to the host, stays there.
+    Programs of the guest that command and the like wait for are killed.
+    Functions that wait for a program of the appliance or for the kernel go
+    on to their end, and if nothing is in progress, nothing happens. What
+    has been written to the guest by then, or by a download to the host,
+    stays there.
 
     See also upload, download, tar-in, tar-out.
 ",

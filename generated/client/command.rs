@@ -41,7 +41,7 @@ impl Handle {
     /// The output has to fit into one message of the protocol, which is
     /// something below 4 MiB.  The call ends when the program does.  Processes
     /// that it leaves behind are killed then, and what it has mounted is
-    /// unmounted.
+    /// unmounted.  `user_cancel` kills all of them.
     ///
     /// # Arguments
     ///
@@ -59,7 +59,7 @@ impl Handle {
     /// * `ENOENT`: there is no such program.
     /// * `ENOEXEC`: the program is for another architecture, or not a program at all.
     ///
-    /// See also [`command_lines`](Self::command_lines), [`sh`](Self::sh).
+    /// See also [`command_lines`](Self::command_lines), [`sh`](Self::sh), [`user_cancel`](Self::user_cancel).
     pub fn command(&self, arguments: &[impl AsRef<[u8]>]) -> Result<BString> {
         let arguments: Vec<&[u8]> = arguments.iter().map(AsRef::as_ref).collect();
         self.action(

@@ -198,7 +198,8 @@ impl Handle {
     /// such as `checksum`, `find`, `cp_a` or `rm_rf`, even if they transfer no
     /// file.  It is the only function that does not wait for the call in progress.
     ///
-    /// Functions that wait for a program or for the kernel go on to their end, and if
+    /// Programs of the guest that `command` and the like wait for are killed.  Functions that
+    /// wait for a program of the appliance or for the kernel go on to their end, and if
     /// nothing is in progress, nothing happens.  What has been written to the guest by
     /// then, or by a download to the host, stays there.
     ///

@@ -40,7 +40,7 @@ impl GuestFS {
     /// The output has to fit into one message of the protocol, which is
     /// something below 4 MiB.  The call ends when the program does.  Processes
     /// that it leaves behind are killed then, and what it has mounted is
-    /// unmounted.
+    /// unmounted.  `user_cancel` kills all of them.
     ///
     /// :param arguments: the program, followed by its arguments
     /// :returns: what the program wrote to its standard output
