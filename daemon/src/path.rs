@@ -51,20 +51,45 @@ impl GuestPath {
 
     /// Path of a directory's entry.
     pub(crate) fn join(&self, name: &[u8]) -> Self {
-        let mut path = self.0.clone();
-        if !path.ends_with(b"/") {
-            path.push(b'/');
+        let mut path = self.clone();
+        path.push(name);
+        path
+    }
+
+    /// Goes on to an entry of the directory.
+    pub(crate) fn push(&mut self, name: &[u8]) {
+        if !self.0.ends_with(b"/") {
+            self.0.push(b'/');
         }
-        path.extend_from_slice(name);
-        Self(path)
+        self.0.extend_from_slice(name);
+    }
+
+    /// Number of bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Goes back to where it had this length.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.0.truncate(len);
     }
 
     /// Directory and name of the last component; trailing slashes do not count.
     pub(crate) fn split(&self) -> (Self, &BStr) {
+        let (directory, name) = self.parts();
+        let directory = if directory.len() <= 1 { b"/" } else { &directory[..directory.len() - 1] };
+        (Self(directory.into()), name)
+    }
+
+    /// Name of the last component.
+    pub(crate) fn name(&self) -> &BStr {
+        self.parts().1
+    }
+
+    fn parts(&self) -> (&[u8], &BStr) {
         let path = self.0.trim_end_with(|c| c == '/');
-        let at = path.rfind_byte(b'/').map_or(0, |at| at + 1);
-        let directory = if at <= 1 { b"/" } else { &path[..at - 1] };
-        (Self(directory.into()), path[at..].as_bstr())
+        let (directory, name) = path.split_at(path.rfind_byte(b'/').map_or(0, |at| at + 1));
+        (directory, name.as_bstr())
     }
 }
 

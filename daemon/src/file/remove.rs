@@ -41,7 +41,6 @@ fn unless_missing(result: Result<()>) -> Result<()> {
 /// A directory that is being emptied.
 struct Frame {
     directory: OwnedFd,
-    path: GuestPath,
     names: std::vec::IntoIter<BString>,
 }
 
@@ -50,35 +49,41 @@ struct Frame {
 /// What cannot be removed does not stop the rest; the first reason is the error.
 pub(super) fn remove_tree(parent: &OwnedFd, name: &BStr, path: &GuestPath) -> Result<()> {
     let mut first = Ok(());
-    // On the heap, as the guest decides how deep its directories are.
+    // On the heap, as the guest decides how deep its directories are; each with the length of the
+    // path of its parent.
     let mut frames = Vec::new();
+    let mut at = path.clone();
     match remove_or_open(parent, name, Place { directory: path, name: None }) {
         Ok(None) => return Ok(()),
-        Ok(Some(frame)) => frames.push(frame),
+        Ok(Some(frame)) => frames.push((frame, at.len())),
         Err(err) => return Err(err),
     }
-    while let Some(frame) = frames.last_mut() {
+    while let Some((frame, _)) = frames.last_mut() {
         cancel::check()?;
         if let Some(name) = frame.names.next() {
-            let place = Place { directory: &frame.path, name: Some(name.as_bstr()) };
+            let place = Place { directory: &at, name: Some(name.as_bstr()) };
             match remove_or_open(&frame.directory, name.as_bstr(), place) {
                 Ok(None) => {}
-                Ok(Some(inner)) => frames.push(inner),
+                Ok(Some(inner)) => {
+                    frames.push((inner, at.len()));
+                    at.push(&name);
+                }
                 Err(err) => first = first.and(Err(err)),
             }
             continue;
         }
-        let Some(emptied) = frames.pop() else { break };
+        let Some((_, above)) = frames.pop() else { break };
         let (parent, name) = match frames.last() {
-            Some(outer) => (outer.directory.as_fd(), emptied.path.split().1),
+            Some((outer, _)) => (outer.directory.as_fd(), at.name()),
             None => (parent.as_fd(), name),
         };
         match unlinkat(parent, name.as_bytes(), AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => {}
             // Something in it could not be removed, and that is the better reason.
             Err(Errno::NOTEMPTY) if first.is_err() => {}
-            Err(errno) => first = first.and(Err(Error::sys(&emptied.path, errno))),
+            Err(errno) => first = first.and(Err(Error::sys(&at, errno))),
         }
+        at.truncate(above);
     }
     first
 }
@@ -93,7 +98,7 @@ fn remove_or_open(parent: &OwnedFd, name: &BStr, at: Place<'_>) -> Result<Option
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let directory = openat(parent, name.as_bytes(), flags, Mode::empty()).about(at)?;
     let names = names(&directory).about(at)?.into_iter();
-    Ok(Some(Frame { directory, path: at.path(), names }))
+    Ok(Some(Frame { directory, names }))
 }
 
 #[cfg(test)]

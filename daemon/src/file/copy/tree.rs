@@ -46,13 +46,7 @@ pub(super) fn copy_tree(cx: &Ctx, src: &GuestPath, dest: &GuestPath, keep: Keep)
     if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
         not_into_itself(cx, src, &stat, &to, dest)?;
     }
-    let mut copier = Copier {
-        keep,
-        top: to,
-        links: HashMap::new(),
-        frames: Vec::new(),
-        contents: Contents::default(),
-    };
+    let mut copier = Copier { keep, top: to, links: HashMap::new(), contents: Contents::default() };
     let top = copier.top.try_clone().about(dest)?;
     let entry = Entry {
         from: &from,
@@ -64,8 +58,13 @@ pub(super) fn copy_tree(cx: &Ctx, src: &GuestPath, dest: &GuestPath, keep: Keep)
         dest: Place { directory: dest, name: None },
         fresh: false,
     };
-    copier.copy(entry)?;
-    copier.finish()
+    match copier.copy(&entry)? {
+        Some(frame) => {
+            let (src, dest) = (src.clone(), dest.clone());
+            copier.finish(frame, At { src, dest, below: new_name })
+        }
+        None => Ok(()),
+    }
 }
 
 /// Fails if the directory `to` is below, or is, the directory of which this is the status.
@@ -124,10 +123,34 @@ struct Frame {
     to: OwnedFd,
     names: std::vec::IntoIter<BString>,
     stat: Stat,
-    below: BString,
+    fresh: bool,
+}
+
+/// Paths of the directory that is being copied.  There is one for all, as the paths of all levels
+/// of a deep tree may not fit into memory.
+struct At {
     src: GuestPath,
     dest: GuestPath,
-    fresh: bool,
+    /// From the directory that everything is copied to.
+    below: BString,
+}
+
+impl At {
+    /// Goes on to an entry, and answers how to come back.
+    fn push(&mut self, name: &BStr) -> [usize; 3] {
+        let lengths = [self.src.len(), self.dest.len(), self.below.len()];
+        self.src.push(name);
+        self.dest.push(name);
+        self.below.push(b'/');
+        self.below.extend_from_slice(name);
+        lengths
+    }
+
+    fn truncate(&mut self, [src, dest, below]: [usize; 3]) {
+        self.src.truncate(src);
+        self.dest.truncate(dest);
+        self.below.truncate(below);
+    }
 }
 
 struct Copier {
@@ -136,93 +159,75 @@ struct Copier {
     top: OwnedFd,
     /// Files with several names which were copied, and where to.
     links: HashMap<(u64, u64), BString>,
-    /// On the heap, as the guest decides how deep its directories are.
-    frames: Vec<Frame>,
     contents: Contents,
 }
 
 impl Copier {
-    /// Copies what is in the directories.
-    fn finish(&mut self) -> Result<()> {
-        while let Some(mut frame) = self.frames.pop() {
+    /// Copies what is in a directory and below.
+    fn finish(&mut self, top: Frame, mut at: At) -> Result<()> {
+        // On the heap, as the guest decides how deep its directories are.
+        let mut frames = vec![(top, [0; 3])];
+        while let Some((frame, above)) = frames.last_mut() {
             let Some(name) = frame.names.next() else {
                 // Last of all, as the time changes with each new entry.
-                self.keep_attributes(&frame.from, &frame.to, &frame.stat, &frame.dest)?;
+                self.keep_attributes(&frame.from, &frame.to, &frame.stat, &at.dest)?;
+                at.truncate(*above);
+                frames.pop();
                 continue;
             };
             cancel::check()?;
-            let depth = self.frames.len();
-            self.copy(Entry {
+            let entered = self.copy(&Entry {
                 from: &frame.from,
                 name: name.as_bstr(),
                 to: &frame.to,
                 new_name: name.as_bstr(),
-                directory: Some(frame.below.as_bstr()),
-                src: Place { directory: &frame.src, name: Some(name.as_bstr()) },
-                dest: Place { directory: &frame.dest, name: Some(name.as_bstr()) },
+                directory: Some(at.below.as_bstr()),
+                src: Place { directory: &at.src, name: Some(name.as_bstr()) },
+                dest: Place { directory: &at.dest, name: Some(name.as_bstr()) },
                 fresh: frame.fresh,
             })?;
-            self.frames.insert(depth, frame);
+            if let Some(inner) = entered {
+                frames.push((inner, at.push(name.as_bstr())));
+            }
         }
         Ok(())
     }
 
-    fn copy(&mut self, entry: Entry<'_>) -> Result<()> {
+    /// Copies an entry.  Of a directory, what is in it is for the caller to copy.
+    fn copy(&mut self, entry: &Entry<'_>) -> Result<Option<Frame>> {
         let stat = statat(entry.from, entry.name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW)
             .about(entry.src)?;
         let kind = FileType::from_raw_mode(stat.st_mode);
         if kind == FileType::Directory {
-            return self.enter(entry, stat);
+            return enter(entry, stat, self.keep).map(Some);
         }
         let new_name = entry.new_name.as_bytes();
         if self.keep == Keep::Everything && stat.st_nlink > 1 {
             let file = (stat.st_dev, stat.st_ino);
             if let Some(first) = self.links.get(&file) {
                 let first = first.as_bytes();
-                return make(&entry, &stat, || {
+                make(entry, &stat, || {
                     linkat(&self.top, first, entry.to, new_name, AtFlags::empty())
-                });
+                })?;
+                return Ok(None);
             }
             self.links.insert(file, entry.below());
         }
         match kind {
-            FileType::RegularFile => self.copy_file(&entry, &stat),
+            FileType::RegularFile => self.copy_file(entry, &stat)?,
             FileType::Symlink => {
                 let target =
                     readlinkat(entry.from, entry.name.as_bytes(), Vec::new()).about(entry.src)?;
-                make(&entry, &stat, || symlinkat(&target, entry.to, new_name))?;
-                self.keep_by_name(&entry, &stat)
+                make(entry, &stat, || symlinkat(&target, entry.to, new_name))?;
+                self.keep_by_name(entry, &stat)?;
             }
             _ => {
                 let mode = Mode::from_raw_mode(stat.st_mode & 0o777);
-                make(&entry, &stat, || mknodat(entry.to, new_name, kind, mode, stat.st_rdev))?;
-                self.keep_by_name(&entry, &stat)
+                make(entry, &stat, || mknodat(entry.to, new_name, kind, mode, stat.st_rdev))?;
+                self.keep_by_name(entry, &stat)?;
             }
         }
-    }
-
-    /// Makes a directory; what is in it comes later.
-    fn enter(&mut self, entry: Entry<'_>, stat: Stat) -> Result<()> {
-        let (below, src, dest) = (entry.below(), entry.src.path(), entry.dest.path());
-        let Entry { from, name, to, new_name, fresh, .. } = entry;
-        let mode = match self.keep {
-            // Nobody else's until it has the right owner.
-            Keep::Everything => Mode::RWXU,
-            Keep::Mode => Mode::from_raw_mode(stat.st_mode & 0o777) | Mode::RWXU,
-        };
-        let fresh = match mkdirat(to, new_name.as_bytes(), mode) {
-            Ok(()) => true,
-            Err(Errno::EXIST) if !fresh => false,
-            Err(errno) => return Err(Error::sys(dest, errno)),
-        };
-        let from = open_directory(from, name).about(&src)?;
-        let to = match open_directory(to, new_name) {
-            Err(Errno::LOOP) => return Err(Error::sys(dest, Errno::NOTDIR)),
-            to => to.about(&dest)?,
-        };
-        let names = names(&from).about(&src)?.into_iter();
-        self.frames.push(Frame { from, to, names, stat, below, src, dest, fresh });
-        Ok(())
+        Ok(None)
     }
 
     fn copy_file(&mut self, entry: &Entry<'_>, stat: &Stat) -> Result<()> {
@@ -264,6 +269,27 @@ impl Copier {
             Keep::Mode => Ok(()),
         }
     }
+}
+
+/// Makes a directory; what is in it comes later.
+fn enter(entry: &Entry<'_>, stat: Stat, keep: Keep) -> Result<Frame> {
+    let mode = match keep {
+        // Nobody else's until it has the right owner.
+        Keep::Everything => Mode::RWXU,
+        Keep::Mode => Mode::from_raw_mode(stat.st_mode & 0o777) | Mode::RWXU,
+    };
+    let fresh = match mkdirat(entry.to, entry.new_name.as_bytes(), mode) {
+        Ok(()) => true,
+        Err(Errno::EXIST) if !entry.fresh => false,
+        Err(errno) => return Err(Error::sys(entry.dest, errno)),
+    };
+    let from = open_directory(entry.from, entry.name).about(entry.src)?;
+    let to = match open_directory(entry.to, entry.new_name) {
+        Err(Errno::LOOP) => return Err(Error::sys(entry.dest, Errno::NOTDIR)),
+        to => to.about(entry.dest)?,
+    };
+    let names = names(&from).about(entry.src)?.into_iter();
+    Ok(Frame { from, to, names, stat, fresh })
 }
 
 /// Makes a copy that is not a directory, having removed what is in its way.  Mostly nothing is.
