@@ -446,8 +446,6 @@ ERRORS
     EBUSY the device, or something on it, is mounted or part of a volume.
     ENOTSUP the device has no way to discard.
 
-    Not implemented yet: it only says so.
-
     It needs the feature blkdiscard of the appliance: see supported.
 
     See also zero-device, add-drive.
@@ -480,8 +478,6 @@ OUTPUT
 
 ERRORS
     ENOENT there is no such device.
-
-    Not implemented yet: it only says so.
 
     It needs the feature blkdiscardzeroes of the appliance: see supported.
 
@@ -820,8 +816,6 @@ DESCRIPTION
 
 ERRORS
     EBUSY the device, or something on it, is mounted or part of a volume.
-
-    Not implemented yet: it only says so.
 
     It needs the feature scrub of the appliance: see supported.
 

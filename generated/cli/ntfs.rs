@@ -39,8 +39,6 @@ OUTPUT
     0 if it can be mounted; otherwise the number by which ntfs-3g.probe
     gives the reason
 
-    Not implemented yet: it only says so.
-
     It needs the feature ntfs3g of the appliance: see supported.
 
     See also ntfsfix, mount.
@@ -83,8 +81,6 @@ ERRORS
     EBUSY device is mounted.
     ENOENT path does not exist.
 
-    Not implemented yet: it only says so.
-
     It needs the feature ntfs3g of the appliance: see supported.
 
     See also chmod, mount.
@@ -124,8 +120,6 @@ DESCRIPTION
 ERRORS
     EINVAL inode is negative, or device holds no NTFS.
 
-    Not implemented yet: it only says so.
-
     See also download, mount-ro.
 ",
         params: &[
@@ -153,15 +147,14 @@ DESCRIPTION
     ntfsresize makes it grow. If the call fails or is cancelled, device is
     left with a part of it.
 
+    A device which is smaller than the filesystem is refused.
+
     backupfile backup that ntfsclone-out made
     device device to write it to; everything on it is lost
 
 ERRORS
     EBUSY device is mounted or otherwise in use.
     EINVAL backupfile is not such a backup.
-    ENOSPC device is smaller than the filesystem.
-
-    Not implemented yet: it only says so.
 
     It needs the feature ntfs3g of the appliance: see supported.
 
@@ -207,8 +200,6 @@ ERRORS
     EBUSY device is mounted.
     EINVAL device holds no NTFS.
 
-    Not implemented yet: it only says so.
-
     It needs the feature ntfs3g of the appliance: see supported.
 
     See also ntfsclone-in, download.
@@ -250,8 +241,6 @@ DESCRIPTION
 ERRORS
     EBUSY device is mounted.
     EINVAL device holds no NTFS.
-
-    Not implemented yet: it only says so.
 
     It needs the feature ntfs3g of the appliance: see supported.
 
@@ -298,8 +287,6 @@ ERRORS
 
     Also called ntfsresize-opts.
 
-    Not implemented yet: it only says so.
-
     It needs the feature ntfsprogs of the appliance: see supported.
 
     See also vfs-minimum-size, ntfsresize-size, ntfsfix.
@@ -336,8 +323,6 @@ ERRORS
     ENOSPC what the filesystem holds does not fit into size.
 
     Deprecated: use ntfsresize.
-
-    Not implemented yet: it only says so.
 
     It needs the feature ntfsprogs of the appliance: see supported.
 

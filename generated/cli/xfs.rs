@@ -50,8 +50,6 @@ ERRORS
         holds no XFS.
     EBUSY device is mounted.
 
-    Not implemented yet: it only says so.
-
     It needs the feature xfs of the appliance: see supported.
 
     See also set-label, set-uuid, xfs-info2, xfs-repair.
@@ -106,8 +104,6 @@ ERRORS
     ENOENT path does not exist.
     EROFS the filesystem is mounted read-only.
 
-    Not implemented yet: it only says so.
-
     It needs the feature xfs of the appliance: see supported.
 
     See also xfs-info2, resize2fs.
@@ -151,8 +147,6 @@ ERRORS
     ENOENT pathordevice does not exist.
 
     Deprecated: use xfs-info2.
-
-    Not implemented yet: it only says so.
 
     It needs the feature xfs of the appliance: see supported.
 
@@ -198,8 +192,6 @@ OUTPUT
 ERRORS
     EINVAL pathordevice holds no XFS, or is not where one is mounted.
     ENOENT pathordevice does not exist.
-
-    Not implemented yet: it only says so.
 
     It needs the feature xfs of the appliance: see supported.
 
@@ -259,8 +251,6 @@ ERRORS
     EINVAL a number is negative.
     EBUSY device is mounted.
     ENOENT device, logdev or rtdev does not exist.
-
-    Not implemented yet: it only says so.
 
     It needs the feature xfs of the appliance: see supported.
 

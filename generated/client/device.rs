@@ -426,8 +426,6 @@ impl Handle {
     ///
     /// Only disks added with `discard` can do it: see `add_drive`.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `device`: disk, partition or volume; everything on it is lost
@@ -457,8 +455,6 @@ impl Handle {
     ///
     /// Since 4.12, the kernel makes no such promise about any device, and the result is false.
     /// `zero_device` is sure to leave zeroes, and as quick if the disk can do it.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -808,8 +804,6 @@ impl Handle {
     /// Writes patterns over the device which are to make it harder to find out what was there
     /// before.  Whether they reach the same place of the real disk under the image depends on the
     /// host: against snapshots, copy on write and flash memory this is of no use.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///

@@ -52,8 +52,6 @@ impl Handle {
     /// Linux does not assemble, `18` to `21` something else.  `14` and `15` come only with `rw`:
     /// what Windows has left so should not be written to.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `rw`: true to ask about writing, false about reading
@@ -87,8 +85,6 @@ impl Handle {
     ///
     /// Mounting NTFS does not take such lists into account, so that `chmod` does not change them.
     /// The filesystem must not be mounted.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -143,8 +139,6 @@ impl Handle {
     /// It is read as it is on the disk; nothing needs to be mounted.  If something is mounted and was
     /// written to, call `sync` before.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `device`: device that holds the filesystem
@@ -185,7 +179,7 @@ impl Handle {
     /// The filesystem has the size that it had, also on a larger device: `ntfsresize` makes it
     /// grow.  If the call fails or is cancelled, `device` is left with a part of it.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
+    /// A device which is smaller than the filesystem is refused.
     ///
     /// # Arguments
     ///
@@ -196,7 +190,6 @@ impl Handle {
     ///
     /// * `EBUSY`: `device` is mounted or otherwise in use.
     /// * `EINVAL`: `backupfile` is not such a backup.
-    /// * `ENOSPC`: `device` is smaller than the filesystem.
     ///
     /// See also [`ntfsclone_out`](Self::ntfsclone_out), [`ntfsresize`](Self::ntfsresize).
     pub fn ntfsclone_in(
@@ -226,8 +219,6 @@ impl Handle {
     /// Writes what is in use of the filesystem, and nothing of what is free, in a format of the
     /// program **ntfsclone**.  The whole device need not be copied so, and everything of NTFS is kept,
     /// which an archive of files does not do.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -291,8 +282,6 @@ impl Handle {
     /// starts.  It is no substitute for that check, but after it a filesystem can often be mounted
     /// for writing.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `device`: device that holds the filesystem
@@ -330,8 +319,6 @@ impl Handle {
     /// Afterwards it is marked for a check, which Windows makes when it starts.  Until then a second
     /// change fails without `force`, as it does if Windows was not shut down cleanly.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `device`: device that holds the filesystem
@@ -368,8 +355,6 @@ impl Handle {
     /// Change the size of NTFS to a number of bytes.
     ///
     /// As `ntfsresize` with `size`.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///

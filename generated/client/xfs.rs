@@ -80,8 +80,6 @@ impl Handle {
     /// of old guests.  `lazycounter` cannot be changed if metadata have checksums, which is what
     /// `mkfs` makes.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `device`: device that holds the filesystem
@@ -137,8 +135,6 @@ impl Handle {
     ///
     /// XFS grows only while it is mounted, and does not shrink.  No kernel so far can change the size
     /// of the log.  `xfs_info2` tells the size of a block.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///
@@ -196,8 +192,6 @@ impl Handle {
     ///
     /// `xfs_info2` also tells what newer filesystems have, for which the structure has no fields.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `pathordevice`: device that holds it, or directory where it is mounted
@@ -239,8 +233,6 @@ impl Handle {
     /// Units that are printed behind a number are left out.  Which names there are depends on the
     /// version of the program.
     ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
-    ///
     /// # Arguments
     ///
     /// * `pathordevice`: device that holds it, or directory where it is mounted
@@ -278,8 +270,6 @@ impl Handle {
     /// If the log holds changes, because the guest was not shut down, the call fails and nothing is
     /// done: mount and unmount the filesystem, which carries them out, and try again.
     /// `forcelogzero` is for when it cannot be mounted.
-    ///
-    /// **Not implemented yet**: calling it fails with `ENOTSUP`.
     ///
     /// # Arguments
     ///

@@ -2,7 +2,6 @@
 
 use crate::call::{Call, Reply};
 use crate::ctx::Ctx;
-use crate::error::Error;
 use crate::error::Result;
 use bstr::ByteSlice;
 use guestfs_protocol::*;
@@ -92,12 +91,20 @@ pub(super) fn list_dm_devices(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     Ok(Reply::of(&ListDmDevicesRet { devices }))
 }
 
-pub(super) fn blkdiscard(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn blkdiscard(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: BlkdiscardArgs = call.decode()?;
+    cx.needs_feature("blkdiscard")?;
+    let device = cx.device("device", &a.device)?;
+    crate::device::blkdiscard(cx, &device)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn blkdiscardzeroes(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn blkdiscardzeroes(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: BlkdiscardzeroesArgs = call.decode()?;
+    cx.needs_feature("blkdiscardzeroes")?;
+    let device = cx.device("device", &a.device)?;
+    let zeroes = crate::device::blkdiscardzeroes(cx, &device)?;
+    Ok(Reply::of(&BlkdiscardzeroesRet { zeroes }))
 }
 
 pub(super) fn blockdev_setbsz(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
@@ -160,8 +167,12 @@ pub(super) fn list_disk_labels(cx: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
     Ok(Reply::of(&ListDiskLabelsRet { labels }))
 }
 
-pub(super) fn scrub_device(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn scrub_device(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: ScrubDeviceArgs = call.decode()?;
+    cx.needs_feature("scrub")?;
+    let device = cx.device("device", &a.device)?;
+    crate::device::scrub_device(cx, &device)?;
+    Ok(Reply::empty())
 }
 
 pub(super) fn checksum_device(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {

@@ -43,10 +43,12 @@ pub(crate) use file::*;
 pub(crate) use filesystem::*;
 pub(crate) use metadata::*;
 pub(crate) use mount::*;
+pub(crate) use ntfs::*;
 pub(crate) use rsync::*;
 pub(crate) use selinux::*;
 pub(crate) use swap::*;
 pub(crate) use text::*;
+pub(crate) use xfs::*;
 
 use crate::call::{Call, Reply};
 use crate::ctx::Ctx;
@@ -585,8 +587,8 @@ pub(crate) struct Feature {
 /// Every feature, in the order of the names.
 pub(crate) const FEATURES: &[Feature] = &[
     Feature { name: "acl", programs: &[], filesystem: None, implemented: true },
-    Feature { name: "blkdiscard", programs: &["blkdiscard"], filesystem: None, implemented: false },
-    Feature { name: "blkdiscardzeroes", programs: &[], filesystem: None, implemented: false },
+    Feature { name: "blkdiscard", programs: &["blkdiscard"], filesystem: None, implemented: true },
+    Feature { name: "blkdiscardzeroes", programs: &[], filesystem: None, implemented: true },
     Feature {
         name: "btrfs",
         programs: &["btrfs", "mkfs.btrfs"],
@@ -613,8 +615,8 @@ pub(crate) const FEATURES: &[Feature] = &[
     Feature { name: "lvm2", programs: &["lvm"], filesystem: None, implemented: true },
     Feature { name: "mdadm", programs: &["mdadm"], filesystem: None, implemented: true },
     Feature { name: "mknod", programs: &[], filesystem: None, implemented: true },
-    Feature { name: "ntfs3g", programs: &["ntfs-3g.probe"], filesystem: None, implemented: false },
-    Feature { name: "ntfsprogs", programs: &["ntfsresize"], filesystem: None, implemented: false },
+    Feature { name: "ntfs3g", programs: &["ntfs-3g.probe"], filesystem: None, implemented: true },
+    Feature { name: "ntfsprogs", programs: &["ntfsresize"], filesystem: None, implemented: true },
     Feature { name: "rsync", programs: &["rsync"], filesystem: None, implemented: true },
     Feature { name: "scrub", programs: &["scrub"], filesystem: None, implemented: true },
     Feature { name: "selinux", programs: &[], filesystem: Some("selinuxfs"), implemented: true },
@@ -633,7 +635,7 @@ pub(crate) const FEATURES: &[Feature] = &[
     Feature { name: "squashfs", programs: &["mksquashfs"], filesystem: None, implemented: true },
     Feature { name: "syslinux", programs: &["syslinux"], filesystem: None, implemented: false },
     Feature { name: "wipefs", programs: &[], filesystem: None, implemented: true },
-    Feature { name: "xfs", programs: &["mkfs.xfs"], filesystem: None, implemented: false },
+    Feature { name: "xfs", programs: &["mkfs.xfs"], filesystem: None, implemented: true },
     Feature { name: "xz", programs: &["xz"], filesystem: None, implemented: true },
     Feature { name: "zerofree", programs: &["zerofree"], filesystem: None, implemented: true },
 ];

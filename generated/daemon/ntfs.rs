@@ -2,38 +2,117 @@
 
 use crate::call::{Call, Reply};
 use crate::ctx::Ctx;
-use crate::error::Error;
 use crate::error::Result;
+use bstr::ByteSlice;
+use guestfs_protocol::*;
 
-pub(super) fn ntfs_3g_probe(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn ntfs_3g_probe(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: Ntfs3gProbeArgs = call.decode()?;
+    cx.needs_feature("ntfs3g")?;
+    let device = cx.device("device", &a.device)?;
+    let status = crate::ntfs::ntfs_3g_probe(cx, a.rw, &device)?;
+    Ok(Reply::of(&Ntfs3gProbeRet { status }))
 }
 
-pub(super) fn ntfs_chmod(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(crate) struct NtfsChmodOptions {
+    /// change all beneath a directory too
+    pub(crate) recursive: Option<bool>,
 }
 
-pub(super) fn ntfscat_i(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn ntfs_chmod(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: NtfsChmodArgs = call.decode()?;
+    cx.needs_feature("ntfs3g")?;
+    let device = cx.device("device", &a.device)?;
+    call.knows_options(1)?;
+    let options = NtfsChmodOptions { recursive: call.option(0, a.recursive) };
+    crate::ntfs::ntfs_chmod(cx, &device, a.mode, a.path.as_bstr(), options)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn ntfsclone_in(_: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
-    let _unread = call.file_in();
-    Err(Error::NotImplemented)
+pub(super) fn ntfscat_i(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let mut filename = call.file_out();
+    let a: NtfscatIArgs = call.decode()?;
+    let device = cx.mountable("device", &a.device)?;
+    crate::ntfs::ntfscat_i(cx, &device, a.inode, &mut filename)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn ntfsclone_out(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn ntfsclone_in(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let mut backupfile = call.file_in();
+    let a: NtfscloneInArgs = call.decode()?;
+    cx.needs_feature("ntfs3g")?;
+    let device = cx.device("device", &a.device)?;
+    crate::ntfs::ntfsclone_in(cx, &mut backupfile, &device)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn ntfsfix(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(crate) struct NtfscloneOutOptions {
+    /// leave out the content of files, as one does to show a damaged filesystem to somebody
+    pub(crate) metadataonly: Option<bool>,
+    /// go on where the disk cannot be read
+    pub(crate) rescue: Option<bool>,
+    /// go on if the filesystem is damaged
+    pub(crate) ignorefscheck: Option<bool>,
+    /// keep the times of files (with `metadataonly`, which otherwise removes them)
+    pub(crate) preservetimestamps: Option<bool>,
+    /// go on if the filesystem was not unmounted cleanly
+    pub(crate) force: Option<bool>,
 }
 
-pub(super) fn ntfsresize(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn ntfsclone_out(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let mut backupfile = call.file_out();
+    let a: NtfscloneOutArgs = call.decode()?;
+    cx.needs_feature("ntfs3g")?;
+    let device = cx.device("device", &a.device)?;
+    call.knows_options(5)?;
+    let options = NtfscloneOutOptions {
+        metadataonly: call.option(0, a.metadataonly),
+        rescue: call.option(1, a.rescue),
+        ignorefscheck: call.option(2, a.ignorefscheck),
+        preservetimestamps: call.option(3, a.preservetimestamps),
+        force: call.option(4, a.force),
+    };
+    crate::ntfs::ntfsclone_out(cx, &device, &mut backupfile, options)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn ntfsresize_size(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(crate) struct NtfsfixOptions {
+    /// forget which sectors are bad, such as after copying the filesystem from a bad disk to a good one
+    pub(crate) clearbadsectors: Option<bool>,
+}
+
+pub(super) fn ntfsfix(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: NtfsfixArgs = call.decode()?;
+    cx.needs_feature("ntfs3g")?;
+    let device = cx.device("device", &a.device)?;
+    call.knows_options(1)?;
+    let options = NtfsfixOptions { clearbadsectors: call.option(0, a.clearbadsectors) };
+    crate::ntfs::ntfsfix(cx, &device, options)?;
+    Ok(Reply::empty())
+}
+
+pub(crate) struct NtfsresizeOptions {
+    /// the new size; if not given, that of `device`
+    pub(crate) size: Option<i64>,
+    /// go on although the filesystem is marked for a check
+    pub(crate) force: Option<bool>,
+}
+
+pub(super) fn ntfsresize(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: NtfsresizeArgs = call.decode()?;
+    cx.needs_feature("ntfsprogs")?;
+    let device = cx.device("device", &a.device)?;
+    call.knows_options(2)?;
+    let options =
+        NtfsresizeOptions { size: call.option(0, a.size), force: call.option(1, a.force) };
+    crate::ntfs::ntfsresize(cx, &device, options)?;
+    Ok(Reply::empty())
+}
+
+pub(super) fn ntfsresize_size(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: NtfsresizeSizeArgs = call.decode()?;
+    cx.needs_feature("ntfsprogs")?;
+    let device = cx.device("device", &a.device)?;
+    crate::ntfs::ntfsresize_size(cx, &device, a.size)?;
+    Ok(Reply::empty())
 }

@@ -2,25 +2,143 @@
 
 use crate::call::{Call, Reply};
 use crate::ctx::Ctx;
-use crate::error::Error;
 use crate::error::Result;
+use bstr::BString;
+use guestfs_protocol::*;
 
-pub(super) fn xfs_admin(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(crate) struct XfsAdminOptions {
+    /// true to allow extents that are allocated but not written; false has no effect
+    pub(crate) extunwritten: Option<bool>,
+    /// the filesystem is in an image; makes no difference to a device
+    pub(crate) imgfile: Option<bool>,
+    /// true for a log of version 2; false has no effect
+    pub(crate) v2log: Option<bool>,
+    /// true for project numbers of 32 bits; false has no effect
+    pub(crate) projid32bit: Option<bool>,
+    /// write the counters of the superblock lazily; false to keep them up to date
+    pub(crate) lazycounter: Option<bool>,
+    /// the new label, at most 12 bytes; `--` for none
+    pub(crate) label: Option<BString>,
+    /// the new UUID; or `generate` for a random one, `nil` for none, `restore` for the one that it was made with
+    pub(crate) uuid: Option<BString>,
 }
 
-pub(super) fn xfs_growfs(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn xfs_admin(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: XfsAdminArgs = call.decode()?;
+    cx.needs_feature("xfs")?;
+    let device = cx.device("device", &a.device)?;
+    call.knows_options(7)?;
+    let options = XfsAdminOptions {
+        extunwritten: call.option(0, a.extunwritten),
+        imgfile: call.option(1, a.imgfile),
+        v2log: call.option(2, a.v2log),
+        projid32bit: call.option(3, a.projid32bit),
+        lazycounter: call.option(4, a.lazycounter),
+        label: call.option(5, a.label),
+        uuid: call.option(6, a.uuid),
+    };
+    crate::xfs::xfs_admin(cx, &device, options)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn xfs_info(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(crate) struct XfsGrowfsOptions {
+    /// grow the part for data
+    pub(crate) datasec: Option<bool>,
+    /// grow the log
+    pub(crate) logsec: Option<bool>,
+    /// grow the realtime part
+    pub(crate) rtsec: Option<bool>,
+    /// size of the part for data, in blocks; if not given, as large as its device
+    pub(crate) datasize: Option<i64>,
+    /// size of the log, in blocks
+    pub(crate) logsize: Option<i64>,
+    /// size of the realtime part, in blocks; if not given, as large as its device
+    pub(crate) rtsize: Option<i64>,
+    /// size of an extent of the realtime part, in blocks
+    pub(crate) rtextsize: Option<i64>,
+    /// how much of the space inodes may take, in per cent
+    pub(crate) maxpct: Option<i32>,
 }
 
-pub(super) fn xfs_info2(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn xfs_growfs(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: XfsGrowfsArgs = call.decode()?;
+    cx.needs_feature("xfs")?;
+    cx.needs_root()?;
+    let path = cx.guest_path("path", &a.path)?;
+    call.knows_options(8)?;
+    let options = XfsGrowfsOptions {
+        datasec: call.option(0, a.datasec),
+        logsec: call.option(1, a.logsec),
+        rtsec: call.option(2, a.rtsec),
+        datasize: call.option(3, a.datasize),
+        logsize: call.option(4, a.logsize),
+        rtsize: call.option(5, a.rtsize),
+        rtextsize: call.option(6, a.rtextsize),
+        maxpct: call.option(7, a.maxpct),
+    };
+    crate::xfs::xfs_growfs(cx, &path, options)?;
+    Ok(Reply::empty())
 }
 
-pub(super) fn xfs_repair(_: &mut Ctx, _: &Call<'_>) -> Result<Reply> {
-    Err(Error::NotImplemented)
+pub(super) fn xfs_info(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: XfsInfoArgs = call.decode()?;
+    cx.needs_feature("xfs")?;
+    let pathordevice = cx.device_or_path("pathordevice", &a.pathordevice)?;
+    let info = crate::xfs::xfs_info(cx, &pathordevice)?;
+    Ok(Reply::of(&XfsInfoRet { info }))
+}
+
+pub(super) fn xfs_info2(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: XfsInfo2Args = call.decode()?;
+    cx.needs_feature("xfs")?;
+    let pathordevice = cx.device_or_path("pathordevice", &a.pathordevice)?;
+    let info = crate::xfs::xfs_info2(cx, &pathordevice)?
+        .into_iter()
+        .flat_map(|(key, value)| [key, value])
+        .collect();
+    Ok(Reply::of(&XfsInfo2Ret { info }))
+}
+
+pub(crate) struct XfsRepairOptions {
+    /// throw away what the log holds, even if it was not written to its place yet; this can lose files
+    pub(crate) forcelogzero: Option<bool>,
+    /// only look, repair nothing
+    pub(crate) nomodify: Option<bool>,
+    /// do not read ahead
+    pub(crate) noprefetch: Option<bool>,
+    /// repair even if there is only one copy of the geometry
+    pub(crate) forcegeometry: Option<bool>,
+    /// memory to use at most
+    pub(crate) maxmem: Option<i64>,
+    /// size of the cache of inodes; newer versions ignore it
+    pub(crate) ihashsize: Option<i64>,
+    /// size of the cache of blocks, in entries
+    pub(crate) bhashsize: Option<i64>,
+    /// repair allocation groups in several threads, each this many groups apart
+    pub(crate) agstride: Option<i64>,
+    /// device of the log, if it is not in the filesystem
+    pub(crate) logdev: Option<BString>,
+    /// device of the realtime part, if there is one
+    pub(crate) rtdev: Option<BString>,
+}
+
+pub(super) fn xfs_repair(cx: &mut Ctx, call: &Call<'_>) -> Result<Reply> {
+    let a: XfsRepairArgs = call.decode()?;
+    cx.needs_feature("xfs")?;
+    let device = cx.device_or_path("device", &a.device)?;
+    call.knows_options(10)?;
+    let options = XfsRepairOptions {
+        forcelogzero: call.option(0, a.forcelogzero),
+        nomodify: call.option(1, a.nomodify),
+        noprefetch: call.option(2, a.noprefetch),
+        forcegeometry: call.option(3, a.forcegeometry),
+        maxmem: call.option(4, a.maxmem),
+        ihashsize: call.option(5, a.ihashsize),
+        bhashsize: call.option(6, a.bhashsize),
+        agstride: call.option(7, a.agstride),
+        logdev: call.option(8, a.logdev),
+        rtdev: call.option(9, a.rtdev),
+    };
+    let status = crate::xfs::xfs_repair(cx, &device, options)?;
+    Ok(Reply::of(&XfsRepairRet { status }))
 }

@@ -203,8 +203,6 @@ impl GuestFS {
     /// :param device: disk, partition or volume; everything on it is lost
     /// :raises Error: EBUSY: the device, or something on it, is mounted or part of a volume.
     /// :raises Error: ENOTSUP: the device has no way to discard.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device))]
     fn blkdiscard(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.blkdiscard(&device))
@@ -218,8 +216,6 @@ impl GuestFS {
     /// :param device: disk, partition or volume
     /// :returns: true if it does for sure
     /// :raises Error: ENOENT: there is no such device.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device))]
     fn blkdiscardzeroes(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.blkdiscardzeroes(&device))
@@ -367,8 +363,6 @@ impl GuestFS {
     ///
     /// :param device: disk, partition or volume; everything on it is lost
     /// :raises Error: EBUSY: the device, or something on it, is mounted or part of a volume.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device))]
     fn scrub_device(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.scrub_device(&device))

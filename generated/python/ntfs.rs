@@ -19,8 +19,6 @@ impl GuestFS {
     /// :param rw: true to ask about writing, false about reading
     /// :param device: device that holds the filesystem
     /// :returns: `0` if it can be mounted; otherwise the number by which **ntfs-3g.probe** gives the reason
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (rw, device))]
     fn ntfs_3g_probe(&self, py: Python<'_>, rw: Flag, device: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.ntfs_3g_probe(rw.0, &device))
@@ -41,8 +39,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `mode` is negative or greater than 07777, `path` is not absolute, or `device` holds no NTFS.
     /// :raises Error: EBUSY: `device` is mounted.
     /// :raises Error: ENOENT: `path` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device, mode, path, recursive=None))]
     fn ntfs_chmod(
         &self,
@@ -69,8 +65,6 @@ impl GuestFS {
     /// :param inode: number of the inode, in the master file table
     /// :param filename: file of the host to write
     /// :raises Error: EINVAL: `inode` is negative, or `device` holds no NTFS.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device, inode, filename))]
     fn ntfscat_i(
         &self,
@@ -87,13 +81,12 @@ impl GuestFS {
     /// The filesystem has the size that it had, also on a larger device: `ntfsresize` makes it
     /// grow.  If the call fails or is cancelled, `device` is left with a part of it.
     ///
+    /// A device which is smaller than the filesystem is refused.
+    ///
     /// :param backupfile: backup that `ntfsclone_out` made
     /// :param device: device to write it to; everything on it is lost
     /// :raises Error: EBUSY: `device` is mounted or otherwise in use.
     /// :raises Error: EINVAL: `backupfile` is not such a backup.
-    /// :raises Error: ENOSPC: `device` is smaller than the filesystem.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (backupfile, device))]
     fn ntfsclone_in(&self, py: Python<'_>, backupfile: Text, device: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.ntfsclone_in(backupfile.as_path(), &device))
@@ -114,8 +107,6 @@ impl GuestFS {
     /// :param force: go on if the filesystem was not unmounted cleanly
     /// :raises Error: EBUSY: `device` is mounted.
     /// :raises Error: EINVAL: `device` holds no NTFS.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device, backupfile, metadataonly=None, rescue=None, ignorefscheck=None, preservetimestamps=None, force=None))]
     fn ntfsclone_out(
         &self,
@@ -148,8 +139,6 @@ impl GuestFS {
     /// :param clearbadsectors: forget which sectors are bad, such as after copying the filesystem from a bad disk to a good one
     /// :raises Error: EBUSY: `device` is mounted.
     /// :raises Error: EINVAL: `device` holds no NTFS.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device, clearbadsectors=None))]
     fn ntfsfix(
         &self,
@@ -174,8 +163,6 @@ impl GuestFS {
     /// :raises Error: EBUSY: `device` is mounted.
     /// :raises Error: EINVAL: `size` is not positive or more than `device` has, or `device` holds no NTFS.
     /// :raises Error: ENOSPC: what the filesystem holds does not fit into `size`.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device, size=None, force=None))]
     fn ntfsresize(
         &self,
@@ -197,8 +184,6 @@ impl GuestFS {
     /// :raises Error: EBUSY: `device` is mounted.
     /// :raises Error: EINVAL: `size` is not positive or more than `device` has, or `device` holds no NTFS.
     /// :raises Error: ENOSPC: what the filesystem holds does not fit into `size`.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     ///
     /// Deprecated: use `ntfsresize`.
     #[pyo3(signature = (device, size))]

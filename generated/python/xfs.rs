@@ -27,8 +27,6 @@ impl GuestFS {
     /// :param uuid: the new UUID; or `generate` for a random one, `nil` for none, `restore` for the one that it was made with
     /// :raises Error: EINVAL: an option has a value which the filesystem cannot have, or `device` holds no XFS.
     /// :raises Error: EBUSY: `device` is mounted.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device, extunwritten=None, imgfile=None, v2log=None, projid32bit=None, lazycounter=None, label=None, uuid=None))]
     fn xfs_admin(
         &self,
@@ -74,8 +72,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: a number is one that the filesystem cannot have, or `path` is not where an XFS is mounted.
     /// :raises Error: ENOENT: `path` does not exist.
     /// :raises Error: EROFS: the filesystem is mounted read-only.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (path, datasec=None, logsec=None, rtsec=None, datasize=None, logsize=None, rtsize=None, rtextsize=None, maxpct=None))]
     fn xfs_growfs(
         &self,
@@ -112,8 +108,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: `pathordevice` holds no XFS, or is not where one is mounted.
     /// :raises Error: ENOENT: `pathordevice` does not exist.
     ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
-    ///
     /// Deprecated: use `xfs_info2`.
     #[pyo3(signature = (pathordevice))]
     fn xfs_info(&self, py: Python<'_>, pathordevice: Text) -> PyResult<Py<PyAny>> {
@@ -136,8 +130,6 @@ impl GuestFS {
     /// :returns: names and values, by the names that **xfs_info** prints
     /// :raises Error: EINVAL: `pathordevice` holds no XFS, or is not where one is mounted.
     /// :raises Error: ENOENT: `pathordevice` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (pathordevice))]
     fn xfs_info2(&self, py: Python<'_>, pathordevice: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.xfs_info2(&pathordevice))
@@ -167,8 +159,6 @@ impl GuestFS {
     /// :raises Error: EINVAL: a number is negative.
     /// :raises Error: EBUSY: `device` is mounted.
     /// :raises Error: ENOENT: `device`, `logdev` or `rtdev` does not exist.
-    ///
-    /// Not implemented yet: calling it fails with `ENOTSUP`.
     #[pyo3(signature = (device, forcelogzero=None, nomodify=None, noprefetch=None, forcegeometry=None, maxmem=None, ihashsize=None, bhashsize=None, agstride=None, logdev=None, rtdev=None))]
     fn xfs_repair(
         &self,

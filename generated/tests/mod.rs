@@ -39,6 +39,7 @@ mod in_appliance {
     mod metadata_2;
     mod metadata_3;
     mod mount;
+    mod ntfs;
     mod partition;
     mod partition_2;
     mod properties;
@@ -49,6 +50,7 @@ mod in_appliance {
     mod text_2;
     mod xattr;
     mod xattr_2;
+    mod xfs;
 }
 
 use crate::prelude::*;

@@ -94,6 +94,8 @@ pub(crate) struct Family {
 
 pub(crate) const EXT: Family =
     Family { fstypes: &["ext2", "ext3", "ext4"], words: "ext2, ext3 or ext4" };
+pub(crate) const XFS: Family = Family { fstypes: &["xfs"], words: "XFS" };
+pub(crate) const NTFS: Family = Family { fstypes: &["ntfs"], words: "NTFS" };
 const F2FS: Family = Family { fstypes: &["f2fs"], words: "F2FS" };
 
 /// Fails unless the device has a filesystem of that kind.

@@ -177,6 +177,37 @@ list_dm_devices_not_the_logical_volumes (guestfs_h *g)
 }
 
 static void
+blkdiscard_a_whole_disk (guestfs_h *g)
+{
+  returns_number (g, guestfs_blkdiscard (g, "/dev/sda"), 0);
+}
+
+static void
+blkdiscard_a_mounted_filesystem (guestfs_h *g)
+{
+  fails (g, guestfs_blkdiscard (g, "/dev/sda1") == -1, EBUSY, "/dev/sda1");
+}
+
+static void
+blkdiscard_a_device_that_cannot (guestfs_h *g)
+{
+  STEP_TEXT (guestfs_debug (g, "sh", TEXTS ("dmsetup create --noudevsync plain --table '0 8192 crypt aes-cbc-plain 00112233445566778899aabbccddeeff 0 /dev/sda 0' && dmsetup mknodes plain", NULL)));
+  fails (g, guestfs_blkdiscard (g, "/dev/mapper/plain") == -1, ENOTSUP, "/dev/mapper/plain");
+}
+
+static void
+blkdiscardzeroes_nothing_is_promised (guestfs_h *g)
+{
+  returns_number (g, guestfs_blkdiscardzeroes (g, "/dev/sda"), 0);
+}
+
+static void
+blkdiscardzeroes_no_such_device (guestfs_h *g)
+{
+  fails (g, guestfs_blkdiscardzeroes (g, "/dev/sdz") == -1, ENOENT, "/dev/sdz");
+}
+
+static void
 blockdev_setbsz_a_size_that_is_possible (guestfs_h *g)
 {
   returns_number (g, guestfs_blockdev_setbsz (g, "/dev/sda", 1024), 0);
@@ -350,6 +381,20 @@ list_disk_labels_no_disk_has_one (guestfs_h *g)
 }
 
 static void
+scrub_device_nothing_can_be_found_again (guestfs_h *g)
+{
+  STEP (guestfs_pwrite_device (g, "/dev/sdc", "secret", 6, INT64_C (1048576)) != -1);
+  STEP (guestfs_scrub_device (g, "/dev/sdc") != -1);
+  returns_text (g, guestfs_debug (g, "sh", TEXTS ("if grep -q secret /dev/sdc; then echo found; else echo gone; fi", NULL)), "gone\n");
+}
+
+static void
+scrub_device_a_mounted_filesystem (guestfs_h *g)
+{
+  fails (g, guestfs_scrub_device (g, "/dev/sda1") == -1, EBUSY, "/dev/sda1");
+}
+
+static void
 checksum_device_a_disk_of_zeroes (guestfs_h *g)
 {
   returns_text (g, guestfs_checksum_device (g, "sha256", "/dev/sdc"), "8565a714dca840f8652c5bae9249ab05f5fb5a4f9f13fbe23304b10f68252da2");
@@ -468,6 +513,11 @@ static const struct test_case cases[] = {
   {"zero_device: a disk with a mounted partition", "ext4-mounted", NULL, false, zero_device_a_disk_with_a_mounted_partition},
   {"zero_device: no such device", "blank", NULL, false, zero_device_no_such_device},
   {"list_dm_devices: not the logical volumes", "blank", NULL, true, list_dm_devices_not_the_logical_volumes},
+  {"blkdiscard: a whole disk", "blank", TEXTS ("blkdiscard", NULL), true, blkdiscard_a_whole_disk},
+  {"blkdiscard: a mounted filesystem", "ext4-mounted", TEXTS ("blkdiscard", NULL), true, blkdiscard_a_mounted_filesystem},
+  {"blkdiscard: a device that cannot", "blank", TEXTS ("blkdiscard", NULL), false, blkdiscard_a_device_that_cannot},
+  {"blkdiscardzeroes: nothing is promised", "blank", TEXTS ("blkdiscardzeroes", NULL), true, blkdiscardzeroes_nothing_is_promised},
+  {"blkdiscardzeroes: no such device", "blank", TEXTS ("blkdiscardzeroes", NULL), true, blkdiscardzeroes_no_such_device},
   {"blockdev_setbsz: a size that is possible", "blank", NULL, true, blockdev_setbsz_a_size_that_is_possible},
   {"blockdev_setbsz: no power of two", "blank", NULL, true, blockdev_setbsz_no_power_of_two},
   {"blockdev_setra: read ahead of 1 MiB", "blank", NULL, true, blockdev_setra_read_ahead_of_1_mib},
@@ -494,6 +544,8 @@ static const struct test_case cases[] = {
   {"is_zero_device: no such device", "blank", NULL, true, is_zero_device_no_such_device},
   {"list_disk_labels: a disk and its partition", "unlaunched", NULL, true, list_disk_labels_a_disk_and_its_partition},
   {"list_disk_labels: no disk has one", "blank", NULL, false, list_disk_labels_no_disk_has_one},
+  {"scrub_device: nothing can be found again", "blank", TEXTS ("scrub", NULL), true, scrub_device_nothing_can_be_found_again},
+  {"scrub_device: a mounted filesystem", "ext4-mounted", TEXTS ("scrub", NULL), true, scrub_device_a_mounted_filesystem},
   {"checksum_device: a disk of zeroes", "blank", NULL, true, checksum_device_a_disk_of_zeroes},
   {"checksum_device: an unknown type", "blank", NULL, true, checksum_device_an_unknown_type},
   {"checksum_device: no such device", "blank", NULL, false, checksum_device_no_such_device},

@@ -212,7 +212,7 @@ add_cdrom_it_is_read_only (guestfs_h *g)
 {
   STEP (guestfs_disk_create (g, "disk.img", "raw", INT64_C (10485760), -1) != -1);
   STEP (guestfs_add_cdrom (g, "disk.img") != -1);
-  matches_texts (g, guestfs_debug_drives (g), " readonly\\n$", false);
+  matches_texts (g, guestfs_debug_drives (g), " readonly\n$", false);
 }
 
 static void

@@ -293,6 +293,52 @@ fn list_dm_devices_not_the_logical_volumes() {
     );
 }
 
+// blkdiscard: a whole disk
+#[test]
+fn blkdiscard_a_whole_disk() {
+    let Some(case) = Case::start(Disk::Blank, &["blkdiscard"]) else { return };
+    let g = case.handle();
+    let got = g.blkdiscard(b"/dev/sda".as_slice());
+    returns(got, nothing());
+}
+
+// blkdiscard: a mounted filesystem
+#[test]
+fn blkdiscard_a_mounted_filesystem() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &["blkdiscard"]) else { return };
+    let g = case.handle();
+    let got = g.blkdiscard(b"/dev/sda1".as_slice());
+    fails(got, Some("EBUSY"), "/dev/sda1");
+}
+
+// blkdiscard: a device that cannot
+#[test]
+fn blkdiscard_a_device_that_cannot() {
+    let Some(case) = Case::start(Disk::Blank, &["blkdiscard"]) else { return };
+    let g = case.handle();
+    step("debug", g.debug(b"sh".as_slice(), &[b"dmsetup create --noudevsync plain --table \'0 8192 crypt aes-cbc-plain 00112233445566778899aabbccddeeff 0 /dev/sda 0\' && dmsetup mknodes plain".as_slice()]));
+    let got = g.blkdiscard(b"/dev/mapper/plain".as_slice());
+    fails(got, Some("ENOTSUP"), "/dev/mapper/plain");
+}
+
+// blkdiscardzeroes: nothing is promised
+#[test]
+fn blkdiscardzeroes_nothing_is_promised() {
+    let Some(case) = Case::start(Disk::Blank, &["blkdiscardzeroes"]) else { return };
+    let g = case.handle();
+    let got = g.blkdiscardzeroes(b"/dev/sda".as_slice());
+    returns(got, number(false));
+}
+
+// blkdiscardzeroes: no such device
+#[test]
+fn blkdiscardzeroes_no_such_device() {
+    let Some(case) = Case::start(Disk::Blank, &["blkdiscardzeroes"]) else { return };
+    let g = case.handle();
+    let got = g.blkdiscardzeroes(b"/dev/sdz".as_slice());
+    fails(got, Some("ENOENT"), "/dev/sdz");
+}
+
 // blockdev_setbsz: a size that is possible
 #[test]
 fn blockdev_setbsz_a_size_that_is_possible() {
@@ -561,6 +607,29 @@ fn list_disk_labels_no_disk_has_one() {
     let g = case.handle();
     let got = g.list_disk_labels();
     returns(got, hash([]));
+}
+
+// scrub_device: nothing can be found again
+#[test]
+fn scrub_device_nothing_can_be_found_again() {
+    let Some(case) = Case::start(Disk::Blank, &["scrub"]) else { return };
+    let g = case.handle();
+    step("pwrite_device", g.pwrite_device(b"/dev/sdc".as_slice(), b"secret".as_slice(), 1048576));
+    step("scrub_device", g.scrub_device(b"/dev/sdc".as_slice()));
+    let got = g.debug(
+        b"sh".as_slice(),
+        &[b"if grep -q secret /dev/sdc; then echo found; else echo gone; fi".as_slice()],
+    );
+    returns(got, bytes(b"gone\n".as_slice()));
+}
+
+// scrub_device: a mounted filesystem
+#[test]
+fn scrub_device_a_mounted_filesystem() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &["scrub"]) else { return };
+    let g = case.handle();
+    let got = g.scrub_device(b"/dev/sda1".as_slice());
+    fails(got, Some("EBUSY"), "/dev/sda1");
 }
 
 // checksum_device: a disk of zeroes

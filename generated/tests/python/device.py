@@ -157,6 +157,35 @@ def list_dm_devices_not_the_logical_volumes(g):
     returns(g.list_dm_devices(), ["/dev/mapper/one", "/dev/mapper/two"])
 
 
+@case("blkdiscard: a whole disk", "blank", needs=["blkdiscard"], usual=True)
+def blkdiscard_a_whole_disk(g):
+    returns(g.blkdiscard("/dev/sda"), None)
+
+
+@case("blkdiscard: a mounted filesystem", "ext4-mounted", needs=["blkdiscard"], usual=True)
+def blkdiscard_a_mounted_filesystem(g):
+    with fails("EBUSY", "/dev/sda1"):
+        g.blkdiscard("/dev/sda1")
+
+
+@case("blkdiscard: a device that cannot", "blank", needs=["blkdiscard"])
+def blkdiscard_a_device_that_cannot(g):
+    g.debug("sh", ["dmsetup create --noudevsync plain --table '0 8192 crypt aes-cbc-plain 00112233445566778899aabbccddeeff 0 /dev/sda 0' && dmsetup mknodes plain"])
+    with fails("ENOTSUP", "/dev/mapper/plain"):
+        g.blkdiscard("/dev/mapper/plain")
+
+
+@case("blkdiscardzeroes: nothing is promised", "blank", needs=["blkdiscardzeroes"], usual=True)
+def blkdiscardzeroes_nothing_is_promised(g):
+    returns(g.blkdiscardzeroes("/dev/sda"), False)
+
+
+@case("blkdiscardzeroes: no such device", "blank", needs=["blkdiscardzeroes"], usual=True)
+def blkdiscardzeroes_no_such_device(g):
+    with fails("ENOENT", "/dev/sdz"):
+        g.blkdiscardzeroes("/dev/sdz")
+
+
 @case("blockdev_setbsz: a size that is possible", "blank", usual=True)
 def blockdev_setbsz_a_size_that_is_possible(g):
     returns(g.blockdev_setbsz("/dev/sda", 1024), None)
@@ -311,6 +340,19 @@ def list_disk_labels_a_disk_and_its_partition(g):
 @case("list_disk_labels: no disk has one", "blank")
 def list_disk_labels_no_disk_has_one(g):
     returns(g.list_disk_labels(), {})
+
+
+@case("scrub_device: nothing can be found again", "blank", needs=["scrub"], usual=True)
+def scrub_device_nothing_can_be_found_again(g):
+    g.pwrite_device("/dev/sdc", b"secret", 1048576)
+    g.scrub_device("/dev/sdc")
+    returns(g.debug("sh", ["if grep -q secret /dev/sdc; then echo found; else echo gone; fi"]), "gone\n")
+
+
+@case("scrub_device: a mounted filesystem", "ext4-mounted", needs=["scrub"], usual=True)
+def scrub_device_a_mounted_filesystem(g):
+    with fails("EBUSY", "/dev/sda1"):
+        g.scrub_device("/dev/sda1")
 
 
 @case("checksum_device: a disk of zeroes", "blank", usual=True)
