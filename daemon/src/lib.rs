@@ -38,6 +38,7 @@ mod lvm;
 mod md;
 mod metadata;
 mod mount;
+mod ntfs;
 mod partition;
 mod path;
 mod older;
@@ -57,6 +58,7 @@ mod view;
 mod volumes;
 mod window;
 mod xattr;
+mod xfs;
 
 #[rustfmt::skip]
 mod generated;
