@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Block devices: which there are, what the kernel knows of them, and their content as bytes.
 
+mod discard;
 mod find;
 
 use std::fs::File;
@@ -17,6 +18,7 @@ use crate::filesystem::bytes::ReadAt;
 use crate::lvm::mapped;
 use crate::{file, partition};
 
+pub(crate) use self::discard::{blkdiscard, blkdiscardzeroes, scrub_device};
 pub(crate) use self::find::{findfs_label, findfs_partlabel, findfs_partuuid, findfs_uuid};
 
 /// Bytes of a sector in the kernel's own units, whatever the disk has.
