@@ -102,6 +102,15 @@ impl Extended {
 }
 
 impl Attributes {
+    /// About how much memory they take.
+    pub(super) fn size(&self) -> usize {
+        let texts = [&self.acl_access, &self.acl_default, &self.selinux];
+        let texts: usize = texts.into_iter().flatten().map(|text| text.len()).sum();
+        let pair = size_of::<(BString, BString)>();
+        texts
+            + self.xattrs.iter().map(|(name, value)| name.len() + value.len() + pair).sum::<usize>()
+    }
+
     /// Writes the records.
     pub(super) fn write(&self, records: &mut Vec<u8>) {
         for (name, value) in &self.xattrs {

@@ -17,7 +17,7 @@ pub(super) const ARCHIVE: &str = "tar archive";
 /// Names are not longer, even in a tree that is deeper than the kernel lets one name.
 const NAME_MAX: u64 = 1 << 20;
 
-/// Extended headers of a member are not longer: a file may have many attributes.
+/// All that stands in front of a member is not longer: a file may have many attributes.
 const EXTENDED_MAX: u64 = 8 << 20;
 
 /// How much is skipped at once.
@@ -82,6 +82,8 @@ impl<R: Read> Archive<R> {
     /// The next member; its content comes from [`Self::read`].
     pub(super) fn next(&mut self) -> Result<Option<Member>> {
         let mut extended = Extended::default();
+        // There may be any number of extended headers, and what they say is kept.
+        let mut room = EXTENDED_MAX;
         loop {
             self.skip()?;
             let mut block = [0; BLOCK];
@@ -100,7 +102,8 @@ impl<R: Read> Archive<R> {
                 b'L' => extended.path = Some(self.text(&header)?),
                 b'K' => extended.link = Some(self.text(&header)?),
                 b'x' | b'X' => {
-                    let records = self.whole(&header, EXTENDED_MAX)?;
+                    let records = self.whole(&header, room)?;
+                    room -= header.size;
                     extended.read(&records).map_err(damaged)?;
                 }
                 b'g' => {
@@ -416,6 +419,10 @@ mod tests {
         check(&[&long, &link, &file, &file], "File long -> target; File short");
         let pax = extended(&[("path", "of pax"), ("linkpath", "there")]);
         check(&[&pax, &member(named("s", b'1'), b"")], "HardLink of pax -> there");
+        let large = "v".repeat(5 << 20);
+        let [one, two] = ["user.one", "user.two"]
+            .map(|name| extended(&[(&format!("SCHILY.xattr.{name}"), large.as_str())]));
+        check(&[&one, &two, &file], "error: tar archive: x: 5242911 bytes are too many for it");
         let huge = Header { size: NAME_MAX + 1, ..named("././@LongLink", b'L') };
         check(
             &[&huge.encode()],

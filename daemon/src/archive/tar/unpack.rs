@@ -6,7 +6,7 @@
 //! and capabilities away.  Directories get theirs in the end, so that they can be filled, and that
 //! filling them does not change their times.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -31,6 +31,10 @@ use crate::xattr::open_entry;
 /// How much content is written at once.
 const BUFFER: usize = 256 << 10;
 
+/// How much is kept about directories until the end.  With more of them the times of some may not
+/// be those in the archive.
+const KEPT_MAX: usize = 64 << 20;
+
 /// What the caller wants.
 #[derive(Debug, Default)]
 pub(super) struct Options {
@@ -44,8 +48,16 @@ pub(super) struct Options {
 /// is the error.
 pub(super) fn unpack(input: impl Read, place: Place, options: &Options) -> Result<()> {
     let archive = Archive::new(input);
-    let (directories, buffer) = (Vec::new(), vec![0; BUFFER]);
-    let mut unpacker = Unpacker { archive, place, options, directories, first: None, buffer };
+    let mut unpacker = Unpacker {
+        archive,
+        place,
+        options,
+        directories: Vec::new(),
+        indices: HashMap::new(),
+        kept: 0,
+        first: None,
+        buffer: vec![0; BUFFER],
+    };
     let mut unpacked = unpacker.members();
     if unpacked.is_ok() {
         unpacked = unpacker.archive.finish();
@@ -60,6 +72,10 @@ struct Unpacker<'a, R> {
     options: &'a Options,
     /// Those which get their attributes in the end.
     directories: Vec<Directory>,
+    /// Where they are in that list: if one is in the archive several times, the last one counts.
+    indices: HashMap<Id, usize>,
+    /// About how many bytes these two have.
+    kept: usize,
     /// The first member that could not be made, or not as it should be.
     first: Option<Error>,
     buffer: Vec<u8>,
@@ -68,15 +84,24 @@ struct Unpacker<'a, R> {
 /// A directory of the archive.
 struct Directory {
     path: BString,
-    /// Device and inode number: something else may have its name by the end.
-    id: (u64, u64),
+    /// Something else may have its name by the end.
+    id: Id,
     status: Status,
 }
+
+/// Device and inode number.
+type Id = (u64, u64);
 
 /// A name in an open directory, and the member that it belongs to.
 struct Target<'a> {
     parent: Rc<OwnedFd>,
     name: &'a Name,
+}
+
+impl Directory {
+    fn size(&self) -> usize {
+        self.path.len() + self.status.attributes.size() + 2 * size_of::<Self>()
+    }
 }
 
 impl<R: Read> Unpacker<'_, R> {
@@ -288,11 +313,25 @@ impl<R: Read> Unpacker<'_, R> {
     fn directory(&mut self, target: &Target<'_>, status: Status) -> Result<()> {
         let path = target.name.path();
         match self.make_directory(target, &status) {
-            Ok(None) => {}
-            Ok(Some(id)) => self.directories.push(Directory { path: path.into(), id, status }),
-            Err(errno) => return self.refused(path, errno),
+            Ok(None) => Ok(()),
+            Ok(Some(id)) => self.finish_later(Directory { path: path.into(), id, status }),
+            Err(errno) => self.refused(path, errno),
         }
-        Ok(())
+    }
+
+    fn finish_later(&mut self, directory: Directory) -> Result<()> {
+        self.kept += directory.size();
+        match self.indices.get(&directory.id) {
+            Some(&index) => {
+                self.kept -= self.directories[index].size();
+                self.directories[index] = directory;
+            }
+            None => {
+                self.indices.insert(directory.id, self.directories.len());
+                self.directories.push(directory);
+            }
+        }
+        if self.kept > KEPT_MAX { self.finish_directories() } else { Ok(()) }
     }
 
     /// Answers what it is told by, unless it is to stay as it is.
@@ -300,7 +339,7 @@ impl<R: Read> Unpacker<'_, R> {
         &mut self,
         target: &Target<'_>,
         status: &Status,
-    ) -> rustix::io::Result<Option<(u64, u64)>> {
+    ) -> rustix::io::Result<Option<Id>> {
         if target.name.is_top() {
             return Ok(Some(id(&fstat(&*target.parent)?)));
         }
@@ -335,12 +374,9 @@ impl<R: Read> Unpacker<'_, R> {
     /// Gives the directories what they have in the archive, the inner ones before the outer ones,
     /// which may not let anybody in.
     fn finish_directories(&mut self) -> Result<()> {
-        let mut done = HashSet::new();
+        self.kept = 0;
+        self.indices.clear();
         while let Some(Directory { path, id: made, status }) = self.directories.pop() {
-            // If it is in the archive several times, the last one counts.
-            if !done.insert(made) {
-                continue;
-            }
             let path = path.as_bstr();
             let opened = self.place.open(path, OFlags::RDONLY | OFlags::NOFOLLOW);
             match opened.and_then(|fd| fstat(&fd).map(|stat| (fd, stat))) {
@@ -414,7 +450,7 @@ impl<R: Read> Unpacker<'_, R> {
     }
 }
 
-fn id(stat: &Stat) -> (u64, u64) {
+fn id(stat: &Stat) -> Id {
     (stat.st_dev, stat.st_ino)
 }
 
