@@ -279,6 +279,7 @@ impl GuestFS {
     /// :raises Error: EBUSY: `device` is mounted or otherwise in use.
     ///
     /// Deprecated: use `mke2fs`.
+    #[pyo3(name = "mke2fs_J")]
     #[pyo3(signature = (fstype, blocksize, device, journal))]
     fn mke2fs_j(
         &self,
@@ -306,6 +307,7 @@ impl GuestFS {
     /// :raises Error: ENOENT: there is no journal of that label.
     ///
     /// Deprecated: use `mke2fs`.
+    #[pyo3(name = "mke2fs_JL")]
     #[pyo3(signature = (fstype, blocksize, device, label))]
     fn mke2fs_jl(
         &self,
@@ -333,6 +335,7 @@ impl GuestFS {
     /// :raises Error: ENOENT: there is no journal of that UUID.
     ///
     /// Deprecated: use `mke2fs`.
+    #[pyo3(name = "mke2fs_JU")]
     #[pyo3(signature = (fstype, blocksize, device, uuid))]
     fn mke2fs_ju(
         &self,
@@ -373,6 +376,7 @@ impl GuestFS {
     /// :raises Error: EBUSY: `device` is mounted or otherwise in use.
     ///
     /// Deprecated: use `mke2fs`.
+    #[pyo3(name = "mke2journal_L")]
     #[pyo3(signature = (blocksize, label, device))]
     fn mke2journal_l(
         &self,
@@ -396,6 +400,7 @@ impl GuestFS {
     /// :raises Error: EBUSY: `device` is mounted or otherwise in use.
     ///
     /// Deprecated: use `mke2fs`.
+    #[pyo3(name = "mke2journal_U")]
     #[pyo3(signature = (blocksize, uuid, device))]
     fn mke2journal_u(
         &self,
@@ -452,6 +457,7 @@ impl GuestFS {
     /// :param device: device that holds the filesystem
     /// :raises Error: EINVAL: `device` holds no ext2, ext3 or ext4.
     /// :raises Error: EBUSY: `device` is mounted.
+    #[pyo3(name = "resize2fs_M")]
     #[pyo3(signature = (device))]
     fn resize2fs_m(&self, py: Python<'_>, device: Text) -> PyResult<Py<PyAny>> {
         self.run(py, |g| g.resize2fs_m(&device))

@@ -581,6 +581,7 @@ impl GuestFS {
     /// Not implemented yet: calling it fails with `ENOTSUP`.
     ///
     /// Deprecated: use `part_add`.
+    #[pyo3(name = "sfdiskM")]
     #[pyo3(signature = (device, lines))]
     fn sfdiskm(&self, py: Python<'_>, device: Text, lines: Vec<Text>) -> PyResult<Py<PyAny>> {
         crate::error::deprecated(py, c"sfdiskM is deprecated: use part_add")?;
@@ -603,6 +604,7 @@ impl GuestFS {
     /// Not implemented yet: calling it fails with `ENOTSUP`.
     ///
     /// Deprecated: use `part_add`.
+    #[pyo3(name = "sfdisk_N")]
     #[pyo3(signature = (device, partnum, cyls, heads, sectors, line))]
     fn sfdisk_n(
         &self,

@@ -44,6 +44,7 @@ impl GuestFS {
     /// :raises Error: EBUSY: `device` is mounted or otherwise in use.
     ///
     /// Deprecated: use `mkswap`.
+    #[pyo3(name = "mkswap_L")]
     #[pyo3(signature = (label, device))]
     fn mkswap_l(&self, py: Python<'_>, label: Text, device: Text) -> PyResult<Py<PyAny>> {
         crate::error::deprecated(py, c"mkswap_L is deprecated: use mkswap")?;
@@ -60,6 +61,7 @@ impl GuestFS {
     /// :raises Error: EBUSY: `device` is mounted or otherwise in use.
     ///
     /// Deprecated: use `mkswap`.
+    #[pyo3(name = "mkswap_U")]
     #[pyo3(signature = (uuid, device))]
     fn mkswap_u(&self, py: Python<'_>, uuid: Text, device: Text) -> PyResult<Py<PyAny>> {
         crate::error::deprecated(py, c"mkswap_U is deprecated: use mkswap")?;

@@ -11,7 +11,8 @@ use crate::handle::GuestFS;
 impl GuestFS {
 {% for function in functions %}
 {{ function.docs -}}
-{% if function.signature %}    #[pyo3(signature = ({{ function.signature }}))]
+{% if function.stub.name != function.ident %}    #[pyo3(name = "{{ function.stub.name }}")]
+{% endif %}{% if function.signature %}    #[pyo3(signature = ({{ function.signature }}))]
 {% endif %}    fn {{ function.ident }}(&self, py: Python<'_>{% for parameter in function.parameters %}, {{ parameter }}{% endfor %}) -> PyResult<Py<PyAny>> {
 {% for line in function.lines %}        {{ line }}
 {% endfor %}    }

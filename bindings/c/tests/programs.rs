@@ -52,8 +52,9 @@ fn threads() {
 fn bind_test() {
     let directory = tempfile::tempdir().unwrap();
     let program = directory.path().join("bind_test");
-    let source = Path::new(CRATE).join("../../generated/bind_test/bind_test.c");
-    compile(&source, &program);
+    let cases = Path::new(CRATE).join("../../generated/tests/c/bind_test.c");
+    let support = source("cases.c").display().to_string();
+    compile_with(&[&support], &cases, &program);
     let output = run_in(directory.path(), &program, &[]);
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(printed.ends_with(" cases\n") && !printed.starts_with("0 "), "{printed}");

@@ -4,8 +4,8 @@
 //! An emitter makes a *view* of the description: plain data in which every word of the target
 //! language has been chosen.  A template arranges it.
 
-mod bind_test;
 mod c;
+mod cases;
 mod cli;
 mod client;
 mod daemon;
@@ -38,7 +38,7 @@ const EMITTERS: &[Emitter] = &[
     c::emit,
     cli::emit,
     tests::emit,
-    bind_test::emit,
+    cases::emit,
 ];
 
 /// The first line of every generated file, without the comment signs.

@@ -17,7 +17,7 @@ const HOST: &str = "host";
 const IN_APPLIANCE: &str = "in_appliance";
 
 /// As many go into one file; a file of all would be too long to read.
-const CASES_MAX: usize = 100;
+pub(crate) const CASES_MAX: usize = 100;
 
 #[derive(Serialize)]
 struct View<'a> {

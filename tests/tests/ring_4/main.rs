@@ -6,6 +6,10 @@
 #![cfg(test)]
 
 mod debian_guest;
+#[path = "../../src/disks.rs"]
+mod disks;
+#[path = "../../src/filesystems.rs"]
+mod filesystems;
 mod support;
 mod wrong_inputs;
 
@@ -13,6 +17,7 @@ mod whole {
     mod accelerator;
     mod anyone;
     mod archives;
+    mod cases;
     mod confined;
     mod debian_clients;
     mod drives;

@@ -149,7 +149,7 @@ pub fn emit(tera: &Tera, api: &Api) -> Result<Files> {
 const OWN_NUMBERS: u32 = 4096;
 
 /// Programs know the internal functions of libguestfs, but never those of this library.
-fn in_c(function: &Function) -> bool {
+pub(crate) fn in_c(function: &Function) -> bool {
     let own = function.proc.is_some_and(|number| number >= OWN_NUMBERS);
     !(own && function.visibility == Visibility::Internal)
 }

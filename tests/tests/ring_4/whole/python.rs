@@ -72,7 +72,7 @@ fn of_debian(ours: bool, script: &Path, current: &Path) -> String {
     match ours {
         true => command.env("PYTHONPATH", target().join("python")),
         false => command
-            .env("PYTHONPATH", top().join("generated/bind_test"))
+            .env("PYTHONPATH", top().join("bindings/python/tests"))
             .env("LD_LIBRARY_PATH", target().join("c"))
             .env("LD_BIND_NOW", "1"),
     };
@@ -127,18 +127,6 @@ fn the_wheel() {
     let file = printed.trim_end().strip_prefix("['/dev/sda'] ").expect(&printed);
     let needed = run(Command::new("ldd").arg(Path::new(file).with_file_name("guestfs.abi3.so")));
     assert!(!needed.contains("libguestfs") && !needed.contains("libpython"), "{needed}");
-}
-
-/// What is generated from the description's tests of bindings.
-#[test]
-fn bind_test() {
-    let _held = hold_build();
-    let dir = tempfile::tempdir().expect("a directory");
-    let python = installed(&dir.path().join("venv"));
-    let script = top().join("generated/bind_test/bind_test.py");
-    let printed =
-        run(Command::new(python).args(["-I", "-W", "error"]).arg(script).current_dir(dir.path()));
-    assert!(printed.ends_with(" cases\n") && !printed.starts_with("0 "), "{printed}");
 }
 
 #[test]
