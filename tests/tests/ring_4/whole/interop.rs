@@ -55,6 +55,13 @@ fn library_of_debian_with_our_appliance() {
                   download /large back\n\
                   -download /missing back2\n\
                   tar-out / all.tar\n\
+                  mkdir /unpacked\n\
+                  tar-in all.tar /unpacked\n\
+                  is-file /unpacked/large\n\
+                  -tar-in all.tar /missing\n\
+                  readdir /unpacked | grep -c large\n\
+                  -rmdir /missing\n\
+                  -command /bin/missing\n\
                   ls /\n\
                   find0 / found\n\
                   statns /x | grep st_size\n\
@@ -78,8 +85,15 @@ fn library_of_debian_with_our_appliance() {
         assert!(printed.contains(expected), "{expected:?} is not in {printed}");
     }
     assert!(printed.ends_with("\n1\n"), "{printed}");
-    for expected in [": download: /missing: No such file or directory\n", ": mount: /dev/sdz: "] {
-        assert!(complaints.contains(expected), "{expected:?} is not in {complaints}");
+    for expected in [
+        "download: /missing: No such file or directory\n",
+        "mount: /dev/sdz: ",
+        "tar_in: /missing: No such file or directory\n",
+        "rmdir: /missing: No such file or directory\n",
+        "command: /bin/missing: No such file or directory\n",
+    ] {
+        let expected = format!("libguestfs: error: {expected}");
+        assert!(complaints.contains(&expected), "{expected:?} is not in {complaints}");
     }
     if let Some(name) = without_body {
         let expected = format!("libguestfs: error: {name}: ");

@@ -3,10 +3,10 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, mpsc};
 
-use bstr::ByteSlice;
-use guestfs::Handle;
+use bstr::{BString, ByteSlice};
+use guestfs::{Events, Handle, Payload};
 
 use crate::debian_guest::Guest;
 use crate::support::{Running, fifo, hold_build, refused};
@@ -53,7 +53,7 @@ fn programs_do_what_they_are_for() {
         ("/usr/bin/ldd", "Bourne-Again shell script"),
         ("/etc/ld.so.cache", "data"),
         ("/usr/lib/x86_64-linux-gnu/libc.so.6", "shared object"),
-        ("/tmp", "sticky, directory"),
+        ("/tmp", "directory"),
     ] {
         let kind = g.file(path).expect("file");
         assert!(kind.contains_str(expected), "{path}: {kind}");
@@ -177,6 +177,32 @@ fn nothing_is_left_of_them() {
     g.user_cancel().expect("user_cancel");
     refused(endless.end(), "EINTR sh_out: operation cancelled by user");
     drop(source);
+    // Or does not want to wait for one that says nothing, but on the console that it has begun.
+    let (sender, begun) = mpsc::channel();
+    let heard = Mutex::new(BString::default());
+    g.set_event_callback(Events::APPLIANCE, move |_, _, _, payload| {
+        let mut heard = heard.lock().expect("a lock");
+        if let Payload::Buf(text) = payload {
+            heard.extend_from_slice(text);
+        }
+        // It comes in any pieces.
+        if heard.contains_str("begun") {
+            heard.clear();
+            sender.send(()).expect("somebody waits for it");
+        }
+    });
+    let script = "trap '' HUP INT TERM; echo begun > /dev/console; sleep 100000 & sleep 100000";
+    let calls: [fn(&Handle, &str) -> guestfs::Result<()>; 2] =
+        [|g, script| g.sh(script).map(drop), |g, script| g.sh_out(script, "/dev/null")];
+    for call in calls {
+        let silent = {
+            let g = g.clone();
+            Running::start(move || call(&g, script))
+        };
+        begun.recv().expect("it begins");
+        g.user_cancel().expect("user_cancel");
+        refused(silent.end(), "operation cancelled by user");
+    }
     assert_eq!(state(&g), before);
     assert_eq!(g.mounts().expect("mounts"), ["/dev/sda1"]);
     g.umount_all().expect("umount_all");
