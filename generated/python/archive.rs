@@ -30,7 +30,8 @@ impl GuestFS {
     ///
     /// Something in the archive which cannot be created as it should be, on a
     /// filesystem without owners for example, is an error, but what comes after
-    /// it is unpacked.  An attribute or ACL is left out if the filesystem has
+    /// it is unpacked.  An ACL is such a thing if it names a user whom the guest
+    /// does not know.  An attribute or ACL is left out if the filesystem has
     /// none of the kind.  If the call fails because the archive is damaged or
     /// the filesystem is full, or if it is cancelled, what was unpacked until
     /// then stays.
