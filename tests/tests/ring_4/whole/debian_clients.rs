@@ -9,6 +9,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::debian_guest::Guest;
 use crate::support::{appliance, hold_build, program, run, target, tool, top};
 
 /// A program of Debian's, which gets our library instead of its own; every symbol that it uses has
@@ -98,6 +99,91 @@ fn virt_tools() {
     assert!(size > 100_000_000 && size < 134_152_192, "{table}");
     let df = virt("virt-df", &["--csv"]);
     assert!(df.contains("disk.img,/dev/sda1,"), "{df}");
+}
+
+/// What people do to a guest without a program of their own.
+#[test]
+fn files_of_a_guest() {
+    let _held = hold_build();
+    let guest = Guest::new();
+    let dir = guest.directory();
+    fs::create_dir_all(dir.join("site/sub")).expect("a directory");
+    fs::write(dir.join("site/index"), "hello\n").expect("a file");
+    fs::write(dir.join("site/sub/page"), "page\n").expect("a file");
+    let editor = program(dir, "editor", "#!/bin/sh\nsed -i -e 's/^127/10/' \"$1\"\n");
+    let script = "copy-in site /srv\n\
+                  find /srv\n\
+                  copy-out /etc/ssh .\n\
+                  tgz-out /etc/apt apt.tgz\n\
+                  mkdir /unpacked\n\
+                  tgz-in apt.tgz /unpacked\n\
+                  tar-in-opts plain.tar /unpacked\n\
+                  is-dir /unpacked/sources.list.d\n\
+                  edit /etc/hosts\n\
+                  more /etc/hosts | head -1\n\
+                  glob is-file /srv/site/i*\n\
+                  readdir /srv/site | grep -c name\n\
+                  upload site/index /srv/uploaded\n\
+                  hexdump /srv/uploaded | head -1 | cut -c11-27\n\
+                  -cat /missing\n\
+                  command \"/usr/bin/test -d /proc/self\"\n\
+                  sh \"echo $((6 * 7))\"\n";
+    fs::write(dir.join("script"), script).expect("a script");
+    run(tool("tar").current_dir(dir).args(["-cf", "plain.tar", "-C", "site", "."]));
+    let disk = guest.disk();
+    let mounted = |name: &str| {
+        let mut command = client(name, dir);
+        command.arg("-a").arg(&disk).args(["-m", "/dev/sda1"]).env("EDITOR", &editor);
+        command.env("PAGER", "cat");
+        command
+    };
+    let printed = run(mounted("guestfish").args(["--rw", "-f", "script"]));
+    let expected = "site\nsite/index\nsite/sub\nsite/sub/page\n\
+                    true\n\
+                    10.0.0.1\tlocalhost\n\
+                    true\n\
+                    4\n\
+                    68 65 6c 6c 6f 0a\n\
+                    \n42\n\n";
+    assert_eq!(printed, expected);
+    let config = fs::read_to_string(dir.join("ssh/sshd_config")).expect("a file");
+    assert!(config.contains("\nUsePAM yes\n"), "{config}");
+    let listed = run(tool("tar").current_dir(dir).args(["-tzf", "apt.tgz"]));
+    assert!(listed.lines().any(|it| it == "./sources.list"), "{listed}");
+
+    let edited = run(mounted("virt-edit").args(["-e", "s/^root:x/root:*/", "/etc/passwd"]));
+    assert_eq!(edited, "");
+    let passwd = run(mounted("virt-cat").arg("/etc/passwd"));
+    assert!(passwd.starts_with("root:*:0:0:root:/root:/bin/bash\n"), "{passwd}");
+    let listed = run(mounted("virt-ls").args(["-lR", "/etc"]));
+    for expected in [
+        "- 0640        ",
+        " /etc/shadow\n",
+        "l 0777         21 /etc/os-release -> ../usr/lib/os-release\n",
+    ] {
+        assert!(listed.contains(expected), "{expected:?} is not in {listed}");
+    }
+    assert!(listed.lines().count() > 200, "{listed}");
+}
+
+/// The same module with the library that it came with and with ours, on our appliance.
+#[test]
+fn python_with_either_library() {
+    let _held = hold_build();
+    let printed = [target().join("c"), debians()].map(|library| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let qemu = "#!/bin/bash\nexec qemu-system-x86_64 \"${@//accel=kvm:tcg/accel=tcg}\"\n";
+        let qemu = program(dir.path(), "qemu", qemu);
+        let mut python = client("/usr/bin/python3", dir.path());
+        python.arg(source("files.py")).env("LD_LIBRARY_PATH", &library);
+        if library == debians() {
+            python.env("LIBGUESTFS_BACKEND", "direct").env("LIBGUESTFS_HV", qemu);
+        }
+        run(&mut python)
+    });
+    assert_eq!(printed[0], printed[1]);
+    let expected = fs::read_to_string(source("files.txt")).expect("what is expected");
+    assert_eq!(printed[0], expected);
 }
 
 #[test]
