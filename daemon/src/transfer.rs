@@ -40,7 +40,8 @@ pub(crate) struct State {
     direction: Direction,
     /// Zeroes in front of what is in `buffer`.
     hole: u64,
-    /// Bytes received and not read yet, or written and not sent yet.
+    /// Bytes received and not read yet, or written and not sent yet.  Of the window, if there is
+    /// one.
     buffer: Buffer,
     /// How much of `buffer` has been read.
     start: usize,
@@ -82,7 +83,7 @@ impl State {
             header,
             direction: Direction::Unknown,
             hole: 0,
-            buffer: Buffer::new(0),
+            buffer: Buffer::default(),
             start: 0,
             count: 0,
             free: window.map_or(0, |it| it.n_slots()),
@@ -298,6 +299,16 @@ impl State {
         let bytes = wire::encode_chunk(chunk)?;
         self.channel.send(&bytes).map_err(wire::Error::from)?;
         Ok(())
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        if let Some(window) = &self.window
+            && self.direction != Direction::Unknown
+        {
+            window.keep(std::mem::take(&mut self.buffer));
+        }
     }
 }
 
