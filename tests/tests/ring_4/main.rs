@@ -28,6 +28,7 @@ mod whole {
     mod hostile;
     mod install;
     mod interop;
+    mod large;
     mod many;
     mod python;
     mod rsync;
