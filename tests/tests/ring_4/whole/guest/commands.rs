@@ -257,3 +257,23 @@ fn guests_that_lack_something() {
     refused(g.command(&["touch", "/new"]), expected);
     g.umount_all().expect("umount_all");
 }
+
+/// Files that are watched are changed by programs that see them through mounts of their own.
+#[test]
+fn changes_are_seen() {
+    const CREATE: i32 = 0x100;
+    const MOVES: i32 = 0x40 | 0x80;
+    const DELETE: i32 = 0x200;
+    let _held = hold_build();
+    let g = Guest::new().mounted();
+    g.inotify_init(0).expect("inotify_init");
+    g.inotify_add_watch("/etc", CREATE | MOVES | DELETE).expect("inotify_add_watch");
+    g.sh("cd /etc; echo x > new; mv new newer; rm newer").expect("sh");
+    g.command(&["useradd", "tester"]).expect("useradd");
+    let events = g.inotify_read().expect("inotify_read");
+    let seen: Vec<_> = events.iter().map(|it| format!("{:x} {}", it.in_mask, it.in_name)).collect();
+    assert_eq!(seen[..4], ["100 new", "40 new", "80 newer", "200 newer"]);
+    assert_eq!((events[1].in_cookie, events[0].in_cookie), (events[2].in_cookie, 0));
+    assert!(seen.iter().any(|it| it == "80 passwd"), "{seen:?}");
+    g.inotify_close().expect("inotify_close");
+}
