@@ -18,9 +18,14 @@ const PLACE: &str = "/run/minimum-size";
 
 pub(crate) fn vfs_minimum_size(_: &mut Ctx, mountable: &Mountable) -> Result<i64> {
     let device = &mountable.device;
-    let fstype = superblock(device)?.map(|it| it.fstype);
+    let found = superblock(device)?;
+    let fstype = found.as_ref().map(|it| it.fstype);
     let size = match fstype {
-        Some(fstype) if EXT.fstypes.contains(&fstype) => ext(device)?,
+        Some(fstype) if EXT.fstypes.contains(&fstype) => {
+            let blocks = ext(device)?;
+            let size = found.and_then(|it| it.block_size);
+            blocks.zip(size).and_then(|(blocks, size)| blocks.checked_mul(size))
+        }
         Some("ntfs") => {
             let tool = Tool::new("ntfsresize").args(["--info", "-f", "-f"]).arg(device.path());
             ntfs(&tool.text()?)
@@ -36,12 +41,12 @@ pub(crate) fn vfs_minimum_size(_: &mut Ctx, mountable: &Mountable) -> Result<i64
     size.and_then(|it| i64::try_from(it).ok()).ok_or_else(unclear)
 }
 
+/// In blocks.
 fn ext(device: &Device) -> Result<Option<u64>> {
-    let blocks = Tool::new("resize2fs").args(["-P", "-f"]).arg(device.path()).text()?;
-    let superblock = Tool::new("dumpe2fs").arg("-h").arg(device.path()).text()?;
-    let blocks = number_after(&blocks, "minimum size of the filesystem:");
-    let size = number_after(&superblock, "Block size:");
-    Ok(blocks.zip(size).and_then(|(blocks, size)| blocks.checked_mul(size)))
+    // Until it is written, the superblock of a mounted filesystem has the wrong checksum.
+    rustix::fs::sync();
+    let text = Tool::new("resize2fs").args(["-P", "-f"]).arg(device.path()).text()?;
+    Ok(number_after(&text, "minimum size of the filesystem:"))
 }
 
 /// From "You might resize at 2801664 bytes or 3 MB", or from what is said of a full one.

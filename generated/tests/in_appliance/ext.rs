@@ -409,7 +409,6 @@ fn mke2fs_a_journal_on_another_device() {
             },
         ),
     );
-    step("mount", g.mount(b"/dev/sdb".as_slice(), b"/".as_slice()));
     let got = g.debug(
         b"sh".as_slice(),
         &[b"dumpe2fs -h /dev/sdb 2>&1 | grep -c \'^Journal device\'".as_slice()],
@@ -838,6 +837,7 @@ fn resize2fs_while_it_is_mounted() {
     );
     step("mount", g.mount(b"/dev/sdc".as_slice(), b"/".as_slice()));
     step("resize2fs", g.resize2fs(b"/dev/sdc".as_slice()));
+    step("umount_all", g.umount_all());
     let got =
         g.debug(b"sh".as_slice(), &[b"dumpe2fs -h /dev/sdc | grep \'^Block count\'".as_slice()]);
     returns(got, bytes(b"Block count:              51200\n".as_slice()));

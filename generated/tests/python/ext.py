@@ -161,7 +161,6 @@ def mke2fs_numbers_and_features(g):
 def mke2fs_a_journal_on_another_device(g):
     g.mke2fs("/dev/sdc", blocksize=4096, label="journal", journaldev=True)
     g.mke2fs("/dev/sdb", blocksize=4096, journaldevice="LABEL=journal", fstype="ext4")
-    g.mount("/dev/sdb", "/")
     returns(g.debug("sh", ["dumpe2fs -h /dev/sdb 2>&1 | grep -c '^Journal device'"]), "1\n")
 
 
@@ -377,6 +376,7 @@ def resize2fs_while_it_is_mounted(g):
     g.mke2fs("/dev/sdc", blockscount=10240, blocksize=1024, fstype="ext4")
     g.mount("/dev/sdc", "/")
     g.resize2fs("/dev/sdc")
+    g.umount_all()
     returns(g.debug("sh", ["dumpe2fs -h /dev/sdc | grep '^Block count'"]), "Block count:              51200\n")
 
 
