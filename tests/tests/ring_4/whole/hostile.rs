@@ -13,7 +13,9 @@ use std::time::Duration;
 use guestfs::Handle;
 use serde_json::{Value, json};
 
-use crate::support::{Running, appliance, fifo, hold_build, refused, target, top, with_scratch};
+use crate::support::{
+    Running, appliance, fifo, handle, hold_build, refused, target, top, with_ext4, with_scratch,
+};
 
 /// Name and arguments of every public function that has a body, as `api.yaml` says.
 fn functions() -> Value {
@@ -114,4 +116,59 @@ fn stops(
         thread::sleep(Duration::from_millis(10));
     }
     refused(running.end(), &format!("EINTR {name}: operation cancelled by user"));
+}
+
+/// The names on the way down are longer than any path may be, and than memory if there is a copy
+/// for each level.
+#[test]
+fn trees_of_any_depth() {
+    const LEVELS: usize = 2000;
+    const TIMES: usize = 4;
+    let g = handle();
+    g.set_memsize(256).expect("set_memsize");
+    g.add_drive_scratch(1 << 30, &Default::default()).expect("a disk");
+    g.launch().expect("launch");
+    g.mkfs("ext2", "/dev/sda", &Default::default()).expect("mkfs");
+    g.mount("/dev/sda", "/").expect("mount");
+    let down = "/d".repeat(LEVELS - 1);
+    g.mkdir_p(format!("/tree{down}")).expect("mkdir_p");
+    g.write(format!("/tree{down}/file"), b"content").expect("write");
+    assert_eq!(g.cat(format!("/tree{down}/file")).expect("cat"), "content");
+    assert_eq!(g.find("/tree").expect("find").len(), LEVELS);
+    for _ in 1..TIMES {
+        g.mkdir_p(format!("/above{down}")).expect("mkdir_p");
+        g.mv("/tree", format!("/above{down}/d")).expect("mv");
+        g.mv("/above", "/tree").expect("mv");
+    }
+    let size = g.du("/tree").expect("du");
+    assert!(size >= (LEVELS * TIMES) as i64, "{size}");
+    g.cp_a("/tree", "/copy").expect("cp_a");
+    assert_eq!(g.du("/copy"), Ok(size));
+    g.rm_rf("/tree").expect("rm_rf");
+    g.rm_rf("/copy").expect("rm_rf");
+    assert_eq!(g.ls("/").expect("ls"), ["lost+found"]);
+}
+
+/// Names are bytes: any but a slash and a NUL, and as many as a filesystem takes.
+#[test]
+fn names_of_any_bytes() {
+    let g = with_ext4(64 << 20);
+    let names: [&[u8]; 8] =
+        [b"latin1-\xe9", b"new\nline", &[0xff; 255], b"-rf", b"*", b" ", b"\\", b"a\x01\x7f"];
+    for name in names {
+        let path = [b"/".as_slice(), name].concat();
+        g.write(&path, b"content").expect("write");
+        assert_eq!(g.cat(&path).expect("cat"), "content");
+        assert!(g.ls("/").expect("ls").iter().any(|it| it == name));
+        assert!(g.find("/").expect("find").iter().any(|it| it == name));
+        assert!(g.readdir("/").expect("readdir").iter().any(|it| it.name == name));
+        assert_eq!(g.lstatnslist("/", &[name]).expect("lstatnslist")[0].st_size, 7);
+        assert_eq!(g.realpath(&path).expect("realpath"), path.as_slice());
+        let renamed = [path.as_slice(), b"/../renamed"].concat();
+        refused(g.rename(&path, &renamed), "ENOTDIR rename: ");
+        g.mv(&path, "/renamed").expect("mv");
+        g.cp("/renamed", &path).expect("cp");
+        g.rm(&path).expect("rm");
+        assert_eq!(g.exists(&path), Ok(false));
+    }
 }
