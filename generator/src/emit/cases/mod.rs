@@ -21,6 +21,11 @@ struct View {
     cases: Vec<Case>,
 }
 
+#[derive(Serialize)]
+struct Groups<'a> {
+    groups: Vec<&'a str>,
+}
+
 /// A case in one language.
 #[derive(Serialize)]
 struct Case {
@@ -66,11 +71,14 @@ trait Language {
     fn wrote(content: &Value) -> Result<String>;
 }
 
-/// Emits `tests/c` and `tests/python`.
+/// Emits `tests/c`, `tests/python`, and the groups that are there.
 pub fn emit(tera: &Tera, api: &Api) -> Result<Files> {
     let mut files = Files::new();
     emit_in::<c::C>(tera, api, &mut files)?;
     emit_in::<python::Python>(tera, api, &mut files)?;
+    let groups = by_group(api, |it| !it.tests().is_empty()).into_iter().map(|it| it.0).collect();
+    let groups = render(tera, "tests_groups.rs", &Groups { groups })?;
+    files.insert("tests/groups.rs".into(), groups);
     Ok(files)
 }
 

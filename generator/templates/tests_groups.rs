@@ -1,0 +1,5 @@
+// {{ notice }}
+
+groups! {
+{% for group in groups %}    {{ group }}
+{% endfor %}}
