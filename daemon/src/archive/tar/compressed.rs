@@ -11,6 +11,7 @@ use liblzma::stream::{Check, LzmaOptions, Stream};
 use liblzma::write::XzEncoder;
 
 use super::reader::ARCHIVE;
+use crate::cancel::check_io;
 use crate::decompress::{Compression, Content};
 use crate::error::{About, Errno, Error, Result};
 use crate::tool::{self, Tool};
@@ -140,18 +141,27 @@ fn by_program(
     body: impl FnOnce(&mut dyn Write) -> Result<()> + Send,
 ) -> Result<()> {
     let tool = program_of(program)?.arg("-c");
-    let (mut from, mut to) = io::pipe().about("pipe")?;
+    let (from, mut to) = io::pipe().about("pipe")?;
     thread::scope(|scope| {
         let writer = scope.spawn(move || body(&mut to));
-        let compressed = tool.filter(&mut from, out);
-        // If the program has failed nobody wants the rest.
-        drop(from);
+        // The pipe is closed then: if the program has failed nobody wants the rest.
+        let compressed = tool.filter(&mut Wanted(from), out);
         let written = joined(writer);
         match written {
             Err(err) if err.errno() == Some(Errno::PIPE) => compressed.and(Err(err)),
             written => written.and(compressed),
         }
     })
+}
+
+/// What is read as long as the caller wants it: a program writes late what it makes of it.
+struct Wanted<R>(R);
+
+impl<R: Read> Read for Wanted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        check_io()?;
+        self.0.read(buffer)
+    }
 }
 
 fn program_of(program: &str) -> Result<Tool> {

@@ -23,6 +23,7 @@ use super::header::{BLOCK, Format, Header, LONG, NAME_MAX, SHORT, is_too_large};
 use super::pax::{self, Attributes};
 use super::reader::ARCHIVE;
 use super::sparse::{Map, Part};
+use crate::cancel;
 use crate::directory::walk::{Entry, Visitor, walk_as};
 use crate::error::{About, Errno, Result};
 use crate::path::GuestPath;
@@ -117,6 +118,8 @@ impl<W: Write> Visitor for Packer<'_, W> {
     }
 
     fn visit(&mut self, entry: &Entry<'_>) -> Result<bool> {
+        // What is written tells it late: a compressor holds much of it back.
+        cancel::check()?;
         let path = entry.path();
         let name = BString::from([b"./", path.as_slice()].concat());
         if self.options.excludes.have(&name) {
@@ -175,6 +178,7 @@ impl<W: Write> Packer<'_, W> {
     fn content(&mut self, file: &File, part: Part, path: &BStr) -> Result<()> {
         let Part { mut start, mut length } = part;
         while length > 0 {
+            cancel::check()?;
             let wanted = length.min(BUFFER as u64) as usize;
             let n = match file.read_at(&mut self.buffer[..wanted], start) {
                 Ok(0) => {
