@@ -466,8 +466,10 @@ impl Handle {
 
     /// Write the changed files.
     ///
-    /// Only files whose nodes were changed are written, and each as a whole, in one step.  The flags
-    /// 1, 2 and 16 of `aug_init` change what happens to the old file.
+    /// Only files whose nodes were changed are written, and each as a whole, in one step: a new file
+    /// takes the place of the old one, with its owner, mode and extended attributes, access control
+    /// lists and security labels among them.  The flags 1, 2 and 16 of `aug_init` change what
+    /// happens to the old file.
     ///
     /// If one cannot be written the others are nevertheless, and the error tells of the first.
     /// `/augeas//error` tells of all.

@@ -289,6 +289,18 @@ aug_load_before_the_start (guestfs_h *g)
 }
 
 static void
+aug_load_a_file_that_was_changed_right_after_it_was_read (guestfs_h *g)
+{
+  STEP (guestfs_aug_init (g, "/", 96) != -1);
+  STEP (guestfs_aug_transform (g, "Hostname.lns", "/etc/hostname", -1) != -1);
+  STEP (guestfs_write (g, "/etc/hostname", "one\n", 4) != -1);
+  STEP (guestfs_aug_load (g) != -1);
+  STEP (guestfs_write (g, "/etc/hostname", "two\n", 4) != -1);
+  STEP (guestfs_aug_load (g) != -1);
+  returns_text (g, guestfs_aug_get (g, "/files/etc/hostname/hostname"), "two");
+}
+
+static void
 aug_ls_sorted (guestfs_h *g)
 {
   STEP (guestfs_aug_init (g, "/", 96) != -1);
@@ -473,6 +485,18 @@ aug_save_before_the_start (guestfs_h *g)
 }
 
 static void
+aug_save_extended_attributes_stay (guestfs_h *g)
+{
+  STEP (guestfs_setxattr (g, "user.note", "kept", 4, "/etc/hostname") != -1);
+  STEP (guestfs_aug_init (g, "/", 96) != -1);
+  STEP (guestfs_aug_transform (g, "Hostname.lns", "/etc/hostname", -1) != -1);
+  STEP (guestfs_aug_load (g) != -1);
+  STEP (guestfs_aug_set (g, "/files/etc/hostname/hostname", "new") != -1);
+  STEP (guestfs_aug_save (g) != -1);
+  returns_bytes (g, guestfs_getxattr (g, "/etc/hostname", "user.note", &size), "kept", 4);
+}
+
+static void
 aug_set_nodes_are_made (guestfs_h *g)
 {
   STEP (guestfs_aug_init (g, "/", 96) != -1);
@@ -593,6 +617,7 @@ static const struct test_case cases[] = {
   {"aug_label: several nodes", "ext4-mounted", NULL, false, aug_label_several_nodes},
   {"aug_load: a file that is new", "ext4-mounted", NULL, true, aug_load_a_file_that_is_new},
   {"aug_load: before the start", "ext4-mounted", NULL, true, aug_load_before_the_start},
+  {"aug_load: a file that was changed right after it was read", "ext4-mounted", NULL, false, aug_load_a_file_that_was_changed_right_after_it_was_read},
   {"aug_ls: sorted", "ext4-mounted", NULL, true, aug_ls_sorted},
   {"aug_ls: the top", "ext4-mounted", NULL, false, aug_ls_the_top},
   {"aug_ls: nothing beneath", "ext4-mounted", NULL, false, aug_ls_nothing_beneath},
@@ -614,6 +639,7 @@ static const struct test_case cases[] = {
   {"aug_save: a tree that does not fit the file", "ext4-mounted", NULL, true, aug_save_a_tree_that_does_not_fit_the_file},
   {"aug_save: a filesystem that is mounted read-only", "ext4", NULL, false, aug_save_a_filesystem_that_is_mounted_read_only},
   {"aug_save: before the start", "ext4-mounted", NULL, false, aug_save_before_the_start},
+  {"aug_save: extended attributes stay", "ext4-mounted", NULL, false, aug_save_extended_attributes_stay},
   {"aug_set: nodes are made", "ext4-mounted", NULL, true, aug_set_nodes_are_made},
   {"aug_set: a value is replaced", "ext4-mounted", NULL, false, aug_set_a_value_is_replaced},
   {"aug_set: several nodes", "ext4-mounted", NULL, true, aug_set_several_nodes},

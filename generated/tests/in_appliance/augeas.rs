@@ -415,6 +415,28 @@ fn aug_load_before_the_start() {
     fails(got, Some("EINVAL"), "aug_init");
 }
 
+// aug_load: a file that was changed right after it was read
+#[test]
+fn aug_load_a_file_that_was_changed_right_after_it_was_read() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step("aug_init", g.aug_init(b"/".as_slice(), 96));
+    step(
+        "aug_transform",
+        g.aug_transform(
+            b"Hostname.lns".as_slice(),
+            b"/etc/hostname".as_slice(),
+            &AugTransformOptions::default(),
+        ),
+    );
+    step("write", g.write(b"/etc/hostname".as_slice(), b"one\n".as_slice()));
+    step("aug_load", g.aug_load());
+    step("write", g.write(b"/etc/hostname".as_slice(), b"two\n".as_slice()));
+    step("aug_load", g.aug_load());
+    let got = g.aug_get(b"/files/etc/hostname/hostname".as_slice());
+    returns(got, bytes(b"two".as_slice()));
+}
+
 // aug_ls: sorted
 #[test]
 fn aug_ls_sorted() {
@@ -715,6 +737,31 @@ fn aug_save_before_the_start() {
     let g = case.handle();
     let got = g.aug_save();
     fails(got, Some("EINVAL"), "aug_init");
+}
+
+// aug_save: extended attributes stay
+#[test]
+fn aug_save_extended_attributes_stay() {
+    let Some(case) = Case::start(Disk::Ext4Mounted, &[]) else { return };
+    let g = case.handle();
+    step(
+        "setxattr",
+        g.setxattr(b"user.note".as_slice(), b"kept".as_slice(), 4, b"/etc/hostname".as_slice()),
+    );
+    step("aug_init", g.aug_init(b"/".as_slice(), 96));
+    step(
+        "aug_transform",
+        g.aug_transform(
+            b"Hostname.lns".as_slice(),
+            b"/etc/hostname".as_slice(),
+            &AugTransformOptions::default(),
+        ),
+    );
+    step("aug_load", g.aug_load());
+    step("aug_set", g.aug_set(b"/files/etc/hostname/hostname".as_slice(), b"new".as_slice()));
+    step("aug_save", g.aug_save());
+    let got = g.getxattr(b"/etc/hostname".as_slice(), b"user.note".as_slice());
+    returns(got, bytes(b"kept".as_slice()));
 }
 
 // aug_set: nodes are made

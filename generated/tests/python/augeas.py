@@ -262,6 +262,17 @@ def aug_load_before_the_start(g):
         g.aug_load()
 
 
+@case("aug_load: a file that was changed right after it was read", "ext4-mounted")
+def aug_load_a_file_that_was_changed_right_after_it_was_read(g):
+    g.aug_init("/", 96)
+    g.aug_transform("Hostname.lns", "/etc/hostname")
+    g.write("/etc/hostname", b"one\n")
+    g.aug_load()
+    g.write("/etc/hostname", b"two\n")
+    g.aug_load()
+    returns(g.aug_get("/files/etc/hostname/hostname"), "two")
+
+
 @case("aug_ls: sorted", "ext4-mounted", usual=True)
 def aug_ls_sorted(g):
     g.aug_init("/", 96)
@@ -431,6 +442,17 @@ def aug_save_a_filesystem_that_is_mounted_read_only(g):
 def aug_save_before_the_start(g):
     with fails("EINVAL", "aug_init"):
         g.aug_save()
+
+
+@case("aug_save: extended attributes stay", "ext4-mounted")
+def aug_save_extended_attributes_stay(g):
+    g.setxattr("user.note", "kept", 4, "/etc/hostname")
+    g.aug_init("/", 96)
+    g.aug_transform("Hostname.lns", "/etc/hostname")
+    g.aug_load()
+    g.aug_set("/files/etc/hostname/hostname", "new")
+    g.aug_save()
+    returns(g.getxattr("/etc/hostname", "user.note"), b"kept")
 
 
 @case("aug_set: nodes are made", "ext4-mounted", usual=True)
