@@ -49,6 +49,7 @@ VALUES = {
     "acltype": "access",
     "atnsecs": 1,
     "atsecs": 1,
+    "attrs": "d",
     "base64file": "base64",
     "c": 65,
     "cap": "cap_net_raw=ep",
@@ -84,6 +85,8 @@ VALUES = {
     "vfstype": "ext4",
     "xattr": "user.x",
 }
+
+OTHERS = {"string": "x", "optstring": None, "key": "x", "int": 1, "int64": 1}
 
 MAKERS = {
     "fifo": lambda g, path: g.mkfifo(0o644, path),
@@ -169,7 +172,8 @@ def usual(function, arg, place):
             return []
     if name == "remote":
         return "rsync://127.0.0.1:1/module/"
-    return VALUES[name]
+    # The arguments of a new function are what they are until somebody has given them a value.
+    return VALUES[name] if name in VALUES else OTHERS[kind]
 
 
 def prepare(g):
@@ -187,7 +191,7 @@ def is_about(message, function, values):
     start = function["name"] + ": "
     objects = [it["name"] + ": " for it in function["args"]]
     # Or it is what a program has to say about them.
-    objects += ["127.0.0.1", "setfiles: "]
+    objects += ["127.0.0.1", "setfiles: ", "xfs_repair: "]
     for given in values:
         for it in given if isinstance(given, list) else [given]:
             if isinstance(it, str) and it:
