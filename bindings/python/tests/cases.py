@@ -11,7 +11,18 @@ from pathlib import Path
 
 import guestfs
 
-__all__ = ["OUTPUT", "all_have", "case", "fails", "has", "matches", "returns", "sends", "text", "wrote"]
+__all__ = [
+    "OUTPUT",
+    "all_have",
+    "case",
+    "fails",
+    "has",
+    "matches",
+    "returns",
+    "sends",
+    "text",
+    "wrote",
+]
 
 # The file of the host that a case writes, in its own directory.
 OUTPUT = "output"
