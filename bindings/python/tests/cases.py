@@ -42,7 +42,7 @@ class Case:
 
     def run(self):
         """Runs the body on fresh copies of known disks; the current directory is empty."""
-        with guestfs.GuestFS(python_return_dict=True) as g:
+        with contextlib.closing(guestfs.GuestFS(python_return_dict=True)) as g:
             if self.disk not in ("config", "unlaunched"):
                 add_disks(g, self.disk)
                 g.launch()
