@@ -13,6 +13,7 @@ use guestfs_protocol::wire::{
     self, CANCEL_FLAG, CHUNK_MAX, Chunk, Header, Incoming, Nothing, SHOWN_MIN, Shown, TAKEN_FLAG,
 };
 
+use crate::cancel;
 use crate::channel::{Channel, Reporter};
 use crate::error::{Error, Result};
 use crate::pieces::Piece;
@@ -182,6 +183,8 @@ impl State {
     }
 
     fn read(&mut self, out: &mut [u8]) -> Result<usize> {
+        // A long hole is told at once: then nothing comes for a while that could say so.
+        cancel::check()?;
         match self.next()? {
             None => Ok(0),
             Some(Piece::Hole(length)) => {
