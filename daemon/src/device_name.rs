@@ -122,16 +122,17 @@ impl DeviceNames {
 
     /// The same for all the names in the words of a program.
     pub(crate) fn to_api_in_text(&self, text: &str) -> Result<String> {
-        let mut pieces = text.split("/dev/sd");
-        let mut out = String::from(pieces.next().unwrap_or_default());
-        for piece in pieces {
-            let end = piece.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(piece.len());
-            let (name, rest) = piece.split_at(end);
-            let name = self.to_api(format!("/dev/sd{name}").as_bytes().as_bstr())?;
-            out.push_str(&name.to_str_lossy());
-            out.push_str(rest);
-        }
-        Ok(out)
+        let text = each_name(text.as_bytes(), |name| self.to_api(name))?;
+        Ok(text.to_str_lossy().into_owned())
+    }
+
+    /// The kernel's names in place of those of the caller, in the words of a command.  What is none
+    /// stays as it is.
+    pub(crate) fn to_kernel_in_text(&self, text: &BStr) -> Result<BString> {
+        each_name(text, |name| match self.to_kernel(name) {
+            Ok(path) => Ok(path.as_os_str().as_bytes().into()),
+            Err(_) => Ok(name.into()),
+        })
     }
 
     /// The kernel's names of the disks that are not for the caller.
@@ -211,6 +212,20 @@ fn parse_scsi_address(link: &[u8]) -> Option<ScsiAddress> {
     let device = link.rsplit_str("/").nth(2)?.to_str().ok()?;
     let numbers: Option<Vec<u64>> = device.split(':').map(|part| part.parse().ok()).collect();
     numbers?.try_into().ok()
+}
+
+/// Replaces all names of SCSI disks, and of their partitions, in a text.
+fn each_name(text: &[u8], replace: impl Fn(&BStr) -> Result<BString>) -> Result<BString> {
+    const BEGINNING: &str = "/dev/sd";
+    let mut pieces = text.split_str(BEGINNING);
+    let mut out = BString::from(pieces.next().unwrap_or_default());
+    for piece in pieces {
+        let end = piece.iter().position(|it| !it.is_ascii_alphanumeric()).unwrap_or(piece.len());
+        let (name, rest) = piece.split_at(end);
+        out.extend_from_slice(&replace([BEGINNING.as_bytes(), name].concat().as_bstr())?);
+        out.extend_from_slice(rest);
+    }
+    Ok(out)
 }
 
 #[cfg(test)]
@@ -311,5 +326,7 @@ mod tests {
         check("/dev/mapper/VG-LV", "/dev/mapper/VG-LV");
         let text = names.to_api_in_text("/dev/sda1 is full, /dev/sdb: not so").unwrap();
         assert_eq!(text, "/dev/sdb1 is full, /dev/sda: not so");
+        let text = names.to_kernel_in_text(b"cat /dev/sdb1 /dev/sdz /dev/null".into()).unwrap();
+        assert_eq!(text, "cat /dev/sda1 /dev/sdz /dev/null");
     }
 }

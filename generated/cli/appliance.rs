@@ -73,7 +73,8 @@ DESCRIPTION
     one version to the next, so no program should depend on them.
 
     sh runs a command in the appliance, not in the guest: its files are
-    below /sysroot.
+    below /sysroot. Names of disks in it are those of this API, whatever the
+    kernel calls them.
 
     subcmd what to do; help lists the possibilities
     extraargs arguments of the subcommand

@@ -50,7 +50,8 @@ impl Handle {
     /// For people who develop this library.  Subcommands may change or go from one version to
     /// the next, so no program should depend on them.
     ///
-    /// `sh` runs a command in the appliance, not in the guest: its files are below `/sysroot`.
+    /// `sh` runs a command in the appliance, not in the guest: its files are below `/sysroot`.  Names
+    /// of disks in it are those of this API, whatever the kernel calls them.
     ///
     /// # Arguments
     ///

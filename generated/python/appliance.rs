@@ -31,7 +31,8 @@ impl GuestFS {
     /// For people who develop this library.  Subcommands may change or go from one version to
     /// the next, so no program should depend on them.
     ///
-    /// `sh` runs a command in the appliance, not in the guest: its files are below `/sysroot`.
+    /// `sh` runs a command in the appliance, not in the guest: its files are below `/sysroot`.  Names
+    /// of disks in it are those of this API, whatever the kernel calls them.
     ///
     /// :param subcmd: what to do; `help` lists the possibilities
     /// :param extraargs: arguments of the subcommand

@@ -151,11 +151,12 @@ fn help(_: &Ctx, _: &[BString]) -> Result<BString> {
     Ok(SUBCOMMANDS.iter().map(line).collect::<String>().into())
 }
 
-fn sh(_: &Ctx, args: &[BString]) -> Result<BString> {
+fn sh(cx: &Ctx, args: &[BString]) -> Result<BString> {
     if args.is_empty() {
         return Err(Error::invalid("extraargs", "sh needs a command"));
     }
-    let command = join(" ", args);
+    // The kernel may have found the disks in another order.
+    let command = cx.names().to_kernel_in_text(join(" ", args).as_bstr())?;
     Ok(Tool::new("sh").arg("-c").arg_bytes(&command).stdout()?.into())
 }
 
