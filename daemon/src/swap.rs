@@ -15,8 +15,10 @@ use crate::error::{About, Errno, Error, Result};
 use crate::filesystem::bytes::ReadAt;
 use crate::filesystem::{check_label, clear_edges, parse_uuid};
 use crate::generated::MkswapOptions;
+use crate::mount::unescape;
 use crate::partition;
 use crate::path::GuestPath;
+use crate::system;
 use crate::tool::Tool;
 
 /// The least that the kernel takes: ten pages.
@@ -95,6 +97,19 @@ pub(crate) fn swapoff_label(cx: &mut Ctx, label: &BStr) -> Result<()> {
 pub(crate) fn swapoff_uuid(cx: &mut Ctx, uuid: &BStr) -> Result<()> {
     let device = by_uuid(cx, uuid)?;
     swapoff_device(cx, &device)
+}
+
+/// Stops using files of the guest: their filesystems can't be unmounted before.
+pub(crate) fn off_files(cx: &Ctx) -> Result<()> {
+    // Below a line of titles, the first word of each line is a path.
+    for line in system::read("/proc/swaps")?.lines().skip(1) {
+        let path = unescape(line.split_str(" ").next().unwrap_or_default());
+        let path = path.to_path_lossy();
+        if path.starts_with(cx.sysroot()) {
+            off(&path).about(path.display())?;
+        }
+    }
+    Ok(())
 }
 
 fn by_label(cx: &mut Ctx, label: &BStr) -> Result<Device> {

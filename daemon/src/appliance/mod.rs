@@ -13,7 +13,7 @@ use crate::ctx::Ctx;
 use crate::error::{Errno, Error, Result};
 use crate::tool::{self, Tool};
 use crate::transfer::FileIn;
-use crate::{features, file, mount, system};
+use crate::{features, file, mount, swap, system};
 
 pub(crate) use crate::resume::internal_resume;
 
@@ -36,6 +36,7 @@ pub(crate) fn sync(cx: &mut Ctx) -> Result<()> {
 
 pub(crate) fn internal_autosync(cx: &mut Ctx) -> Result<()> {
     cx.handles().close();
+    swap::off_files(cx)?;
     mount::umount_all(cx)?;
     rustix::fs::sync();
     Ok(())

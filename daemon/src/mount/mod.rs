@@ -15,6 +15,7 @@ use rustix::mount::{MountFlags, UnmountFlags};
 
 use self::options::MountOptions;
 use self::table::Mounted;
+pub(crate) use self::table::unescape;
 use crate::block::{DeviceOrPath, Mountable};
 use crate::ctx::Ctx;
 use crate::error::{About, Errno, Error, Result};

@@ -32,7 +32,7 @@ fn parse_line(line: &[u8]) -> Option<Mounted> {
 }
 
 /// Blanks and backslashes are written as three octal digits.
-fn unescape(text: &[u8]) -> BString {
+pub(crate) fn unescape(text: &[u8]) -> BString {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((&byte, tail)) = rest.split_first() {

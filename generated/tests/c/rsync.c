@@ -149,7 +149,7 @@ static const struct test_case cases[] = {
   {"rsync: a name that looks like an option", "ext4-mounted", TEXTS ("rsync", NULL), false, rsync_a_name_that_looks_like_an_option},
   {"rsync: special files", "ext4-mounted", TEXTS ("rsync", NULL), false, rsync_special_files},
   {"rsync: a link stays a link", "ext4-mounted", TEXTS ("rsync", NULL), false, rsync_a_link_stays_a_link},
-  {"rsync: a missing file", "ext4-mounted", TEXTS ("rsync", NULL), true, rsync_a_missing_file},
+  {"rsync: a missing file", "ext4-mounted", TEXTS ("rsync", NULL), false, rsync_a_missing_file},
   {"rsync: a missing directory", "ext4-mounted", TEXTS ("rsync", NULL), false, rsync_a_missing_directory},
   {"rsync: a link of the guest cannot lead out", "ext4-mounted", TEXTS ("rsync", NULL), false, rsync_a_link_of_the_guest_cannot_lead_out},
   {"rsync_in: nobody answers", "ext4-mounted", TEXTS ("rsync", NULL), true, rsync_in_nobody_answers},

@@ -45,7 +45,7 @@ def available_no_groups(g):
     returns(g.available([]), None)
 
 
-@case("available: a group that needs a program which is not there", "blank", usual=True)
+@case("available: a group that needs a program which is not there", "blank")
 def available_a_group_that_needs_a_program_which_is_not_there(g):
     with fails("ENOTSUP", "f2fs"):
         g.available(["lvm2", "f2fs"])
@@ -72,7 +72,7 @@ def feature_available_a_group_that_needs_a_program_which_is_not_there(g):
     returns(g.feature_available(["lvm2", "f2fs"]), False)
 
 
-@case("feature_available: unknown group", "blank", usual=True)
+@case("feature_available: unknown group", "blank")
 def feature_available_unknown_group(g):
     with fails("EINVAL", "nonsense"):
         g.feature_available(["nonsense"])
@@ -89,7 +89,7 @@ def umask_the_mask_is_kept(g):
     returns(g.umask(0), 23)
 
 
-@case("umask: no more than permissions", "blank", usual=True)
+@case("umask: no more than permissions", "blank")
 def umask_no_more_than_permissions(g):
     with fails("EINVAL", "mask"):
         g.umask(1023)
@@ -160,7 +160,7 @@ def drop_caches_nothing(g):
     returns(g.drop_caches(0), None)
 
 
-@case("drop_caches: out of range", "blank", usual=True)
+@case("drop_caches: out of range", "blank")
 def drop_caches_out_of_range(g):
     with fails("EINVAL", "4 is not from 0 to 3"):
         g.drop_caches(4)
@@ -182,7 +182,7 @@ def modprobe_a_module_that_is_there(g):
     returns(g.debug("sh", ["test", "-d", "/sys/module/loop", "&&", "echo", "loaded"]), "loaded\n")
 
 
-@case("modprobe: no such module", "blank", needs=["linuxmodules"], usual=True)
+@case("modprobe: no such module", "blank", needs=["linuxmodules"])
 def modprobe_no_such_module(g):
     with fails("ENOENT", "missing"):
         g.modprobe("missing")
@@ -193,7 +193,7 @@ def sleep_no_time_at_all(g):
     returns(g.sleep(0), None)
 
 
-@case("sleep: a negative number", "blank", usual=True)
+@case("sleep: a negative number", "blank")
 def sleep_a_negative_number(g):
     with fails("EINVAL", "-1 is negative"):
         g.sleep(-1)

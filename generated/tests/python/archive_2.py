@@ -39,7 +39,7 @@ def mksquashfs_by_zstd(g):
     returns(g.mksquashfs("/known/dir", OUTPUT, compress="zstd"), None)
 
 
-@case("mksquashfs: an unknown compression", "ext4-mounted", needs=["squashfs"], usual=True)
+@case("mksquashfs: an unknown compression", "ext4-mounted", needs=["squashfs"])
 def mksquashfs_an_unknown_compression(g):
     with fails("EINVAL", "rar"):
         g.mksquashfs("/known/dir", OUTPUT, compress="rar")
@@ -63,7 +63,7 @@ def tgz_in_one_file(g):
     returns(g.read_file("/known/dir/new"), b"hello\n")
 
 
-@case("tgz_in: not compressed", "ext4-mounted", usual=True)
+@case("tgz_in: not compressed", "ext4-mounted")
 def tgz_in_not_compressed(g):
     with fails("EINVAL", "tar archive: it is not compressed by gzip"):
         g.tgz_in(sends(b"no archive"), "/known/dir")
@@ -86,7 +86,7 @@ def tgz_out_a_directory(g):
     returns(g.tgz_out("/known/dir", OUTPUT), None)
 
 
-@case("tgz_out: a missing directory", "ext4-mounted", usual=True)
+@case("tgz_out: a missing directory", "ext4-mounted")
 def tgz_out_a_missing_directory(g):
     with fails("ENOENT", "/known/missing"):
         g.tgz_out("/known/missing", OUTPUT)
@@ -104,7 +104,7 @@ def txz_in_one_file(g):
     returns(g.read_file("/known/dir/new"), b"hello\n")
 
 
-@case("txz_in: not compressed", "ext4-mounted", needs=["xz"], usual=True)
+@case("txz_in: not compressed", "ext4-mounted", needs=["xz"])
 def txz_in_not_compressed(g):
     with fails("EINVAL", "tar archive: it is not compressed by xz"):
         g.txz_in(sends(b"no archive"), "/known/dir")
@@ -127,7 +127,7 @@ def txz_out_a_directory(g):
     returns(g.txz_out("/known/dir", OUTPUT), None)
 
 
-@case("txz_out: a missing directory", "ext4-mounted", needs=["xz"], usual=True)
+@case("txz_out: a missing directory", "ext4-mounted", needs=["xz"])
 def txz_out_a_missing_directory(g):
     with fails("ENOENT", "/known/missing"):
         g.txz_out("/known/missing", OUTPUT)

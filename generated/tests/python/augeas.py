@@ -18,7 +18,7 @@ def aug_clear_a_node_is_made(g):
     returns(g.aug_ls("/files"), ["/files/a"])
 
 
-@case("aug_clear: several nodes", "ext4-mounted", usual=True)
+@case("aug_clear: several nodes", "ext4-mounted")
 def aug_clear_several_nodes(g):
     g.aug_init("/", 96)
     with fails("EINVAL", "/augeas/*"):
@@ -40,7 +40,7 @@ def aug_close_what_was_not_saved_is_lost(g):
     returns(g.aug_match("/files/x"), [])
 
 
-@case("aug_close: twice", "ext4-mounted", usual=True)
+@case("aug_close: twice", "ext4-mounted")
 def aug_close_twice(g):
     g.aug_init("/", 96)
     g.aug_close()
@@ -70,7 +70,7 @@ def aug_defnode_several_nodes_are_there(g):
     has(g.aug_defnode("x", "/files/*", "new"), {"i": 2, "b": 0})
 
 
-@case("aug_defnode: no expression", "ext4-mounted", usual=True)
+@case("aug_defnode: no expression", "ext4-mounted")
 def aug_defnode_no_expression(g):
     g.aug_init("/", 96)
     with fails("EINVAL", "x"):
@@ -91,7 +91,7 @@ def aug_defvar_what_is_no_set_of_nodes(g):
     returns(g.aug_defvar("x", "1 + 1"), 0)
 
 
-@case("aug_defvar: a variable goes", "ext4-mounted", usual=True)
+@case("aug_defvar: a variable goes", "ext4-mounted")
 def aug_defvar_a_variable_goes(g):
     g.aug_init("/", 96)
     g.aug_defvar("x", "/augeas")
@@ -122,7 +122,7 @@ def aug_get_no_value(g):
     returns(g.aug_get("/augeas"), "")
 
 
-@case("aug_get: no node", "ext4-mounted", usual=True)
+@case("aug_get: no node", "ext4-mounted")
 def aug_get_no_node(g):
     g.aug_init("/", 96)
     with fails("ENOENT", "/files/missing"):
@@ -184,7 +184,7 @@ def aug_init_the_filesystem_can_be_unmounted(g):
     returns(g.mounts(), [])
 
 
-@case("aug_init: an unknown flag", "ext4-mounted", usual=True)
+@case("aug_init: an unknown flag", "ext4-mounted")
 def aug_init_an_unknown_flag(g):
     with fails("EINVAL", "flags"):
         g.aug_init("/", 256)
@@ -211,7 +211,7 @@ def aug_insert_before_and_after(g):
     returns(g.aug_match("/files/x/*"), ["/files/x/a", "/files/x/b", "/files/x/c"])
 
 
-@case("aug_insert: no node", "ext4-mounted", usual=True)
+@case("aug_insert: no node", "ext4-mounted")
 def aug_insert_no_node(g):
     g.aug_init("/", 96)
     with fails("ENOENT", "/files/missing"):
@@ -232,7 +232,7 @@ def aug_label_a_label(g):
     returns(g.aug_label("/files/x/*[1]"), "one")
 
 
-@case("aug_label: no node", "ext4-mounted", usual=True)
+@case("aug_label: no node", "ext4-mounted")
 def aug_label_no_node(g):
     g.aug_init("/", 96)
     with fails("ENOENT", "/files/missing"):
@@ -256,7 +256,7 @@ def aug_load_a_file_that_is_new(g):
     returns(g.aug_get("/files/etc/hosts/1/ipaddr"), "127.0.0.1")
 
 
-@case("aug_load: before the start", "ext4-mounted", usual=True)
+@case("aug_load: before the start", "ext4-mounted")
 def aug_load_before_the_start(g):
     with fails("EINVAL", "aug_init"):
         g.aug_load()
@@ -293,7 +293,7 @@ def aug_ls_nothing_beneath(g):
     returns(g.aug_ls("/missing"), [])
 
 
-@case("aug_ls: a slash at the end", "ext4-mounted", usual=True)
+@case("aug_ls: a slash at the end", "ext4-mounted")
 def aug_ls_a_slash_at_the_end(g):
     g.aug_init("/", 96)
     with fails("EINVAL", "augpath"):
@@ -315,7 +315,7 @@ def aug_match_no_match(g):
     returns(g.aug_match("/missing/*"), [])
 
 
-@case("aug_match: no expression", "ext4-mounted", usual=True)
+@case("aug_match: no expression", "ext4-mounted")
 def aug_match_no_expression(g):
     g.aug_init("/", 96)
     with fails("EINVAL", "/files/x["):
@@ -330,7 +330,7 @@ def aug_mv_a_node_goes_with_what_is_beneath(g):
     returns(g.aug_get("/files/y/a"), "value")
 
 
-@case("aug_mv: no node", "ext4-mounted", usual=True)
+@case("aug_mv: no node", "ext4-mounted")
 def aug_mv_no_node(g):
     g.aug_init("/", 96)
     with fails("ENOENT", "/files/missing"):
@@ -359,7 +359,7 @@ def aug_rm_no_node(g):
     returns(g.aug_rm("/files/missing"), 0)
 
 
-@case("aug_rm: no expression", "ext4-mounted", usual=True)
+@case("aug_rm: no expression", "ext4-mounted")
 def aug_rm_no_expression(g):
     g.aug_init("/", 96)
     with fails("EINVAL", "["):
@@ -417,7 +417,7 @@ def aug_save_a_link_leads_to_a_file_of_the_guest(g):
     returns(g.cat("/known/abc"), "new\n")
 
 
-@case("aug_save: a tree that does not fit the file", "ext4-mounted", usual=True)
+@case("aug_save: a tree that does not fit the file", "ext4-mounted")
 def aug_save_a_tree_that_does_not_fit_the_file(g):
     g.aug_init("/", 96)
     g.aug_transform("Hostname.lns", "/etc/hostname")
@@ -470,7 +470,7 @@ def aug_set_a_value_is_replaced(g):
     returns(g.aug_get("/files/x"), "two")
 
 
-@case("aug_set: several nodes", "ext4-mounted", usual=True)
+@case("aug_set: several nodes", "ext4-mounted")
 def aug_set_several_nodes(g):
     g.aug_init("/", 96)
     with fails("EINVAL", "/augeas/*"):
@@ -494,7 +494,7 @@ def aug_setm_the_nodes_themselves(g):
     returns(g.aug_get("/files/x/b"), "value")
 
 
-@case("aug_setm: no expression", "ext4-mounted", usual=True)
+@case("aug_setm: no expression", "ext4-mounted")
 def aug_setm_no_expression(g):
     g.aug_init("/", 96)
     with fails("EINVAL", "["):
@@ -527,7 +527,7 @@ def aug_transform_no_such_lens(g):
     matches(g.aug_match("/augeas/load//error"), "Nonsense")
 
 
-@case("aug_transform: before the start", "ext4-mounted", usual=True)
+@case("aug_transform: before the start", "ext4-mounted")
 def aug_transform_before_the_start(g):
     with fails("EINVAL", "aug_init"):
         g.aug_transform("Hosts.lns", "/etc/hosts")

@@ -51,7 +51,7 @@ def command_the_filesystem_can_be_unmounted_afterwards(g):
     returns(g.mounts(), [])
 
 
-@case("command: failure", "ext4-mounted", usual=True)
+@case("command: failure", "ext4-mounted")
 def command_failure(g):
     with fails(None, "exit status: 1"):
         g.command(["/bin/false"])
@@ -152,7 +152,7 @@ def command_lines_an_empty_line_is_a_line(g):
     returns(g.command_lines(["/bin/echo"]), [""])
 
 
-@case("command_lines: failure", "ext4-mounted", usual=True)
+@case("command_lines: failure", "ext4-mounted")
 def command_lines_failure(g):
     with fails(None, "exit status: 1"):
         g.command_lines(["/bin/false"])
@@ -205,7 +205,7 @@ def sh_a_process_left_behind_does_not_hold_the_call(g):
     returns(g.sh("/bin/busybox sleep 3 & echo started"), "started\n")
 
 
-@case("sh: the status counts", "ext4-mounted", usual=True)
+@case("sh: the status counts", "ext4-mounted")
 def sh_the_status_counts(g):
     with fails(None, "why"):
         g.sh("echo why >&2; exit 7")
@@ -263,7 +263,7 @@ def sh_lines_no_output_is_no_line(g):
     returns(g.sh_lines(""), [])
 
 
-@case("sh_lines: failure", "ext4-mounted", usual=True)
+@case("sh_lines: failure", "ext4-mounted")
 def sh_lines_failure(g):
     with fails(None, "exit status: 3"):
         g.sh_lines("exit 3")
@@ -300,7 +300,7 @@ def command_out_a_program_found_by_its_name(g):
     wrote(b"a\x00b")
 
 
-@case("command_out: failure", "ext4-mounted", usual=True)
+@case("command_out: failure", "ext4-mounted")
 def command_out_failure(g):
     with fails(None, "exit status: 1"):
         g.command_out(["/bin/false"], OUTPUT)
@@ -343,7 +343,7 @@ def sh_out_more_than_a_message(g):
     wrote(b"\x00" * 8388608)
 
 
-@case("sh_out: the status counts", "ext4-mounted", usual=True)
+@case("sh_out: the status counts", "ext4-mounted")
 def sh_out_the_status_counts(g):
     with fails(None, "why"):
         g.sh_out("echo why >&2; exit 7", OUTPUT)

@@ -48,7 +48,7 @@ def compress_out_by_lzop_with_a_level(g):
     returns(g.compress_out("lzop", "/known/random", OUTPUT, level=1), None)
 
 
-@case("compress_out: an unknown type", "ext4-mounted", usual=True)
+@case("compress_out: an unknown type", "ext4-mounted")
 def compress_out_an_unknown_type(g):
     with fails("EINVAL", "zip"):
         g.compress_out("zip", "/known/random", OUTPUT)
@@ -135,7 +135,7 @@ def compress_device_out_by_lzop_with_a_level(g):
     returns(g.compress_device_out("lzop", "/dev/sdc", OUTPUT, level=1), None)
 
 
-@case("compress_device_out: an unknown type", "blank", usual=True)
+@case("compress_device_out: an unknown type", "blank")
 def compress_device_out_an_unknown_type(g):
     with fails("EINVAL", "zip"):
         g.compress_device_out("zip", "/dev/sdc", OUTPUT)
@@ -194,7 +194,7 @@ def copy_device_to_device_zeroes_are_written(g):
     returns(g.pread_device("/dev/sdb", 1, 19999), b"\x00")
 
 
-@case("copy_device_to_device: a negative source offset", "blank", usual=True)
+@case("copy_device_to_device: a negative source offset", "blank")
 def copy_device_to_device_a_negative_source_offset(g):
     with fails("EINVAL", "srcoffset"):
         g.copy_device_to_device("/dev/sda", "/dev/sdb", srcoffset=-1)
@@ -281,7 +281,7 @@ def copy_device_to_file_and_still_count(g):
     returns(g.filesize("/new"), 536870912)
 
 
-@case("copy_device_to_file: a negative source offset", "ext4-mounted", usual=True)
+@case("copy_device_to_file: a negative source offset", "ext4-mounted")
 def copy_device_to_file_a_negative_source_offset(g):
     with fails("EINVAL", "srcoffset"):
         g.copy_device_to_file("/dev/sdb", "/new", srcoffset=-1)
@@ -360,7 +360,7 @@ def copy_file_to_device_an_empty_file(g):
     returns(g.copy_file_to_device("/known/empty", "/dev/sdb"), None)
 
 
-@case("copy_file_to_device: a negative source offset", "ext4-mounted", usual=True)
+@case("copy_file_to_device: a negative source offset", "ext4-mounted")
 def copy_file_to_device_a_negative_source_offset(g):
     with fails("EINVAL", "srcoffset"):
         g.copy_file_to_device("/known/abc", "/dev/sdb", srcoffset=-1)
@@ -468,7 +468,7 @@ def copy_file_to_file_to_another_filesystem(g):
     returns(g.checksum("md5", "/mnt/new"), "901a699cb338da7d4eb4a204e265dcf4")
 
 
-@case("copy_file_to_file: a negative source offset", "ext4-mounted", usual=True)
+@case("copy_file_to_file: a negative source offset", "ext4-mounted")
 def copy_file_to_file_a_negative_source_offset(g):
     with fails("EINVAL", "srcoffset"):
         g.copy_file_to_file("/known/abc", "/new", srcoffset=-1)
@@ -559,7 +559,7 @@ def copy_in_a_directory(g):
     returns(g.is_file("/known/dir/tar/copyright"), True)
 
 
-@case("copy_in: a missing file", "ext4-mounted", usual=True)
+@case("copy_in: a missing file", "ext4-mounted")
 def copy_in_a_missing_file(g):
     with fails("ENOENT", "/missing/file"):
         g.copy_in("/missing/file", "/known/dir")

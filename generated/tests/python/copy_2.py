@@ -22,7 +22,7 @@ def copy_size_nothing_at_all(g):
     returns(g.filesize("/known/lines"), 0)
 
 
-@case("copy_size: a negative size", "ext4-mounted", usual=True)
+@case("copy_size: a negative size", "ext4-mounted")
 def copy_size_a_negative_size(g):
     with fails("EINVAL", "size"):
         g.copy_size("/known/abc", "/new", -1)
@@ -78,7 +78,7 @@ def dd_a_device_to_a_device(g):
     returns(g.pread_device("/dev/sdb", 6, 0), b"hello\x00")
 
 
-@case("dd: onto itself", "ext4-mounted", usual=True)
+@case("dd: onto itself", "ext4-mounted")
 def dd_onto_itself(g):
     with fails("EINVAL", "same file"):
         g.dd("/known/abc", "/known/link")

@@ -23,7 +23,7 @@ def device_index_another_name(g):
     returns(g.device_index("/dev/vdc"), 2)
 
 
-@case("device_index: there are not so many", "blank", usual=True)
+@case("device_index: there are not so many", "blank")
 def device_index_there_are_not_so_many(g):
     with fails("ENODEV", "/dev/sdd"):
         g.device_index("/dev/sdd")
@@ -63,7 +63,7 @@ def blockdev_getsize64_the_size_of_a_partition(g):
     returns(g.blockdev_getsize64("/dev/sda1"), 1048576)
 
 
-@case("blockdev_getsize64: no such device", "blank", usual=True)
+@case("blockdev_getsize64: no such device", "blank")
 def blockdev_getsize64_no_such_device(g):
     with fails("ENOENT", "/dev/sdz"):
         g.blockdev_getsize64("/dev/sdz")
@@ -112,7 +112,7 @@ def blockdev_rereadpt_an_empty_disk(g):
     returns(g.blockdev_rereadpt("/dev/sda"), None)
 
 
-@case("blockdev_rereadpt: a partition is mounted", "ext4-mounted", usual=True)
+@case("blockdev_rereadpt: a partition is mounted", "ext4-mounted")
 def blockdev_rereadpt_a_partition_is_mounted(g):
     with fails("EBUSY", "/dev/sda"):
         g.blockdev_rereadpt("/dev/sda")
@@ -130,7 +130,7 @@ def zero_device_a_label_is_gone(g):
     returns(g.vfs_label("/dev/sda1"), "")
 
 
-@case("zero_device: a mounted device", "ext4-mounted", usual=True)
+@case("zero_device: a mounted device", "ext4-mounted")
 def zero_device_a_mounted_device(g):
     with fails("EBUSY", "/dev/sda1"):
         g.zero_device("/dev/sda1")
@@ -162,7 +162,7 @@ def blkdiscard_a_whole_disk(g):
     returns(g.blkdiscard("/dev/sda"), None)
 
 
-@case("blkdiscard: a mounted filesystem", "ext4-mounted", needs=["blkdiscard"], usual=True)
+@case("blkdiscard: a mounted filesystem", "ext4-mounted", needs=["blkdiscard"])
 def blkdiscard_a_mounted_filesystem(g):
     with fails("EBUSY", "/dev/sda1"):
         g.blkdiscard("/dev/sda1")
@@ -180,7 +180,7 @@ def blkdiscardzeroes_nothing_is_promised(g):
     returns(g.blkdiscardzeroes("/dev/sda"), False)
 
 
-@case("blkdiscardzeroes: no such device", "blank", needs=["blkdiscardzeroes"], usual=True)
+@case("blkdiscardzeroes: no such device", "blank", needs=["blkdiscardzeroes"])
 def blkdiscardzeroes_no_such_device(g):
     with fails("ENOENT", "/dev/sdz"):
         g.blkdiscardzeroes("/dev/sdz")
@@ -191,7 +191,7 @@ def blockdev_setbsz_a_size_that_is_possible(g):
     returns(g.blockdev_setbsz("/dev/sda", 1024), None)
 
 
-@case("blockdev_setbsz: no power of two", "blank", usual=True)
+@case("blockdev_setbsz: no power of two", "blank")
 def blockdev_setbsz_no_power_of_two(g):
     with fails("EINVAL", "1000 is not possible"):
         g.blockdev_setbsz("/dev/sda", 1000)
@@ -203,7 +203,7 @@ def blockdev_setra_read_ahead_of_1_mib(g):
     returns(g.debug("sh", ["blockdev", "--getra", "/dev/sda"]), "2048\n")
 
 
-@case("blockdev_setra: a negative number", "blank", usual=True)
+@case("blockdev_setra: a negative number", "blank")
 def blockdev_setra_a_negative_number(g):
     with fails("EINVAL", "-1 is negative"):
         g.blockdev_setra("/dev/sda", -1)
@@ -238,7 +238,7 @@ def findfs_label_on_a_logical_volume(g):
     returns(g.findfs_label("HERE"), "/dev/VG/LV")
 
 
-@case("findfs_label: a part of a label is none", "ext4", usual=True)
+@case("findfs_label: a part of a label is none", "ext4")
 def findfs_label_a_part_of_a_label_is_none(g):
     with fails("ENOENT", "ROO"):
         g.findfs_label("ROO")
@@ -251,7 +251,7 @@ def findfs_partlabel_a_name_in_the_partition_table(g):
     returns(g.findfs_partlabel("the data"), "/dev/sdb1")
 
 
-@case("findfs_partlabel: the label of a filesystem is none", "ext4", usual=True)
+@case("findfs_partlabel: the label of a filesystem is none", "ext4")
 def findfs_partlabel_the_label_of_a_filesystem_is_none(g):
     with fails("ENOENT", "ROOT"):
         g.findfs_partlabel("ROOT")
@@ -271,7 +271,7 @@ def findfs_partuuid_of_a_gpt(g):
     returns(g.findfs_partuuid("01234567-89ab-cdef-0123-456789abcdef"), "/dev/sdb1")
 
 
-@case("findfs_partuuid: the UUID of a filesystem is none", "ext4", usual=True)
+@case("findfs_partuuid: the UUID of a filesystem is none", "ext4")
 def findfs_partuuid_the_uuid_of_a_filesystem_is_none(g):
     with fails("ENOENT", "01234567-0123-0123-0123-0123456789ab"):
         g.findfs_partuuid("01234567-0123-0123-0123-0123456789ab")
@@ -282,7 +282,7 @@ def findfs_uuid_on_a_partition(g):
     returns(g.findfs_uuid("01234567-0123-0123-0123-0123456789AB"), "/dev/sda1")
 
 
-@case("findfs_uuid: nowhere", "ext4", usual=True)
+@case("findfs_uuid: nowhere", "ext4")
 def findfs_uuid_nowhere(g):
     with fails("ENOENT", "01234567-0123-0123-0123-000000000000"):
         g.findfs_uuid("01234567-0123-0123-0123-000000000000")
@@ -305,7 +305,7 @@ def is_whole_device_a_logical_volume(g):
     returns(g.is_whole_device("/dev/VG/LV"), False)
 
 
-@case("is_whole_device: no such device", "blank", usual=True)
+@case("is_whole_device: no such device", "blank")
 def is_whole_device_no_such_device(g):
     with fails("ENOENT", "/dev/sdq"):
         g.is_whole_device("/dev/sdq")
@@ -322,7 +322,7 @@ def is_zero_device_one_byte_at_the_end(g):
     returns(g.is_zero_device("/dev/sdc"), False)
 
 
-@case("is_zero_device: no such device", "blank", usual=True)
+@case("is_zero_device: no such device", "blank")
 def is_zero_device_no_such_device(g):
     with fails("ENOENT", "/dev/sdq"):
         g.is_zero_device("/dev/sdq")
@@ -349,7 +349,7 @@ def scrub_device_nothing_can_be_found_again(g):
     returns(g.debug("sh", ["if grep -q secret /dev/sdc; then echo found; else echo gone; fi"]), "gone\n")
 
 
-@case("scrub_device: a mounted filesystem", "ext4-mounted", needs=["scrub"], usual=True)
+@case("scrub_device: a mounted filesystem", "ext4-mounted", needs=["scrub"])
 def scrub_device_a_mounted_filesystem(g):
     with fails("EBUSY", "/dev/sda1"):
         g.scrub_device("/dev/sda1")
@@ -360,7 +360,7 @@ def checksum_device_a_disk_of_zeroes(g):
     returns(g.checksum_device("sha256", "/dev/sdc"), "8565a714dca840f8652c5bae9249ab05f5fb5a4f9f13fbe23304b10f68252da2")
 
 
-@case("checksum_device: an unknown type", "blank", usual=True)
+@case("checksum_device: an unknown type", "blank")
 def checksum_device_an_unknown_type(g):
     with fails("EINVAL", "md6"):
         g.checksum_device("md6", "/dev/sdc")
@@ -393,7 +393,7 @@ def pread_device_behind_the_end(g):
     returns(g.pread_device("/dev/sdc", 100, 52428800), b"")
 
 
-@case("pread_device: a negative offset", "blank", usual=True)
+@case("pread_device: a negative offset", "blank")
 def pread_device_a_negative_offset(g):
     with fails("EINVAL", "-1 is negative"):
         g.pread_device("/dev/sdc", 1, -1)
@@ -422,7 +422,7 @@ def pwrite_device_how_much_was_written(g):
     returns(g.pwrite_device("/dev/sdc", b"hello", 0), 5)
 
 
-@case("pwrite_device: a negative offset", "blank", usual=True)
+@case("pwrite_device: a negative offset", "blank")
 def pwrite_device_a_negative_offset(g):
     with fails("EINVAL", "-1 is negative"):
         g.pwrite_device("/dev/sdc", b"hello", -1)

@@ -22,7 +22,7 @@ def mkdir_a_name_may_hold_any_character_but_slash(g):
     returns(g.ls("/new"), ["a b\x09\n*é"])
 
 
-@case("mkdir: what exists is left alone", "ext4-mounted", usual=True)
+@case("mkdir: what exists is left alone", "ext4-mounted")
 def mkdir_what_exists_is_left_alone(g):
     with fails("EEXIST", "/known/abc"):
         g.mkdir("/known/abc")
@@ -94,7 +94,7 @@ def mkdir_p_a_link_to_a_directory_is_followed(g):
     returns(g.is_dir("/known/dir/new/one"), True)
 
 
-@case("mkdir_p: a file is in the way", "ext4-mounted", usual=True)
+@case("mkdir_p: a file is in the way", "ext4-mounted")
 def mkdir_p_a_file_is_in_the_way(g):
     with fails("ENOTDIR", "/known/abc"):
         g.mkdir_p("/known/abc/new")
@@ -137,7 +137,7 @@ def mkdir_mode_the_umask_applies(g):
     has(g.statns("/new"), {"st_mode": 16872})
 
 
-@case("mkdir_mode: a negative mode", "ext4-mounted", usual=True)
+@case("mkdir_mode: a negative mode", "ext4-mounted")
 def mkdir_mode_a_negative_mode(g):
     with fails("EINVAL", "mode"):
         g.mkdir_mode("/new", -1)
@@ -172,7 +172,7 @@ def mkdtemp_nobody_else_may_enter(g):
     matches(g.ll("/new"), "\ndrwx------ +2 ")
 
 
-@case("mkdtemp: the letters are missing", "ext4-mounted", usual=True)
+@case("mkdtemp: the letters are missing", "ext4-mounted")
 def mkdtemp_the_letters_are_missing(g):
     with fails("EINVAL", "XXXXXX"):
         g.mkdtemp("/tmp/mineXXXXX")
@@ -201,7 +201,7 @@ def rmdir_an_empty_directory_goes(g):
     returns(g.exists("/new"), False)
 
 
-@case("rmdir: a missing one", "ext4-mounted", usual=True)
+@case("rmdir: a missing one", "ext4-mounted")
 def rmdir_a_missing_one(g):
     with fails("ENOENT", "/missing"):
         g.rmdir("/missing")
@@ -274,7 +274,7 @@ def ls_a_link_to_a_directory_is_followed(g):
     returns(g.ls("/to-dir"), ["a", "b", "c", "sub"])
 
 
-@case("ls: a missing directory", "ext4-mounted", usual=True)
+@case("ls: a missing directory", "ext4-mounted")
 def ls_a_missing_directory(g):
     with fails("ENOENT", "/missing"):
         g.ls("/missing")
@@ -327,7 +327,7 @@ def ls0_a_name_that_is_not_utf_8(g):
     wrote(b"a\xe9b\x00")
 
 
-@case("ls0: a missing directory", "ext4-mounted", usual=True)
+@case("ls0: a missing directory", "ext4-mounted")
 def ls0_a_missing_directory(g):
     with fails("ENOENT", "/missing"):
         g.ls0("/missing", OUTPUT)
@@ -370,7 +370,7 @@ def ll_a_user_without_a_name_goes_by_number(g):
     matches(g.ll("/known/abc"), "^-rw-r--r-- 2 4711 4712 4 ")
 
 
-@case("ll: a missing file", "ext4-mounted", usual=True)
+@case("ll: a missing file", "ext4-mounted")
 def ll_a_missing_file(g):
     with fails("ENOENT", "/missing"):
         g.ll("/missing")
@@ -390,7 +390,7 @@ def readdir_a_link_has_a_type_of_its_own(g):
     all_have(g.readdir("/new"), [{"ftyp": "d", "name": "."}, {"ftyp": "d", "name": ".."}, {"ftyp": "l", "name": "l"}])
 
 
-@case("readdir: a missing directory", "ext4-mounted", usual=True)
+@case("readdir: a missing directory", "ext4-mounted")
 def readdir_a_missing_directory(g):
     with fails("ENOENT", "/missing"):
         g.readdir("/missing")
@@ -483,7 +483,7 @@ def find_a_link_to_start_from_is_followed(g):
     returns(g.find("/to-dir"), ["a", "b", "c", "sub", "sub/deep"])
 
 
-@case("find: a missing directory", "ext4-mounted", usual=True)
+@case("find: a missing directory", "ext4-mounted")
 def find_a_missing_directory(g):
     with fails("ENOENT", "/missing"):
         g.find("/missing")
@@ -535,7 +535,7 @@ def find0_an_empty_directory_makes_an_empty_file(g):
     wrote(b"")
 
 
-@case("find0: a missing directory", "ext4-mounted", usual=True)
+@case("find0: a missing directory", "ext4-mounted")
 def find0_a_missing_directory(g):
     with fails("ENOENT", "/missing"):
         g.find0("/missing", OUTPUT)
@@ -571,7 +571,7 @@ def du_hard_links_count_once(g):
     matches(g.du("/new"), "^6[58]$")
 
 
-@case("du: a missing file", "ext4-mounted", usual=True)
+@case("du: a missing file", "ext4-mounted")
 def du_a_missing_file(g):
     with fails("ENOENT", "/missing"):
         g.du("/missing")

@@ -3,7 +3,7 @@
 from cases import *
 
 
-@case("fill_dir: less than none", "ext4-mounted", usual=True)
+@case("fill_dir: less than none", "ext4-mounted")
 def fill_dir_less_than_none(g):
     with fails("EINVAL", "nr"):
         g.fill_dir("/known/dir", -1)
@@ -98,7 +98,7 @@ def glob_expand_a_name_with_a_wildcard_in_it(g):
     returns(g.glob_expand("/known/dir/\\*"), ["/known/dir/*"])
 
 
-@case("glob_expand: more than fits", "ext4-mounted", usual=True)
+@case("glob_expand: more than fits", "ext4-mounted")
 def glob_expand_more_than_fits(g):
     g.mkdir_p("/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb")
     g.fill_dir("/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", 9000)
@@ -159,7 +159,7 @@ def case_sensitive_path_the_root(g):
     returns(g.case_sensitive_path("/"), "/")
 
 
-@case("case_sensitive_path: two names to choose from", "ext4-mounted", usual=True)
+@case("case_sensitive_path: two names to choose from", "ext4-mounted")
 def case_sensitive_path_two_names_to_choose_from(g):
     g.touch("/known/ABC")
     with fails("EINVAL", "/known/Abc: \"ABC\" and \"abc\""):

@@ -25,7 +25,7 @@ def e2fsck_repaired_whatever_it_takes(g):
     returns(g.exists("/known/abc"), False)
 
 
-@case("e2fsck: errors that are not repaired", "ext4", usual=True)
+@case("e2fsck: errors that are not repaired", "ext4")
 def e2fsck_errors_that_are_not_repaired(g):
     g.debug("sh", ["debugfs", "-w", "-R", "'clri /known/abc'", "/dev/sda1"])
     with fails("EIO", "not repaired"):
@@ -52,7 +52,7 @@ def e2fsck_f_repaired_without_risk(g):
     returns(g.e2fsck("/dev/sdc"), None)
 
 
-@case("e2fsck_f: more than that", "ext4", usual=True)
+@case("e2fsck_f: more than that", "ext4")
 def e2fsck_f_more_than_that(g):
     g.debug("sh", ["debugfs", "-w", "-R", "'clri <2>'", "/dev/sda1"])
     with fails("EIO", "not repaired"):
@@ -82,7 +82,7 @@ def get_e2attrs_other_filesystems_btrfs(g):
     returns(g.get_e2attrs("/file"), "dA")
 
 
-@case("get_e2attrs: a missing file", "ext4-mounted", usual=True)
+@case("get_e2attrs: a missing file", "ext4-mounted")
 def get_e2attrs_a_missing_file(g):
     with fails("ENOENT", "/missing"):
         g.get_e2attrs("/missing")
@@ -111,7 +111,7 @@ def get_e2generation_what_was_set(g):
     returns(g.get_e2generation("/file"), 4294967295)
 
 
-@case("get_e2generation: a missing file", "ext4-mounted", usual=True)
+@case("get_e2generation: a missing file", "ext4-mounted")
 def get_e2generation_a_missing_file(g):
     with fails("ENOENT", "/missing"):
         g.get_e2generation("/missing")
@@ -128,7 +128,7 @@ def get_e2label_the_label(g):
     returns(g.get_e2label("/dev/sda1"), "ROOT")
 
 
-@case("get_e2label: another filesystem", "btrfs", usual=True)
+@case("get_e2label: another filesystem", "btrfs")
 def get_e2label_another_filesystem(g):
     with fails("EINVAL", "/dev/sda1"):
         g.get_e2label("/dev/sda1")
@@ -139,7 +139,7 @@ def get_e2uuid_the_uuid(g):
     returns(g.get_e2uuid("/dev/sda1"), "01234567-0123-0123-0123-0123456789ab")
 
 
-@case("get_e2uuid: another filesystem", "blank", usual=True)
+@case("get_e2uuid: another filesystem", "blank")
 def get_e2uuid_another_filesystem(g):
     with fails("EINVAL", "/dev/sda"):
         g.get_e2uuid("/dev/sda")
@@ -171,7 +171,7 @@ def mke2fs_only_the_description_is_written(g):
     returns(g.pread_device("/dev/sdc", 4, 52000000), b"kept")
 
 
-@case("mke2fs: a block size that none can have", "blank", usual=True)
+@case("mke2fs: a block size that none can have", "blank")
 def mke2fs_a_block_size_that_none_can_have(g):
     with fails("EINVAL", "blocksize"):
         g.mke2fs("/dev/sda", blocksize=1000)
@@ -209,7 +209,7 @@ def mke2fs_j_a_journal_on_another_device(g):
     returns(g.ls("/"), ["lost+found"])
 
 
-@case("mke2fs_J: a type that nobody describes", "blank", usual=True)
+@case("mke2fs_J: a type that nobody describes", "blank")
 def mke2fs_j_a_type_that_nobody_describes(g):
     g.mke2journal(4096, "/dev/sdc")
     with fails("EINVAL", "sillyfs"):
@@ -230,7 +230,7 @@ def mke2fs_jl_a_journal_of_that_label(g):
     returns(g.vfs_type("/dev/sdb"), "ext3")
 
 
-@case("mke2fs_JL: a block size that none can have", "blank", usual=True)
+@case("mke2fs_JL: a block size that none can have", "blank")
 def mke2fs_jl_a_block_size_that_none_can_have(g):
     g.mke2journal_L(4096, "journal", "/dev/sdc")
     with fails("EINVAL", "blocksize"):
@@ -257,7 +257,7 @@ def mke2fs_ju_a_journal_of_that_uuid(g):
     returns(g.vfs_type("/dev/sdb"), "ext3")
 
 
-@case("mke2fs_JU: no UUID", "blank", needs=["linuxfsuuid"], usual=True)
+@case("mke2fs_JU: no UUID", "blank", needs=["linuxfsuuid"])
 def mke2fs_ju_no_uuid(g):
     with fails("EINVAL", "uuid"):
         g.mke2fs_JU("ext4", 4096, "/dev/sdb", "journal")
@@ -282,7 +282,7 @@ def mke2journal_a_journal_is_no_filesystem(g):
     returns(g.vfs_type("/dev/sdc"), "jbd")
 
 
-@case("mke2journal: a block size that none can have", "blank", usual=True)
+@case("mke2journal: a block size that none can have", "blank")
 def mke2journal_a_block_size_that_none_can_have(g):
     with fails("EINVAL", "blocksize"):
         g.mke2journal(1000, "/dev/sdc")
@@ -300,7 +300,7 @@ def mke2journal_l_a_label(g):
     returns(g.findfs_label("journal"), "/dev/sdc")
 
 
-@case("mke2journal_L: a label too long", "blank", usual=True)
+@case("mke2journal_L: a label too long", "blank")
 def mke2journal_l_a_label_too_long(g):
     with fails("EINVAL", "label"):
         g.mke2journal_L(4096, "seventeen-bytes17", "/dev/sdc")
@@ -318,7 +318,7 @@ def mke2journal_u_a_uuid(g):
     returns(g.findfs_uuid("a3a61220-882b-4f61-89f4-cf24dcc7297d"), "/dev/sdc")
 
 
-@case("mke2journal_U: no UUID", "blank", needs=["linuxfsuuid"], usual=True)
+@case("mke2journal_U: no UUID", "blank", needs=["linuxfsuuid"])
 def mke2journal_u_no_uuid(g):
     with fails("EINVAL", "uuid"):
         g.mke2journal_U(4096, "random", "/dev/sdc")
@@ -344,7 +344,7 @@ def mklost_and_found_it_is_empty(g):
     returns(g.ls("/lost+found"), [])
 
 
-@case("mklost_and_found: it is there already", "ext4-mounted", usual=True)
+@case("mklost_and_found: it is there already", "ext4-mounted")
 def mklost_and_found_it_is_there_already(g):
     with fails("EEXIST", "/lost+found"):
         g.mklost_and_found("/")
@@ -380,7 +380,7 @@ def resize2fs_while_it_is_mounted(g):
     returns(g.debug("sh", ["dumpe2fs -h /dev/sdc | grep '^Block count'"]), "Block count:              51200\n")
 
 
-@case("resize2fs: another filesystem", "btrfs", usual=True)
+@case("resize2fs: another filesystem", "btrfs")
 def resize2fs_another_filesystem(g):
     with fails("EINVAL", "/dev/sda1"):
         g.resize2fs("/dev/sda1")
@@ -393,7 +393,7 @@ def resize2fs_m_as_small_as_can_be(g):
     returns(g.cat("/known/abc"), "abc\n")
 
 
-@case("resize2fs_M: another filesystem", "btrfs", usual=True)
+@case("resize2fs_M: another filesystem", "btrfs")
 def resize2fs_m_another_filesystem(g):
     with fails("EINVAL", "/dev/sda1"):
         g.resize2fs_M("/dev/sda1")
@@ -412,7 +412,7 @@ def resize2fs_size_smaller(g):
     returns(g.debug("sh", ["dumpe2fs -h /dev/sdc | grep '^Block count'"]), "Block count:              20480\n")
 
 
-@case("resize2fs_size: larger than the device", "ext4", usual=True)
+@case("resize2fs_size: larger than the device", "ext4")
 def resize2fs_size_larger_than_the_device(g):
     with fails("EINVAL", "size"):
         g.resize2fs_size("/dev/sda1", 1073741824)
@@ -455,7 +455,7 @@ def set_e2attrs_taken_away(g):
     returns(g.get_e2attrs("/known/dir"), "Se")
 
 
-@case("set_e2attrs: what cannot be changed", "ext4-mounted", usual=True)
+@case("set_e2attrs: what cannot be changed", "ext4-mounted")
 def set_e2attrs_what_cannot_be_changed(g):
     with fails("EINVAL", "'e' cannot be changed"):
         g.set_e2attrs("/known/abc", "e")
@@ -500,7 +500,7 @@ def set_e2generation_a_directory(g):
     returns(g.get_e2generation("/lost+found"), 17)
 
 
-@case("set_e2generation: out of range", "ext4-mounted", usual=True)
+@case("set_e2generation: out of range", "ext4-mounted")
 def set_e2generation_out_of_range(g):
     with fails("EINVAL", "generation"):
         g.set_e2generation("/known/abc", 4294967296)
@@ -538,7 +538,7 @@ def set_e2label_no_label(g):
     returns(g.get_e2label("/dev/sda1"), "")
 
 
-@case("set_e2label: a label too long", "ext4", usual=True)
+@case("set_e2label: a label too long", "ext4")
 def set_e2label_a_label_too_long(g):
     with fails("EINVAL", "label"):
         g.set_e2label("/dev/sda1", "seventeen-bytes17")
@@ -568,7 +568,7 @@ def set_e2uuid_a_random_one(g):
     matches(g.get_e2uuid("/dev/sda1"), "^[0-9a-f-]{36}$")
 
 
-@case("set_e2uuid: another word", "ext4", usual=True)
+@case("set_e2uuid: another word", "ext4")
 def set_e2uuid_another_word(g):
     with fails("EINVAL", "uuid"):
         g.set_e2uuid("/dev/sda1", "other")
@@ -603,7 +603,7 @@ def tune2fs_nothing_to_change(g):
     returns(g.tune2fs("/dev/sda1"), None)
 
 
-@case("tune2fs: more than half", "ext4", usual=True)
+@case("tune2fs: more than half", "ext4")
 def tune2fs_more_than_half(g):
     with fails("EINVAL", "reservedblockspercentage"):
         g.tune2fs("/dev/sda1", reservedblockspercentage=51)
@@ -622,7 +622,7 @@ def tune2fs_l_what_the_superblock_says(g):
     matches(g.tune2fs_l("/dev/sdc"), "Maximum mount count.: .17")
 
 
-@case("tune2fs_l: another filesystem", "btrfs", usual=True)
+@case("tune2fs_l: another filesystem", "btrfs")
 def tune2fs_l_another_filesystem(g):
     with fails("EINVAL", "/dev/sda1"):
         g.tune2fs_l("/dev/sda1")

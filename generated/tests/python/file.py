@@ -21,7 +21,7 @@ def touch_a_name_that_is_not_utf_8(g):
     returns(g.is_file(text(b"/known/\xff")), True)
 
 
-@case("touch: a directory cannot be touched", "ext4-mounted", usual=True)
+@case("touch: a directory cannot be touched", "ext4-mounted")
 def touch_a_directory_cannot_be_touched(g):
     with fails("EINVAL", "/known/dir"):
         g.touch("/known/dir")
@@ -143,7 +143,7 @@ def cat_no_mode_keeps_a_file_from_being_read(g):
     returns(g.cat("/known/noread"), "secret\n")
 
 
-@case("cat: a directory", "ext4-mounted", usual=True)
+@case("cat: a directory", "ext4-mounted")
 def cat_a_directory(g):
     with fails("EISDIR", "/known/dir"):
         g.cat("/known/dir")
@@ -176,7 +176,7 @@ def read_file_larger_than_one_message(g):
     returns(g.read_file("/known/huge"), b"\x00" * 8388608)
 
 
-@case("read_file: a fifo does not block", "ext4-mounted", usual=True)
+@case("read_file: a fifo does not block", "ext4-mounted")
 def read_file_a_fifo_does_not_block(g):
     with fails("EINVAL", "not a regular file"):
         g.read_file("/known/fifo")
@@ -233,7 +233,7 @@ def read_lines_the_last_line_needs_no_line_end(g):
     returns(g.read_lines("/known/new"), ["a", "", "b"])
 
 
-@case("read_lines: a directory", "ext4-mounted", usual=True)
+@case("read_lines: a directory", "ext4-mounted")
 def read_lines_a_directory(g):
     with fails("EISDIR", "/known/dir"):
         g.read_lines("/known/dir")
@@ -275,7 +275,7 @@ def write_a_link_to_nothing_is_created_inside_the_guest(g):
     returns(g.read_file("/known/missing"), b"x")
 
 
-@case("write: a directory", "ext4-mounted", usual=True)
+@case("write: a directory", "ext4-mounted")
 def write_a_directory(g):
     with fails("EISDIR", "/known/dir"):
         g.write("/known/dir", b"x")
@@ -348,7 +348,7 @@ def write_append_larger_than_one_message(g):
     returns(g.filesize("/known/abc"), 5000004)
 
 
-@case("write_append: a directory", "ext4-mounted", usual=True)
+@case("write_append: a directory", "ext4-mounted")
 def write_append_a_directory(g):
     with fails("EISDIR", "/known/dir"):
         g.write_append("/known/dir", b"x")
@@ -384,7 +384,7 @@ def write_file_nothing_at_all(g):
     returns(g.filesize("/known/abc"), 0)
 
 
-@case("write_file: more than there is", "ext4-mounted", usual=True)
+@case("write_file: more than there is", "ext4-mounted")
 def write_file_more_than_there_is(g):
     with fails("EINVAL", "size"):
         g.write_file("/known/abc", "abc", 4)
@@ -433,7 +433,7 @@ def pread_the_most_that_fits(g):
     returns(g.pread("/known/huge", 4194200, 0), b"\x00" * 4194200)
 
 
-@case("pread: more than fits", "ext4-mounted", usual=True)
+@case("pread: more than fits", "ext4-mounted")
 def pread_more_than_fits(g):
     with fails("EMSGSIZE", "count"):
         g.pread("/known/huge", 4194304, 0)
@@ -486,7 +486,7 @@ def pwrite_behind_the_end_is_a_hole(g):
     returns(g.read_file("/known/abc"), b"abc\n\x00\x00\xff\x00")
 
 
-@case("pwrite: a negative offset", "ext4-mounted", usual=True)
+@case("pwrite: a negative offset", "ext4-mounted")
 def pwrite_a_negative_offset(g):
     with fails("EINVAL", "offset"):
         g.pwrite("/known/abc", b"x", -1)
@@ -540,7 +540,7 @@ def rm_a_name_that_is_not_utf_8(g):
     returns(g.exists(text(b"/known/latin1-\xe9")), False)
 
 
-@case("rm: a directory", "ext4-mounted", usual=True)
+@case("rm: a directory", "ext4-mounted")
 def rm_a_directory(g):
     with fails("EISDIR", "/known/dir"):
         g.rm("/known/dir")
@@ -575,7 +575,7 @@ def rm_f_a_missing_directory_is_no_error(g):
     returns(g.rm_f("/missing/file"), None)
 
 
-@case("rm_f: a directory", "ext4-mounted", usual=True)
+@case("rm_f: a directory", "ext4-mounted")
 def rm_f_a_directory(g):
     with fails("EISDIR", "/known/dir"):
         g.rm_f("/known/dir")

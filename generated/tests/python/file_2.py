@@ -33,7 +33,7 @@ def rm_rf_a_missing_path_is_no_error(g):
     returns(g.rm_rf("/known/missing"), None)
 
 
-@case("rm_rf: the root directory", "ext4-mounted", usual=True)
+@case("rm_rf: the root directory", "ext4-mounted")
 def rm_rf_the_root_directory(g):
     with fails("EINVAL", "root directory"):
         g.rm_rf("/")
@@ -126,7 +126,7 @@ def mv_to_another_filesystem_the_old_name_is_gone(g):
     returns(g.exists("/known/dir"), False)
 
 
-@case("mv: a directory into itself", "ext4-mounted", usual=True)
+@case("mv: a directory into itself", "ext4-mounted")
 def mv_a_directory_into_itself(g):
     with fails("EINVAL", "/known/dir"):
         g.mv("/known/dir", "/known/dir/sub")
@@ -227,7 +227,7 @@ def cp_to_another_filesystem(g):
     returns(g.checksum("md5", "/mnt/huge"), "96995b58d4cbf6aaa9041b4f00c7f6ae")
 
 
-@case("cp: a file onto itself", "ext4-mounted", usual=True)
+@case("cp: a file onto itself", "ext4-mounted")
 def cp_a_file_onto_itself(g):
     with fails("EINVAL", "same file"):
         g.cp("/known/abc", "/known/hard")
@@ -341,7 +341,7 @@ def cp_a_the_owner_is_kept(g):
     has(g.stat("/known/new"), {"uid": 1000, "gid": 1001})
 
 
-@case("cp_a: a directory into itself", "ext4-mounted", usual=True)
+@case("cp_a: a directory into itself", "ext4-mounted")
 def cp_a_a_directory_into_itself(g):
     with fails("EINVAL", "into itself"):
         g.cp_a("/known/dir", "/known/dir/sub")
@@ -480,7 +480,7 @@ def cp_r_the_set_user_id_bit_is_not_copied(g):
     has(g.stat("/known/new"), {"mode": 33261})
 
 
-@case("cp_r: a directory into itself", "ext4-mounted", usual=True)
+@case("cp_r: a directory into itself", "ext4-mounted")
 def cp_r_a_directory_into_itself(g):
     with fails("EINVAL", "into itself"):
         g.cp_r("/known", "/known/new")
@@ -519,7 +519,7 @@ def truncate_an_empty_file_stays_empty(g):
     returns(g.filesize("/known/empty"), 0)
 
 
-@case("truncate: a fifo does not block", "ext4-mounted", usual=True)
+@case("truncate: a fifo does not block", "ext4-mounted")
 def truncate_a_fifo_does_not_block(g):
     with fails("EINVAL", "not a regular file"):
         g.truncate("/known/fifo")
@@ -555,7 +555,7 @@ def truncate_size_larger_than_the_disk(g):
     returns(g.filesize("/known/abc"), 1099511627776)
 
 
-@case("truncate_size: larger than the filesystem allows", "ext4-mounted", usual=True)
+@case("truncate_size: larger than the filesystem allows", "ext4-mounted")
 def truncate_size_larger_than_the_filesystem_allows(g):
     with fails("EFBIG", "/known/abc"):
         g.truncate_size("/known/abc", 9223372036854775807)
@@ -629,7 +629,7 @@ def filesize_a_name_that_is_not_utf_8(g):
     returns(g.filesize(text(b"/known/latin1-\xe9")), 5)
 
 
-@case("filesize: a link to itself", "ext4-mounted", usual=True)
+@case("filesize: a link to itself", "ext4-mounted")
 def filesize_a_link_to_itself(g):
     with fails("ELOOP", "/known/loop"):
         g.filesize("/known/loop")

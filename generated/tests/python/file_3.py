@@ -38,7 +38,7 @@ def file_a_device(g):
     matches(g.file("/dev/sda1"), "ext4 filesystem")
 
 
-@case("file: a missing file", "ext4-mounted", usual=True)
+@case("file: a missing file", "ext4-mounted")
 def file_a_missing_file(g):
     with fails("ENOENT", "/known/missing"):
         g.file("/known/missing")
@@ -75,7 +75,7 @@ def upload_a_device(g):
     wrote(b"abc\n\x00\x00")
 
 
-@case("upload: a directory", "ext4-mounted", usual=True)
+@case("upload: a directory", "ext4-mounted")
 def upload_a_directory(g):
     with fails("EISDIR", "/known/dir"):
         g.upload(sends(b"x"), "/known/dir")
@@ -121,7 +121,7 @@ def download_many_chunks(g):
     wrote(b"\x00" * 8388608)
 
 
-@case("download: a directory", "ext4-mounted", usual=True)
+@case("download: a directory", "ext4-mounted")
 def download_a_directory(g):
     with fails("EISDIR", "/known/dir"):
         g.download("/known/dir", OUTPUT)
@@ -176,7 +176,7 @@ def upload_offset_the_last_bytes_of_a_device(g):
     wrote(b"abcd")
 
 
-@case("upload_offset: a device cannot grow", "blank", usual=True)
+@case("upload_offset: a device cannot grow", "blank")
 def upload_offset_a_device_cannot_grow(g):
     with fails("ENOSPC", "/dev/sdc"):
         g.upload_offset(sends(b"abcdefgh"), "/dev/sdc", 52428796)
@@ -212,7 +212,7 @@ def download_offset_larger_than_one_message(g):
     wrote(b"\x00" * 5000000)
 
 
-@case("download_offset: behind the end", "ext4-mounted", usual=True)
+@case("download_offset: behind the end", "ext4-mounted")
 def download_offset_behind_the_end(g):
     with fails("EINVAL", "/known/abc"):
         g.download_offset("/known/abc", OUTPUT, 2, 3)
@@ -309,7 +309,7 @@ def checksum_a_large_file(g):
     returns(g.checksum("crc", "/known/huge"), "2532515601")
 
 
-@case("checksum: an unknown type", "ext4-mounted", usual=True)
+@case("checksum: an unknown type", "ext4-mounted")
 def checksum_an_unknown_type(g):
     with fails("EINVAL", "sha3"):
         g.checksum("sha3", "/known/abc")
@@ -377,7 +377,7 @@ def file_architecture_little_endian_power(g):
     returns(g.file_architecture("/known/new"), "ppc64le")
 
 
-@case("file_architecture: a machine without a name", "ext4-mounted", usual=True)
+@case("file_architecture: a machine without a name", "ext4-mounted")
 def file_architecture_a_machine_without_a_name(g):
     g.write("/known/new", b"\x7fELF\x01\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x08\x00\x01\x00\x00\x00\x00\x00\x00\x00")
     with fails("EINVAL", "/known/new"):
@@ -462,7 +462,7 @@ def equal_two_names_of_a_file(g):
     returns(g.equal("/known/abc", "/known/abslink"), True)
 
 
-@case("equal: a fifo does not block", "ext4-mounted", usual=True)
+@case("equal: a fifo does not block", "ext4-mounted")
 def equal_a_fifo_does_not_block(g):
     with fails("EINVAL", "not a regular file"):
         g.equal("/known/abc", "/known/fifo")
@@ -513,7 +513,7 @@ def fallocate_a_filesystem_that_cannot_allocate(g):
     returns(g.filesize("/mnt/new"), 300000)
 
 
-@case("fallocate: a negative size", "ext4-mounted", usual=True)
+@case("fallocate: a negative size", "ext4-mounted")
 def fallocate_a_negative_size(g):
     with fails("EINVAL", "len"):
         g.fallocate("/new", -1)
@@ -576,7 +576,7 @@ def fallocate64_a_filesystem_that_cannot_allocate(g):
     returns(g.filesize("/mnt/new"), 300000)
 
 
-@case("fallocate64: a negative size", "ext4-mounted", usual=True)
+@case("fallocate64: a negative size", "ext4-mounted")
 def fallocate64_a_negative_size(g):
     with fails("EINVAL", "len"):
         g.fallocate64("/new", -1)

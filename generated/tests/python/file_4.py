@@ -63,7 +63,7 @@ def fill_nothing_at_all(g):
     returns(g.filesize("/known/abc"), 0)
 
 
-@case("fill: a negative size", "ext4-mounted", usual=True)
+@case("fill: a negative size", "ext4-mounted")
 def fill_a_negative_size(g):
     with fails("EINVAL", "len"):
         g.fill(120, -1, "/new")
@@ -136,7 +136,7 @@ def fill_pattern_nothing_at_all(g):
     returns(g.filesize("/known/abc"), 0)
 
 
-@case("fill_pattern: a negative size", "ext4-mounted", usual=True)
+@case("fill_pattern: a negative size", "ext4-mounted")
 def fill_pattern_a_negative_size(g):
     with fails("EINVAL", "len"):
         g.fill_pattern("abc", -1, "/new")
@@ -206,7 +206,7 @@ def is_zero_the_largest_of_holes(g):
     returns(g.is_zero("/known/empty"), True)
 
 
-@case("is_zero: a fifo does not block", "ext4-mounted", usual=True)
+@case("is_zero: a fifo does not block", "ext4-mounted")
 def is_zero_a_fifo_does_not_block(g):
     with fails("EINVAL", "not a regular file"):
         g.is_zero("/known/fifo")
@@ -241,7 +241,7 @@ def mktemp_nobody_else_may_read_it(g):
     matches(g.ll("/new"), "\n-rw------- +1 ")
 
 
-@case("mktemp: the letters are missing", "ext4-mounted", usual=True)
+@case("mktemp: the letters are missing", "ext4-mounted")
 def mktemp_the_letters_are_missing(g):
     with fails("EINVAL", "XXXXXX"):
         g.mktemp("/tmp/mineXXXXX")
@@ -287,7 +287,7 @@ def scrub_file_a_binary_file(g):
     returns(g.exists("/known/random"), False)
 
 
-@case("scrub_file: a fifo does not block", "ext4-mounted", needs=["scrub"], usual=True)
+@case("scrub_file: a fifo does not block", "ext4-mounted", needs=["scrub"])
 def scrub_file_a_fifo_does_not_block(g):
     with fails("EINVAL", "not a regular file"):
         g.scrub_file("/known/fifo")
@@ -325,7 +325,7 @@ def zero_the_end_of_what_is_overwritten(g):
     wrote(b"\x00\x00\x00\x00\x00\x00xxxxx\x00")
 
 
-@case("zero: a mounted device", "ext4-mounted", usual=True)
+@case("zero: a mounted device", "ext4-mounted")
 def zero_a_mounted_device(g):
     with fails("EBUSY", "/dev/sda1"):
         g.zero("/dev/sda1")
@@ -348,7 +348,7 @@ def zfile_an_empty_file(g):
     returns(g.zfile("compress", "/known/empty"), "empty")
 
 
-@case("zfile: an unknown method", "ext4-mounted", usual=True)
+@case("zfile: an unknown method", "ext4-mounted")
 def zfile_an_unknown_method(g):
     with fails("EINVAL", "zip"):
         g.zfile("zip", "/known/abc")
@@ -391,7 +391,7 @@ def rename_a_directory_over_an_empty_one(g):
     returns(g.read_file("/new/sub/deep"), b"deep\n")
 
 
-@case("rename: into itself", "ext4-mounted", usual=True)
+@case("rename: into itself", "ext4-mounted")
 def rename_into_itself(g):
     with fails("EINVAL", "/known/dir"):
         g.rename("/known/dir", "/known/dir/sub/x")
@@ -517,7 +517,7 @@ def checksums_out_many_files(g):
     returns(g.checksums_out("sha1", "/known", OUTPUT), None)
 
 
-@case("checksums_out: an unknown type", "ext4-mounted", usual=True)
+@case("checksums_out: an unknown type", "ext4-mounted")
 def checksums_out_an_unknown_type(g):
     with fails("EINVAL", "sha3"):
         g.checksums_out("sha3", "/known", OUTPUT)

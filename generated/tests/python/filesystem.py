@@ -97,7 +97,7 @@ def mkfs_features(g):
     returns(g.vfs_type("/dev/sda"), "ext2")
 
 
-@case("mkfs: block size must be a power of two", "blank", usual=True)
+@case("mkfs: block size must be a power of two", "blank")
 def mkfs_block_size_must_be_a_power_of_two(g):
     with fails("EINVAL", "power of two"):
         g.mkfs("ext4", "/dev/sda", blocksize=1000)
@@ -160,7 +160,7 @@ def vfs_type_a_member_of_lvm(g):
     returns(g.vfs_type("/dev/sda"), "LVM2_member")
 
 
-@case("vfs_type: no such device", "blank", usual=True)
+@case("vfs_type: no such device", "blank")
 def vfs_type_no_such_device(g):
     with fails("ENOENT", "/dev/sdz"):
         g.vfs_type("/dev/sdz")
@@ -182,7 +182,7 @@ def vfs_label_without_a_filesystem(g):
     returns(g.vfs_label("/dev/sda"), "")
 
 
-@case("vfs_label: no such device", "blank", usual=True)
+@case("vfs_label: no such device", "blank")
 def vfs_label_no_such_device(g):
     with fails("ENOENT", "/dev/sda1"):
         g.vfs_label("/dev/sda1")
@@ -204,7 +204,7 @@ def vfs_uuid_without_a_filesystem(g):
     returns(g.vfs_uuid("/dev/sda"), "")
 
 
-@case("vfs_uuid: no such device", "blank", usual=True)
+@case("vfs_uuid: no such device", "blank")
 def vfs_uuid_no_such_device(g):
     with fails("ENOENT", "/dev/sdz9"):
         g.vfs_uuid("/dev/sdz9")
@@ -256,7 +256,7 @@ def set_label_ntfs(g):
     returns(g.vfs_label("/dev/sda"), "Größe")
 
 
-@case("set_label: one byte too long", "ext4", usual=True)
+@case("set_label: one byte too long", "ext4")
 def set_label_one_byte_too_long(g):
     with fails("EINVAL", "16"):
         g.set_label("/dev/sda1", "12345678901234567")
@@ -295,7 +295,7 @@ def set_uuid_btrfs(g):
     returns(g.vfs_uuid("/dev/sda"), "a3a61220-882b-4f61-89f4-cf24dcc7297d")
 
 
-@case("set_uuid: a word that tune2fs knows", "ext4", usual=True)
+@case("set_uuid: a word that tune2fs knows", "ext4")
 def set_uuid_a_word_that_tune2fs_knows(g):
     with fails("EINVAL", "clear"):
         g.set_uuid("/dev/sda1", "clear")
@@ -331,7 +331,7 @@ def blkid_a_partition(g):
     matches(g.blkid("/dev/sda1"), "PART_ENTRY_SCHEME")
 
 
-@case("blkid: no such device", "blank", usual=True)
+@case("blkid: no such device", "blank")
 def blkid_no_such_device(g):
     with fails("ENOENT", "/dev/sdz"):
         g.blkid("/dev/sdz")
@@ -356,7 +356,7 @@ def wipefs_nothing_to_remove(g):
     returns(g.wipefs("/dev/sda"), None)
 
 
-@case("wipefs: a mounted filesystem", "ext4-mounted", needs=["wipefs"], usual=True)
+@case("wipefs: a mounted filesystem", "ext4-mounted", needs=["wipefs"])
 def wipefs_a_mounted_filesystem(g):
     with fails("EBUSY", "/dev/sda1"):
         g.wipefs("/dev/sda1")
@@ -369,7 +369,7 @@ def f2fs_expand_a_filesystem_of_that_size(g):
     returns(g.vfs_type("/dev/sda"), "f2fs")
 
 
-@case("f2fs_expand: no such filesystem", "blank", needs=["f2fs"], usual=True)
+@case("f2fs_expand: no such filesystem", "blank", needs=["f2fs"])
 def f2fs_expand_no_such_filesystem(g):
     with fails("EINVAL", "/dev/sda"):
         g.f2fs_expand("/dev/sda")
@@ -398,7 +398,7 @@ def filesystem_available_one_that_nobody_has(g):
     returns(g.filesystem_available("sillyfs"), False)
 
 
-@case("filesystem_available: no name", "blank", usual=True)
+@case("filesystem_available: no name", "blank")
 def filesystem_available_no_name(g):
     with fails("EINVAL", "filesystem"):
         g.filesystem_available("../ext4")
@@ -428,7 +428,7 @@ def fsck_what_is_not_of_that_type(g):
     returns(g.fsck("ext4", "/dev/sda"), 8)
 
 
-@case("fsck: a mounted filesystem", "ext4-mounted", usual=True)
+@case("fsck: a mounted filesystem", "ext4-mounted")
 def fsck_a_mounted_filesystem(g):
     with fails("EBUSY", "/dev/sda1"):
         g.fsck("ext4", "/dev/sda1")
@@ -471,7 +471,7 @@ def fstrim_other_filesystems_ntfs(g):
     returns(g.fstrim("/"), None)
 
 
-@case("fstrim: a negative number", "ext4-mounted", needs=["fstrim"], usual=True)
+@case("fstrim: a negative number", "ext4-mounted", needs=["fstrim"])
 def fstrim_a_negative_number(g):
     with fails("EINVAL", "offset"):
         g.fstrim("/", offset=-1)
@@ -504,7 +504,7 @@ def mkfs_b_a_block_size(g):
     has(g.statvfs("/"), {"bsize": 2048})
 
 
-@case("mkfs_b: block size must be a power of two", "blank", usual=True)
+@case("mkfs_b: block size must be a power of two", "blank")
 def mkfs_b_block_size_must_be_a_power_of_two(g):
     with fails("EINVAL", "power of two"):
         g.mkfs_b("ext4", 1000, "/dev/sda")
@@ -531,7 +531,7 @@ def scrub_freespace_nothing_is_left_behind(g):
     returns(g.ls("/"), ["lost+found", "most"])
 
 
-@case("scrub_freespace: what exists", "ext4-mounted", needs=["scrub"], usual=True)
+@case("scrub_freespace: what exists", "ext4-mounted", needs=["scrub"])
 def scrub_freespace_what_exists(g):
     with fails("EEXIST", "/known"):
         g.scrub_freespace("/known")
@@ -562,7 +562,7 @@ def set_uuid_random_swap_space(g):
     returns(g.set_uuid_random("/dev/sda"), None)
 
 
-@case("set_uuid_random: nothing that has a UUID", "blank", usual=True)
+@case("set_uuid_random: nothing that has a UUID", "blank")
 def set_uuid_random_nothing_that_has_a_uuid(g):
     with fails("ENOTSUP", "/dev/sda"):
         g.set_uuid_random("/dev/sda")
@@ -601,7 +601,7 @@ def vfs_minimum_size_ntfs(g):
     matches(g.vfs_minimum_size("/dev/sda1"), "^[1-9][0-9]{6,7}$")
 
 
-@case("vfs_minimum_size: FAT does not tell", "vfat", usual=True)
+@case("vfs_minimum_size: FAT does not tell", "vfat")
 def vfs_minimum_size_fat_does_not_tell(g):
     with fails("ENOTSUP", "vfat"):
         g.vfs_minimum_size("/dev/sda1")

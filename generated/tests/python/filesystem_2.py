@@ -9,7 +9,7 @@ def zero_free_space_nothing_is_left_behind(g):
     returns(g.find("/dir"), ["sub", "sub/deep"])
 
 
-@case("zero_free_space: no such directory", "ext4-mounted", usual=True)
+@case("zero_free_space: no such directory", "ext4-mounted")
 def zero_free_space_no_such_directory(g):
     with fails("ENOENT", "/missing"):
         g.zero_free_space("/missing")
@@ -40,7 +40,7 @@ def zerofree_what_was_deleted_is_gone(g):
     returns(g.debug("sh", ["if grep -q secret /dev/sdc; then echo found; else echo gone; fi"]), "gone\n")
 
 
-@case("zerofree: no such filesystem", "blank", needs=["zerofree"], usual=True)
+@case("zerofree: no such filesystem", "blank", needs=["zerofree"])
 def zerofree_no_such_filesystem(g):
     with fails("EINVAL", "/dev/sda"):
         g.zerofree("/dev/sda")

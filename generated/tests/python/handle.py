@@ -11,7 +11,7 @@ def launch_the_first_disk_is_sda(g):
     returns(g.list_devices(), ["/dev/sda"])
 
 
-@case("launch: once is enough", "blank", usual=True)
+@case("launch: once is enough", "blank")
 def launch_once_is_enough(g):
     with fails("EINVAL", "before launch"):
         g.launch()

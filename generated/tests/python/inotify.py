@@ -41,7 +41,7 @@ def inotify_add_watch_a_fifo_is_not_waited_for(g):
     returns(g.inotify_add_watch("/known/fifo", 4095), 1)
 
 
-@case("inotify_add_watch: before the start", "ext4-mounted", needs=["inotify"], usual=True)
+@case("inotify_add_watch: before the start", "ext4-mounted", needs=["inotify"])
 def inotify_add_watch_before_the_start(g):
     with fails("EINVAL", "inotify_init"):
         g.inotify_add_watch("/known/abc", 4095)
@@ -78,7 +78,7 @@ def inotify_close_it_can_be_started_again(g):
     all_have(g.inotify_read(), [])
 
 
-@case("inotify_close: twice", "ext4-mounted", needs=["inotify"], usual=True)
+@case("inotify_close: twice", "ext4-mounted", needs=["inotify"])
 def inotify_close_twice(g):
     g.inotify_init(0)
     g.inotify_close()
@@ -104,7 +104,7 @@ def inotify_files_the_directory_itself_has_no_name(g):
     returns(g.inotify_files(), [])
 
 
-@case("inotify_files: before the start", "ext4-mounted", needs=["inotify"], usual=True)
+@case("inotify_files: before the start", "ext4-mounted", needs=["inotify"])
 def inotify_files_before_the_start(g):
     with fails("EINVAL", "inotify_init"):
         g.inotify_files()
@@ -130,7 +130,7 @@ def inotify_init_again(g):
     all_have(g.inotify_read(), [])
 
 
-@case("inotify_init: a negative number", "ext4-mounted", needs=["inotify"], usual=True)
+@case("inotify_init: a negative number", "ext4-mounted", needs=["inotify"])
 def inotify_init_a_negative_number(g):
     with fails("EINVAL", "maxevents"):
         g.inotify_init(-1)
@@ -175,7 +175,7 @@ def inotify_read_a_filesystem_can_be_unmounted(g):
     all_have(g.inotify_read(), [{"in_wd": 1, "in_mask": 1073750016}, {"in_wd": 1, "in_mask": 32768}])
 
 
-@case("inotify_read: before the start", "ext4-mounted", needs=["inotify"], usual=True)
+@case("inotify_read: before the start", "ext4-mounted", needs=["inotify"])
 def inotify_read_before_the_start(g):
     with fails("EINVAL", "inotify_init"):
         g.inotify_read()
@@ -190,7 +190,7 @@ def inotify_rm_watch_an_event_tells_of_the_end(g):
     all_have(g.inotify_read(), [{"in_wd": 1, "in_mask": 32768}])
 
 
-@case("inotify_rm_watch: no such descriptor", "ext4-mounted", needs=["inotify"], usual=True)
+@case("inotify_rm_watch: no such descriptor", "ext4-mounted", needs=["inotify"])
 def inotify_rm_watch_no_such_descriptor(g):
     g.inotify_init(0)
     with fails("EINVAL", "wd: 1"):

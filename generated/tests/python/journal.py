@@ -12,7 +12,7 @@ def journal_close_the_filesystem_can_be_unmounted(g):
     returns(g.mounts(), [])
 
 
-@case("journal_close: twice", "ext4-mounted", needs=["journal"], usual=True)
+@case("journal_close: twice", "ext4-mounted", needs=["journal"])
 def journal_close_twice(g):
     g.journal_open("/known/journal")
     g.journal_close()
@@ -48,7 +48,7 @@ def journal_get_a_value_that_the_journal_keeps_packed(g):
     all_have(g.journal_get(), [{"attrname": "_BOOT_ID", "attrval": b"0123456789abcdef0123456789abcdef"}, {"attrname": "_MACHINE_ID", "attrval": b"00112233445566778899aabbccddeeff"}, {"attrname": "MESSAGE", "attrval": b"x" * 3000}])
 
 
-@case("journal_get: no journal is open", "ext4-mounted", needs=["journal"], usual=True)
+@case("journal_get: no journal is open", "ext4-mounted", needs=["journal"])
 def journal_get_no_journal_is_open(g):
     with fails("EINVAL", "journal_open"):
         g.journal_get()
@@ -67,7 +67,7 @@ def journal_get_data_threshold_at_first(g):
     returns(g.journal_get_data_threshold(), 65536)
 
 
-@case("journal_get_data_threshold: no journal is open", "ext4-mounted", needs=["journal"], usual=True)
+@case("journal_get_data_threshold: no journal is open", "ext4-mounted", needs=["journal"])
 def journal_get_data_threshold_no_journal_is_open(g):
     with fails("EINVAL", "journal_open"):
         g.journal_get_data_threshold()
@@ -80,7 +80,7 @@ def journal_get_realtime_usec_time_passes(g):
     returns(g.journal_get_realtime_usec(), 1000000000000004)
 
 
-@case("journal_get_realtime_usec: no journal is open", "ext4-mounted", needs=["journal"], usual=True)
+@case("journal_get_realtime_usec: no journal is open", "ext4-mounted", needs=["journal"])
 def journal_get_realtime_usec_no_journal_is_open(g):
     with fails("EINVAL", "journal_open"):
         g.journal_get_realtime_usec()
@@ -106,7 +106,7 @@ def journal_next_there_are_no_more(g):
     returns(g.journal_next(), False)
 
 
-@case("journal_next: no journal is open", "ext4-mounted", needs=["journal"], usual=True)
+@case("journal_next: no journal is open", "ext4-mounted", needs=["journal"])
 def journal_next_no_journal_is_open(g):
     with fails("EINVAL", "journal_open"):
         g.journal_next()
@@ -157,7 +157,7 @@ def journal_open_the_handle_can_be_closed_while_a_journal_is_open(g):
     returns(g.shutdown(), None)
 
 
-@case("journal_open: a missing directory", "ext4-mounted", needs=["journal"], usual=True)
+@case("journal_open: a missing directory", "ext4-mounted", needs=["journal"])
 def journal_open_a_missing_directory(g):
     with fails("ENOENT", "/var/log/journal"):
         g.journal_open("/var/log/journal")
@@ -183,7 +183,7 @@ def journal_set_data_threshold_no_limit(g):
     returns(g.journal_get_data_threshold(), 0)
 
 
-@case("journal_set_data_threshold: no journal is open", "ext4-mounted", needs=["journal"], usual=True)
+@case("journal_set_data_threshold: no journal is open", "ext4-mounted", needs=["journal"])
 def journal_set_data_threshold_no_journal_is_open(g):
     with fails("EINVAL", "journal_open"):
         g.journal_set_data_threshold(0)
@@ -222,7 +222,7 @@ def journal_skip_nowhere(g):
     returns(g.journal_skip(0), 0)
 
 
-@case("journal_skip: no journal is open", "ext4-mounted", needs=["journal"], usual=True)
+@case("journal_skip: no journal is open", "ext4-mounted", needs=["journal"])
 def journal_skip_no_journal_is_open(g):
     with fails("EINVAL", "journal_open"):
         g.journal_skip(1)

@@ -18,7 +18,7 @@ def pvcreate_a_filesystem_is_overwritten(g):
     returns(g.vfs_type("/dev/sdc"), "LVM2_member")
 
 
-@case("pvcreate: member of a volume group", "blank", needs=["lvm2"], usual=True)
+@case("pvcreate: member of a volume group", "blank", needs=["lvm2"])
 def pvcreate_member_of_a_volume_group(g):
     g.pvcreate("/dev/sda")
     g.vgcreate("VG", ["/dev/sda"])
@@ -49,7 +49,7 @@ def vgcreate_a_group_of_two_disks(g):
     all_have(g.vgs_full(), [{"vg_name": "VG", "pv_count": 2, "lv_count": 0, "vg_extent_size": 4194304}])
 
 
-@case("vgcreate: a name with a space", "blank", needs=["lvm2"], usual=True)
+@case("vgcreate: a name with a space", "blank", needs=["lvm2"])
 def vgcreate_a_name_with_a_space(g):
     with fails("EINVAL", "volgroup"):
         g.vgcreate("a b", ["/dev/sda"])
@@ -101,7 +101,7 @@ def lvcreate_an_old_filesystem_does_not_come_back(g):
     returns(g.vfs_type("/dev/VG/LV2"), "")
 
 
-@case("lvcreate: of no size", "blank", needs=["lvm2"], usual=True)
+@case("lvcreate: of no size", "blank", needs=["lvm2"])
 def lvcreate_of_no_size(g):
     g.vgcreate("VG", ["/dev/sda"])
     with fails("EINVAL", "mbytes"):
@@ -242,7 +242,7 @@ def vg_activate_inactive_volumes_are_still_listed(g):
     returns(g.lvs(), ["/dev/VG/LV"])
 
 
-@case("vg_activate: not a name", "blank", needs=["lvm2"], usual=True)
+@case("vg_activate: not a name", "blank", needs=["lvm2"])
 def vg_activate_not_a_name(g):
     with fails("EINVAL", "volgroups"):
         g.vg_activate(True, ["-a"])
@@ -278,7 +278,7 @@ def vg_activate_all_nothing_to_do(g):
     returns(g.vg_activate_all(True), None)
 
 
-@case("vg_activate_all: a mounted volume stays", "blank", needs=["lvm2"], usual=True)
+@case("vg_activate_all: a mounted volume stays", "blank", needs=["lvm2"])
 def vg_activate_all_a_mounted_volume_stays(g):
     g.vgcreate("VG", ["/dev/sda"])
     g.lvcreate("LV", "VG", 32)
@@ -305,7 +305,7 @@ def lvremove_by_the_name_of_the_mapper(g):
     returns(g.lvs(), [])
 
 
-@case("lvremove: a disk", "blank", needs=["lvm2"], usual=True)
+@case("lvremove: a disk", "blank", needs=["lvm2"])
 def lvremove_a_disk(g):
     with fails("EINVAL", "/dev/sda"):
         g.lvremove("/dev/sda")
@@ -336,7 +336,7 @@ def vgremove_physical_volumes_stay(g):
     returns(g.pvs(), ["/dev/sda", "/dev/sdb"])
 
 
-@case("vgremove: not a name", "blank", needs=["lvm2"], usual=True)
+@case("vgremove: not a name", "blank", needs=["lvm2"])
 def vgremove_not_a_name(g):
     with fails("EINVAL", "vgname"):
         g.vgremove("")
@@ -366,7 +366,7 @@ def pvremove_lvm_forgets_it(g):
     returns(g.pvs(), ["/dev/sdb"])
 
 
-@case("pvremove: not a physical volume", "blank", needs=["lvm2"], usual=True)
+@case("pvremove: not a physical volume", "blank", needs=["lvm2"])
 def pvremove_not_a_physical_volume(g):
     with fails("EINVAL", "not a physical volume"):
         g.pvremove("/dev/sda")
@@ -391,7 +391,7 @@ def is_lv_a_disk_is_none(g):
     returns(g.is_lv("/dev/sda"), False)
 
 
-@case("is_lv: no such device", "blank", usual=True)
+@case("is_lv: no such device", "blank")
 def is_lv_no_such_device(g):
     with fails("ENOENT", "/dev/sdq"):
         g.is_lv("/dev/sdq")
@@ -404,7 +404,7 @@ def lvm_canonical_lv_name_by_the_name_of_the_device_mapper(g):
     returns(g.lvm_canonical_lv_name("/dev/mapper/V--G-L--V"), "/dev/V-G/L-V")
 
 
-@case("lvm_canonical_lv_name: a disk is no logical volume", "blank", usual=True)
+@case("lvm_canonical_lv_name: a disk is no logical volume", "blank")
 def lvm_canonical_lv_name_a_disk_is_no_logical_volume(g):
     with fails("EINVAL", "not a logical volume"):
         g.lvm_canonical_lv_name("/dev/sda")
@@ -432,7 +432,7 @@ def lvuuid_letters_and_digits_in_groups(g):
     matches(g.lvuuid("/dev/VG/LV"), "^[0-9A-Za-z]{6}(-[0-9A-Za-z]{4}){5}-[0-9A-Za-z]{6}$")
 
 
-@case("lvuuid: a disk is no logical volume", "blank", usual=True)
+@case("lvuuid: a disk is no logical volume", "blank")
 def lvuuid_a_disk_is_no_logical_volume(g):
     with fails("EINVAL", "not a logical volume"):
         g.lvuuid("/dev/sda")
@@ -444,7 +444,7 @@ def pvuuid_letters_and_digits_in_groups(g):
     matches(g.pvuuid("/dev/sda"), "^[0-9A-Za-z]{6}(-[0-9A-Za-z]{4}){5}-[0-9A-Za-z]{6}$")
 
 
-@case("pvuuid: an empty disk is no physical volume", "blank", usual=True)
+@case("pvuuid: an empty disk is no physical volume", "blank")
 def pvuuid_an_empty_disk_is_no_physical_volume(g):
     with fails("EINVAL", "not a physical volume"):
         g.pvuuid("/dev/sda")
@@ -464,7 +464,7 @@ def vglvuuids_two_logical_volumes(g):
     matches(g.vglvuuids("VG"), "(?s)^[^-]{6}-.*\n[^-]{6}-[^\n]*\n?$")
 
 
-@case("vglvuuids: a name that LVM would take for an option", "blank", usual=True)
+@case("vglvuuids: a name that LVM would take for an option", "blank")
 def vglvuuids_a_name_that_lvm_would_take_for_an_option(g):
     with fails("EINVAL", "hyphen"):
         g.vglvuuids("-v")
@@ -482,7 +482,7 @@ def vgpvuuids_two_physical_volumes(g):
     matches(g.vgpvuuids("VG"), "(?s)^[^-]{6}-.*\n[^-]{6}-[^\n]*\n?$")
 
 
-@case("vgpvuuids: a name that LVM would take for an option", "blank", usual=True)
+@case("vgpvuuids: a name that LVM would take for an option", "blank")
 def vgpvuuids_a_name_that_lvm_would_take_for_an_option(g):
     with fails("EINVAL", "hyphen"):
         g.vgpvuuids("-v")
@@ -509,7 +509,7 @@ def vguuid_letters_and_digits_in_groups(g):
     matches(g.vguuid("VG"), "^[0-9A-Za-z]{6}(-[0-9A-Za-z]{4}){5}-[0-9A-Za-z]{6}$")
 
 
-@case("vguuid: a name that LVM would take for an option", "blank", usual=True)
+@case("vguuid: a name that LVM would take for an option", "blank")
 def vguuid_a_name_that_lvm_would_take_for_an_option(g):
     with fails("EINVAL", "hyphen"):
         g.vguuid("-v")

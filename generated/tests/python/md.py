@@ -32,7 +32,7 @@ def md_detail_what_mdadm_tells(g):
     matches(g.md_detail("/dev/md3"), "(?s)level.*raid0.*devices.*2.*metadata.*1.2.*uuid.*([0-9a-f]{8}:){3}")
 
 
-@case("md_detail: a disk is no array", "blank", needs=["mdadm", "mdadm"], usual=True)
+@case("md_detail: a disk is no array", "blank", needs=["mdadm", "mdadm"])
 def md_detail_a_disk_is_no_array(g):
     with fails("EINVAL", "not an array"):
         g.md_detail("/dev/sda")
@@ -44,7 +44,7 @@ def md_stat_a_spare_device(g):
     all_have(g.md_stat("/dev/md3"), [{"mdstat_device": "/dev/sda", "mdstat_index": 0, "mdstat_flags": ""}, {"mdstat_device": "/dev/sdb", "mdstat_index": 1, "mdstat_flags": ""}, {"mdstat_device": "/dev/sdc", "mdstat_index": 2, "mdstat_flags": "S"}])
 
 
-@case("md_stat: a disk is no array", "blank", needs=["mdadm", "mdadm"], usual=True)
+@case("md_stat: a disk is no array", "blank", needs=["mdadm", "mdadm"])
 def md_stat_a_disk_is_no_array(g):
     with fails("EINVAL", "not an array"):
         g.md_stat("/dev/sda")

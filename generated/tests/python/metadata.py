@@ -19,7 +19,7 @@ def stat_times_in_seconds(g):
     has(g.stat("/known/abc"), {"atime": 1000000000, "mtime": 1234567890})
 
 
-@case("stat: a dangling link", "ext4-mounted", usual=True)
+@case("stat: a dangling link", "ext4-mounted")
 def stat_a_dangling_link(g):
     with fails("ENOENT", "/known/dangling"):
         g.stat("/known/dangling")
@@ -30,7 +30,7 @@ def lstat_a_link_is_not_followed(g):
     has(g.lstat("/known/link"), {"mode": 41471, "size": 3})
 
 
-@case("lstat: a missing file", "ext4-mounted", usual=True)
+@case("lstat: a missing file", "ext4-mounted")
 def lstat_a_missing_file(g):
     with fails("ENOENT", "/missing"):
         g.lstat("/missing")
@@ -62,7 +62,7 @@ def statns_times_before_1970(g):
     has(g.statns("/known/abc"), {"st_atime_sec": -2, "st_atime_nsec": 500000000, "st_mtime_sec": -86400, "st_mtime_nsec": 1})
 
 
-@case("statns: a missing file", "ext4-mounted", usual=True)
+@case("statns: a missing file", "ext4-mounted")
 def statns_a_missing_file(g):
     with fails("ENOENT", "/missing"):
         g.statns("/missing")
@@ -97,7 +97,7 @@ def lstatns_a_link_on_the_way_is_followed(g):
     has(g.lstatns("/to-known/abc"), {"st_mode": 33188, "st_size": 4})
 
 
-@case("lstatns: a missing file", "ext4-mounted", usual=True)
+@case("lstatns: a missing file", "ext4-mounted")
 def lstatns_a_missing_file(g):
     with fails("ENOENT", "/missing"):
         g.lstatns("/missing")
@@ -118,7 +118,7 @@ def lstatnslist_a_name_may_come_twice(g):
     all_have(g.lstatnslist("/known", ["abc", "abc"]), [{"st_size": 4}, {"st_size": 4}])
 
 
-@case("lstatnslist: a missing directory", "ext4-mounted", usual=True)
+@case("lstatnslist: a missing directory", "ext4-mounted")
 def lstatnslist_a_missing_directory(g):
     with fails("ENOENT", "/missing"):
         g.lstatnslist("/missing", ["a"])
@@ -142,7 +142,7 @@ def statvfs_size_of_a_filesystem_with_blocks_of_4_kib(g):
     has(g.statvfs("/run"), {"bsize": 4096, "frsize": 4096})
 
 
-@case("statvfs: a missing file", "ext4-mounted", usual=True)
+@case("statvfs: a missing file", "ext4-mounted")
 def statvfs_a_missing_file(g):
     with fails("ENOENT", "/missing"):
         g.statvfs("/missing")
@@ -524,7 +524,7 @@ def chmod_a_fifo_is_not_waited_for(g):
     has(g.statns("/known/fifo"), {"st_mode": 4480})
 
 
-@case("chmod: a negative mode", "ext4-mounted", usual=True)
+@case("chmod: a negative mode", "ext4-mounted")
 def chmod_a_negative_mode(g):
     with fails("EINVAL", "mode"):
         g.chmod(-1, "/known/abc")

@@ -64,7 +64,7 @@ def chown_a_number_from_the_upper_half(g):
     has(g.statns("/known/abc"), {"st_uid": 4294967294, "st_gid": 0})
 
 
-@case("chown: a missing file", "ext4-mounted", usual=True)
+@case("chown: a missing file", "ext4-mounted")
 def chown_a_missing_file(g):
     with fails("ENOENT", "/missing"):
         g.chown(0, 0, "/missing")
@@ -123,7 +123,7 @@ def lchown_a_number_from_the_upper_half(g):
     has(g.statns("/known/abc"), {"st_uid": 4294967294, "st_gid": 0})
 
 
-@case("lchown: a missing file", "ext4-mounted", usual=True)
+@case("lchown: a missing file", "ext4-mounted")
 def lchown_a_missing_file(g):
     with fails("ENOENT", "/missing"):
         g.lchown(0, 0, "/missing")
@@ -174,7 +174,7 @@ def utimens_a_fifo_is_not_waited_for(g):
     has(g.statns("/known/fifo"), {"st_mtime_sec": 2})
 
 
-@case("utimens: a second has no more nanoseconds", "ext4-mounted", usual=True)
+@case("utimens: a second has no more nanoseconds", "ext4-mounted")
 def utimens_a_second_has_no_more_nanoseconds(g):
     with fails("EINVAL", "atnsecs"):
         g.utimens("/known/abc", 0, 1000000000, 0, 0)
@@ -276,7 +276,7 @@ def ln_a_link_is_not_followed(g):
     returns(g.readlink("/new"), "missing")
 
 
-@case("ln: a relative target", "ext4-mounted", usual=True)
+@case("ln: a relative target", "ext4-mounted")
 def ln_a_relative_target(g):
     with fails("EINVAL", "target"):
         g.ln("abc", "/known/new")
@@ -353,7 +353,7 @@ def ln_s_the_link_leads_somewhere(g):
     returns(g.ls("/known/new"), ["deep"])
 
 
-@case("ln_s: what exists is left alone", "ext4-mounted", usual=True)
+@case("ln_s: what exists is left alone", "ext4-mounted")
 def ln_s_what_exists_is_left_alone(g):
     with fails("EEXIST", "/known/abc"):
         g.ln_s("x", "/known/abc")
@@ -428,7 +428,7 @@ def ln_f_a_file_with_one_name_stays(g):
     returns(g.cat("/known/lines"), "one\ntwo\nthree\n")
 
 
-@case("ln_f: a relative target", "ext4-mounted", usual=True)
+@case("ln_f: a relative target", "ext4-mounted")
 def ln_f_a_relative_target(g):
     with fails("EINVAL", "target"):
         g.ln_f("abc", "/known/new")
@@ -471,7 +471,7 @@ def ln_sf_a_link_to_a_directory_is_replaced_not_entered(g):
     returns(g.readlink("/known/to-dir"), "new")
 
 
-@case("ln_sf: a directory is not replaced", "ext4-mounted", usual=True)
+@case("ln_sf: a directory is not replaced", "ext4-mounted")
 def ln_sf_a_directory_is_not_replaced(g):
     with fails("EISDIR", "/run"):
         g.ln_sf("x", "/run")
@@ -511,7 +511,7 @@ def readlink_a_link_to_itself(g):
     returns(g.readlink("/known/loop"), "loop")
 
 
-@case("readlink: a file is no link", "ext4-mounted", usual=True)
+@case("readlink: a file is no link", "ext4-mounted")
 def readlink_a_file_is_no_link(g):
     with fails("EINVAL", "/known/abc"):
         g.readlink("/known/abc")
@@ -551,7 +551,7 @@ def realpath_a_mount_point(g):
     returns(g.realpath("/known/../run/a/"), "/run/a")
 
 
-@case("realpath: a missing file", "ext4-mounted", usual=True)
+@case("realpath: a missing file", "ext4-mounted")
 def realpath_a_missing_file(g):
     with fails("ENOENT", "/missing"):
         g.realpath("/missing")
@@ -586,7 +586,7 @@ def df_each_filesystem_has_a_line(g):
     matches(g.df(), "%  */\n/dev/sdb .*% +/run\n$")
 
 
-@case("df: nothing is mounted", "ext4", usual=True)
+@case("df: nothing is mounted", "ext4")
 def df_nothing_is_mounted(g):
     with fails("EINVAL", "mount"):
         g.df()

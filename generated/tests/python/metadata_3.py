@@ -8,7 +8,7 @@ def df_h_what_is_mounted_is_shown(g):
     matches(g.df_h(), "^Filesystem +Size +Used +Avail +Use% +Mounted on\n/dev/sda1 +1[0-9][0-9]M +[0-9.]+[KM] +[0-9.]+M +[0-9]+% +/\n$")
 
 
-@case("df_h: nothing is mounted", "ext4", usual=True)
+@case("df_h: nothing is mounted", "ext4")
 def df_h_nothing_is_mounted(g):
     with fails("EINVAL", "mount"):
         g.df_h()
@@ -65,7 +65,7 @@ def copy_attributes_a_fifo_is_not_waited_for(g):
     has(g.stat("/known/fifo"), {"mode": 6637})
 
 
-@case("copy_attributes: a missing source", "ext4-mounted", usual=True)
+@case("copy_attributes: a missing source", "ext4-mounted")
 def copy_attributes_a_missing_source(g):
     with fails("ENOENT", "/missing"):
         g.copy_attributes("/missing", "/known/lines", all=True)
@@ -121,7 +121,7 @@ def llz_labels_make_a_column(g):
     matches(g.llz("/new"), " \\? +[0-9]+ .* \\.\n.* \\? +[0-9]+ .* \\.\\.\n-rw-r--r-- +1 .* system_u:object_r:etc_t:s0 +0 .* a\nlrwxrwxrwx +1 .* a:b +1 .* b -> a\n$")
 
 
-@case("llz: a missing file", "ext4-mounted", usual=True)
+@case("llz: a missing file", "ext4-mounted")
 def llz_a_missing_file(g):
     with fails("ENOENT", "/missing"):
         g.llz("/missing")
@@ -137,7 +137,7 @@ def lstatlist_no_names(g):
     all_have(g.lstatlist("/known", []), [])
 
 
-@case("lstatlist: a missing directory", "ext4-mounted", usual=True)
+@case("lstatlist: a missing directory", "ext4-mounted")
 def lstatlist_a_missing_directory(g):
     with fails("ENOENT", "/missing"):
         g.lstatlist("/missing", ["a"])
@@ -161,7 +161,7 @@ def mkfifo_the_type_may_be_given(g):
     returns(g.is_fifo("/new"), True)
 
 
-@case("mkfifo: another type", "ext4-mounted", needs=["mknod"], usual=True)
+@case("mkfifo: another type", "ext4-mounted", needs=["mknod"])
 def mkfifo_another_type(g):
     with fails("EINVAL", "mode"):
         g.mkfifo(24960, "/new")
@@ -215,7 +215,7 @@ def mknod_no_type_is_a_regular_file(g):
     has(g.stat("/new"), {"mode": 35273, "size": 0})
 
 
-@case("mknod: a directory is not made", "ext4-mounted", needs=["mknod"], usual=True)
+@case("mknod: a directory is not made", "ext4-mounted", needs=["mknod"])
 def mknod_a_directory_is_not_made(g):
     with fails("EINVAL", "mode: 0o40755"):
         g.mknod(16877, 0, 0, "/new")
@@ -257,7 +257,7 @@ def mknod_b_a_block_device(g):
     has(g.stat("/new"), {"mode": 24992, "rdev": 2049})
 
 
-@case("mknod_b: a negative number", "ext4-mounted", needs=["mknod"], usual=True)
+@case("mknod_b: a negative number", "ext4-mounted", needs=["mknod"])
 def mknod_b_a_negative_number(g):
     with fails("EINVAL", "devminor"):
         g.mknod_b(384, 8, -1, "/new")
@@ -293,7 +293,7 @@ def mknod_c_a_character_device(g):
     matches(g.ll("/new"), "^crw-r--r-- 1 .* 1, 9 .* /new\n$")
 
 
-@case("mknod_c: a number that is too great", "ext4-mounted", needs=["mknod"], usual=True)
+@case("mknod_c: a number that is too great", "ext4-mounted", needs=["mknod"])
 def mknod_c_a_number_that_is_too_great(g):
     with fails("EINVAL", "devminor"):
         g.mknod_c(384, 1, 1048576, "/new")
@@ -344,7 +344,7 @@ def readlinklist_no_names(g):
     returns(g.readlinklist("/known", []), [])
 
 
-@case("readlinklist: a missing directory", "ext4-mounted", usual=True)
+@case("readlinklist: a missing directory", "ext4-mounted")
 def readlinklist_a_missing_directory(g):
     with fails("ENOENT", "/missing"):
         g.readlinklist("/missing", ["a"])

@@ -32,7 +32,7 @@ def mount_a_read_only_disk(g):
     returns(g.read_file("/known/abc"), b"abc\n")
 
 
-@case("mount: a subvolume that does not exist", "blank", usual=True)
+@case("mount: a subvolume that does not exist", "blank")
 def mount_a_subvolume_that_does_not_exist(g):
     g.mkfs("btrfs", "/dev/sda")
     with fails("ENOENT", "btrfsvol:/dev/sda/nonesuch"):
@@ -128,7 +128,7 @@ def mount_ro_and_cannot_be_changed(g):
     matches(g.debug("sh", ["touch /sysroot/new 2>&1 || true"]), "Read-only file system")
 
 
-@case("mount_ro: an empty device", "blank", usual=True)
+@case("mount_ro: an empty device", "blank")
 def mount_ro_an_empty_device(g):
     with fails("EINVAL", "/dev/sda"):
         g.mount_ro("/dev/sda", "/")
@@ -152,7 +152,7 @@ def mount_options_no_options(g):
     returns(g.read_file("/known/abc"), b"abc\n")
 
 
-@case("mount_options: an option that the filesystem does not know", "ext4", usual=True)
+@case("mount_options: an option that the filesystem does not know", "ext4")
 def mount_options_an_option_that_the_filesystem_does_not_know(g):
     with fails("EINVAL", "/dev/sda1"):
         g.mount_options("nonesuch=1", "/dev/sda1", "/")
@@ -190,7 +190,7 @@ def mount_vfs_the_type_is_found_out(g):
     returns(g.read_file("/known/abc"), b"abc\n")
 
 
-@case("mount_vfs: another type", "ext4", usual=True)
+@case("mount_vfs: another type", "ext4")
 def mount_vfs_another_type(g):
     with fails("EINVAL", "/dev/sda1"):
         g.mount_vfs("", "vfat", "/dev/sda1", "/")
@@ -214,7 +214,7 @@ def umount_by_its_device(g):
     returns(g.mounts(), [])
 
 
-@case("umount: another is mounted below", "ext4-mounted", usual=True)
+@case("umount: another is mounted below", "ext4-mounted")
 def umount_another_is_mounted_below(g):
     g.mkfs("ext4", "/dev/sdb")
     g.mount("/dev/sdb", "/known/dir")
@@ -295,7 +295,7 @@ def mkmountpoint_two_filesystems_side_by_side(g):
     returns(g.mountpoints(), {"/dev/sda1": "/one", "/dev/sdb": "/two"})
 
 
-@case("mkmountpoint: twice", "blank", usual=True)
+@case("mkmountpoint: twice", "blank")
 def mkmountpoint_twice(g):
     g.mkmountpoint("/one")
     with fails("EEXIST", "/one"):
@@ -314,7 +314,7 @@ def mkmountpoint_not_absolute(g):
         g.mkmountpoint("one")
 
 
-@case("rmmountpoint: removed", "blank", usual=True)
+@case("rmmountpoint: removed", "blank")
 def rmmountpoint_removed(g):
     g.mkmountpoint("/one")
     g.rmmountpoint("/one")
@@ -354,7 +354,7 @@ def mount_loop_an_image_in_a_file(g):
     returns(g.cat("/mnt/file"), "inside")
 
 
-@case("mount_loop: not a filesystem", "ext4-mounted", usual=True)
+@case("mount_loop: not a filesystem", "ext4-mounted")
 def mount_loop_not_a_filesystem(g):
     g.mkdir("/mnt")
     with fails("EINVAL", "/known/random"):
@@ -385,7 +385,7 @@ def mountable_device_a_subvolume(g):
     returns(g.mountable_device("btrfsvol:/dev/sdb/home/joe"), "/dev/sdb")
 
 
-@case("mountable_device: no such device", "blank", usual=True)
+@case("mountable_device: no such device", "blank")
 def mountable_device_no_such_device(g):
     with fails("ENOENT", "/dev/sdq"):
         g.mountable_device("/dev/sdq")
@@ -396,7 +396,7 @@ def mountable_subvolume_a_subvolume(g):
     returns(g.mountable_subvolume("btrfsvol:/dev/sdb/home/joe"), "home/joe")
 
 
-@case("mountable_subvolume: a device", "ext4", usual=True)
+@case("mountable_subvolume: a device", "ext4")
 def mountable_subvolume_a_device(g):
     with fails("EINVAL", "not a subvolume"):
         g.mountable_subvolume("/dev/sda1")
@@ -429,7 +429,7 @@ def remount_other_options_stay(g):
     matches(g.debug("sh", ["grep", "/sysroot", "/proc/mounts"]), "ro,noexec,noatime")
 
 
-@case("remount: a file is in use", "ext4-mounted", usual=True)
+@case("remount: a file is in use", "ext4-mounted")
 def remount_a_file_is_in_use(g):
     g.debug("sh", ["mkfs.ext2", "-q", "-F", "/sysroot/known/huge"])
     g.mkdir("/mnt")

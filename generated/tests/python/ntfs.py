@@ -28,7 +28,7 @@ def ntfs_chmod_all_beneath_a_directory(g):
     returns(g.debug("sh", ["ntfssecaudit -v /dev/sda1 /dir/sub/deep | grep -o 'mode .*'"]), "mode 0750\n")
 
 
-@case("ntfs_chmod: more than permissions", "ntfs", needs=["ntfs3g"], usual=True)
+@case("ntfs_chmod: more than permissions", "ntfs", needs=["ntfs3g"])
 def ntfs_chmod_more_than_permissions(g):
     with fails("EINVAL", "mode"):
         g.ntfs_chmod("/dev/sda1", 33188, "/file")
@@ -66,7 +66,7 @@ def ntfscat_i_a_file_by_its_number(g):
     wrote(b"content\n")
 
 
-@case("ntfscat_i: a negative number", "ntfs", usual=True)
+@case("ntfscat_i: a negative number", "ntfs")
 def ntfscat_i_a_negative_number(g):
     with fails("EINVAL", "inode"):
         g.ntfscat_i("/dev/sda1", -1, OUTPUT)
@@ -102,7 +102,7 @@ def ntfsclone_out_metadata_only(g):
     returns(g.ntfsclone_out("/dev/sda1", OUTPUT, metadataonly=True, rescue=True, ignorefscheck=True, preservetimestamps=True, force=True), None)
 
 
-@case("ntfsclone_out: another filesystem", "btrfs", needs=["ntfs3g"], usual=True)
+@case("ntfsclone_out: another filesystem", "btrfs", needs=["ntfs3g"])
 def ntfsclone_out_another_filesystem(g):
     with fails("EINVAL", "/dev/sda1"):
         g.ntfsclone_out("/dev/sda1", OUTPUT)
@@ -122,7 +122,7 @@ def ntfsfix_it_can_be_mounted_afterwards(g):
     returns(g.cat("/file"), "content\n")
 
 
-@case("ntfsfix: another filesystem", "btrfs", needs=["ntfs3g"], usual=True)
+@case("ntfsfix: another filesystem", "btrfs", needs=["ntfs3g"])
 def ntfsfix_another_filesystem(g):
     with fails("EINVAL", "/dev/sda1"):
         g.ntfsfix("/dev/sda1")
@@ -144,7 +144,7 @@ def ntfsresize_smaller_and_as_large_as_it_was(g):
     returns(g.cat("/dir/sub/deep"), "deep\n")
 
 
-@case("ntfsresize: marked for a check", "ntfs", needs=["ntfsprogs"], usual=True)
+@case("ntfsresize: marked for a check", "ntfs", needs=["ntfsprogs"])
 def ntfsresize_marked_for_a_check(g):
     g.umount_all()
     g.ntfsresize("/dev/sda1", size=40000000)
@@ -185,7 +185,7 @@ def ntfsresize_size_smaller(g):
     returns(g.debug("sh", ["ntfsresize --info -f -f /dev/sda1 | grep 'volume size'"]), "Current volume size: 19997184 bytes (20 MB)\n")
 
 
-@case("ntfsresize_size: nothing", "ntfs", needs=["ntfsprogs"], usual=True)
+@case("ntfsresize_size: nothing", "ntfs", needs=["ntfsprogs"])
 def ntfsresize_size_nothing(g):
     with fails("EINVAL", "size"):
         g.ntfsresize_size("/dev/sda1", 0)

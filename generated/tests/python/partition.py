@@ -59,7 +59,7 @@ def part_init_old_partitions_are_gone_at_once(g):
     returns(g.list_partitions(), [])
 
 
-@case("part_init: no such table", "blank", usual=True)
+@case("part_init: no such table", "blank")
 def part_init_no_such_table(g):
     with fails("EINVAL", "silly"):
         g.part_init("/dev/sda", "silly")
@@ -127,7 +127,7 @@ def part_add_one_may_be_added_while_another_is_mounted(g):
     returns(g.list_partitions(), ["/dev/sda1", "/dev/sda2"])
 
 
-@case("part_add: end before start", "blank", usual=True)
+@case("part_add: end before start", "blank")
 def part_add_end_before_start(g):
     g.part_init("/dev/sda", "mbr")
     with fails("EINVAL", "endsect"):
@@ -215,7 +215,7 @@ def part_del_an_extended_partition_takes_its_own_along(g):
     returns(g.list_partitions(), [])
 
 
-@case("part_del: numbers start at 1", "blank", usual=True)
+@case("part_del: numbers start at 1", "blank")
 def part_del_numbers_start_at_1(g):
     g.part_disk("/dev/sda", "mbr")
     with fails("EINVAL", "partnum"):
@@ -259,7 +259,7 @@ def part_disk_the_partition_is_usable_at_once(g):
     returns(g.blockdev_getsize64("/dev/sda1"), 536740352)
 
 
-@case("part_disk: no such table", "blank", usual=True)
+@case("part_disk: no such table", "blank")
 def part_disk_no_such_table(g):
     with fails("EINVAL", "silly"):
         g.part_disk("/dev/sda", "silly")
@@ -293,7 +293,7 @@ def part_list_the_copy_of_a_gpt_is_good_enough(g):
     all_have(g.part_list("/dev/sda"), [{"part_num": 1, "part_start": 65536}])
 
 
-@case("part_list: no table", "blank", usual=True)
+@case("part_list: no table", "blank")
 def part_list_no_table(g):
     with fails("ENODATA", "/dev/sda"):
         g.part_list("/dev/sda")
@@ -317,7 +317,7 @@ def part_get_parttype_gpt(g):
     returns(g.part_get_parttype("/dev/sda"), "gpt")
 
 
-@case("part_get_parttype: none", "blank", usual=True)
+@case("part_get_parttype: none", "blank")
 def part_get_parttype_none(g):
     with fails("ENODATA", "no partition table"):
         g.part_get_parttype("/dev/sda")
@@ -348,7 +348,7 @@ def part_set_bootable_set_and_taken_away_on_a_gpt(g):
     returns(g.part_get_bootable("/dev/sda", 1), False)
 
 
-@case("part_set_bootable: negative number", "blank", usual=True)
+@case("part_set_bootable: negative number", "blank")
 def part_set_bootable_negative_number(g):
     g.part_disk("/dev/sda", "mbr")
     with fails("EINVAL", "partnum"):
@@ -381,7 +381,7 @@ def part_get_bootable_an_efi_system_partition_is(g):
     returns(g.part_get_bootable("/dev/sda", 1), True)
 
 
-@case("part_get_bootable: numbers start at 1", "blank", usual=True)
+@case("part_get_bootable: numbers start at 1", "blank")
 def part_get_bootable_numbers_start_at_1(g):
     g.part_disk("/dev/sda", "mbr")
     with fails("EINVAL", "partnum"):
@@ -417,7 +417,7 @@ def part_set_mbr_id_a_logical_partition(g):
     returns(g.part_get_mbr_id("/dev/sda", 5), 130)
 
 
-@case("part_set_mbr_id: more than a byte", "blank", usual=True)
+@case("part_set_mbr_id: more than a byte", "blank")
 def part_set_mbr_id_more_than_a_byte(g):
     g.part_disk("/dev/sda", "mbr")
     with fails("EINVAL", "idbyte"):
@@ -464,7 +464,7 @@ def part_get_mbr_id_an_extended_partition(g):
     returns(g.part_get_mbr_id("/dev/sda", 1), 15)
 
 
-@case("part_get_mbr_id: numbers start at 1", "blank", usual=True)
+@case("part_get_mbr_id: numbers start at 1", "blank")
 def part_get_mbr_id_numbers_start_at_1(g):
     g.part_disk("/dev/sda", "mbr")
     with fails("EINVAL", "partnum"):
@@ -505,7 +505,7 @@ def part_set_name_the_longest_name(g):
     returns(g.part_get_name("/dev/sda", 1), "abcdefghijklmnopqrstuvwxyz0123456789")
 
 
-@case("part_set_name: one character too long", "blank", usual=True)
+@case("part_set_name: one character too long", "blank")
 def part_set_name_one_character_too_long(g):
     g.part_disk("/dev/sda", "gpt")
     with fails("EINVAL", "name"):
@@ -546,7 +546,7 @@ def part_get_name_names_can_be_changed(g):
     returns(g.part_get_name("/dev/sda", 1), "boot")
 
 
-@case("part_get_name: numbers start at 1", "blank", usual=True)
+@case("part_get_name: numbers start at 1", "blank")
 def part_get_name_numbers_start_at_1(g):
     g.part_disk("/dev/sda", "gpt")
     with fails("EINVAL", "partnum"):
@@ -578,7 +578,7 @@ def part_to_dev_the_disk(g):
     returns(g.part_to_dev("/dev/sda1"), "/dev/sda")
 
 
-@case("part_to_dev: a disk is not a partition", "ext4", usual=True)
+@case("part_to_dev: a disk is not a partition", "ext4")
 def part_to_dev_a_disk_is_not_a_partition(g):
     with fails("EINVAL", "/dev/sda"):
         g.part_to_dev("/dev/sda")
@@ -597,7 +597,7 @@ def part_to_partnum_the_first_logical_one(g):
     returns(g.part_to_partnum("/dev/sda5"), 5)
 
 
-@case("part_to_partnum: a disk is not a partition", "ext4", usual=True)
+@case("part_to_partnum: a disk is not a partition", "ext4")
 def part_to_partnum_a_disk_is_not_a_partition(g):
     with fails("EINVAL", "/dev/sda"):
         g.part_to_partnum("/dev/sda")
@@ -609,7 +609,7 @@ def part_get_disk_guid_in_capital_letters(g):
     matches(g.part_get_disk_guid("/dev/sda"), "^[0-9A-F]{8}-[0-9A-F]{4}-4[0-9A-F]{3}-[89AB][0-9A-F]{3}-[0-9A-F]{12}$")
 
 
-@case("part_get_disk_guid: no table", "blank", usual=True)
+@case("part_get_disk_guid: no table", "blank")
 def part_get_disk_guid_no_table(g):
     with fails("ENODATA", "has no partition table"):
         g.part_get_disk_guid("/dev/sda")
@@ -635,7 +635,7 @@ def part_get_gpt_attributes_bootable_by_a_bios(g):
     returns(g.part_get_gpt_attributes("/dev/sda", 1), 4)
 
 
-@case("part_get_gpt_attributes: there is no partition 0", "blank", usual=True)
+@case("part_get_gpt_attributes: there is no partition 0", "blank")
 def part_get_gpt_attributes_there_is_no_partition_0(g):
     g.part_disk("/dev/sda", "gpt")
     with fails("EINVAL", "0 is not the number of a partition"):
@@ -667,7 +667,7 @@ def part_get_gpt_guid_in_capital_letters(g):
     matches(g.part_get_gpt_guid("/dev/sda", 1), "^[0-9A-F]{8}-[0-9A-F]{4}-4[0-9A-F]{3}-[89AB][0-9A-F]{3}-[0-9A-F]{12}$")
 
 
-@case("part_get_gpt_guid: there is no partition 0", "blank", usual=True)
+@case("part_get_gpt_guid: there is no partition 0", "blank")
 def part_get_gpt_guid_there_is_no_partition_0(g):
     g.part_disk("/dev/sda", "gpt")
     with fails("EINVAL", "0 is not the number of a partition"):

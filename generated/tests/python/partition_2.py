@@ -10,7 +10,7 @@ def part_get_gpt_type_an_efi_system_partition(g):
     returns(g.part_get_gpt_type("/dev/sda", 1), "C12A7328-F81F-11D2-BA4B-00A0C93EC93B")
 
 
-@case("part_get_gpt_type: there is no partition 0", "blank", usual=True)
+@case("part_get_gpt_type: there is no partition 0", "blank")
 def part_get_gpt_type_there_is_no_partition_0(g):
     g.part_disk("/dev/sda", "gpt")
     with fails("EINVAL", "0 is not the number of a partition"):
@@ -62,7 +62,7 @@ def part_get_mbr_part_type_all_of_a_gpt_are_primary(g):
     returns(g.part_get_mbr_part_type("/dev/sda", 1), "primary")
 
 
-@case("part_get_mbr_part_type: there is no partition 0", "ext4", usual=True)
+@case("part_get_mbr_part_type: there is no partition 0", "ext4")
 def part_get_mbr_part_type_there_is_no_partition_0(g):
     with fails("EINVAL", "0 is not the number of a partition"):
         g.part_get_mbr_part_type("/dev/sda", 0)

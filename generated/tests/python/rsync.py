@@ -63,7 +63,7 @@ def rsync_a_link_stays_a_link(g):
     matches(g.readlink("/new/escape"), "^[.][.]/")
 
 
-@case("rsync: a missing file", "ext4-mounted", needs=["rsync"], usual=True)
+@case("rsync: a missing file", "ext4-mounted", needs=["rsync"])
 def rsync_a_missing_file(g):
     with fails("ENOENT", "/known/missing"):
         g.rsync("/known/missing", "/new")

@@ -11,7 +11,7 @@ def getcon_before_a_policy_was_loaded(g):
     returns(g.getcon(), "kernel")
 
 
-@case("getcon: a kernel without SELinux", "ext4-mounted", needs=["selinux"], usual=True)
+@case("getcon: a kernel without SELinux", "ext4-mounted", needs=["selinux"])
 def getcon_a_kernel_without_selinux(g):
     with fails("ENOTSUP", "selinux"):
         g.getcon()
@@ -32,7 +32,7 @@ def selinux_relabel_the_whole_label(g):
     returns(g.lgetxattr("/known/abc", "security.selinux"), b"system_u:object_r:etc_t:s0\x00")
 
 
-@case("selinux_relabel: a relative path", "ext4-mounted", needs=["selinuxrelabel"], usual=True)
+@case("selinux_relabel: a relative path", "ext4-mounted", needs=["selinuxrelabel"])
 def selinux_relabel_a_relative_path(g):
     with fails("EINVAL", "specfile"):
         g.selinux_relabel("etc/file_contexts", "/known")
@@ -53,7 +53,7 @@ def setcon_a_context_that_is_there_without_a_policy(g):
     returns(g.getcon(), "kernel")
 
 
-@case("setcon: a kernel without SELinux", "ext4-mounted", needs=["selinux"], usual=True)
+@case("setcon: a kernel without SELinux", "ext4-mounted", needs=["selinux"])
 def setcon_a_kernel_without_selinux(g):
     with fails("ENOTSUP", "selinux"):
         g.setcon("system_u:system_r:init_t:s0")
@@ -123,7 +123,7 @@ def setfiles_no_paths(g):
     returns(g.setfiles("/etc/fc", []), None)
 
 
-@case("setfiles: a line that makes no sense", "ext4-mounted", needs=["selinuxrelabel"], usual=True)
+@case("setfiles: a line that makes no sense", "ext4-mounted", needs=["selinuxrelabel"])
 def setfiles_a_line_that_makes_no_sense(g):
     g.write("/etc/fc", b"/known/abc(\tsystem_u:object_r:etc_t:s0\n")
     with fails(None, "line 1 has invalid regex"):

@@ -15,7 +15,7 @@ def mkswap_instead_of_a_filesystem(g):
     returns(g.vfs_type("/dev/sda1"), "swap")
 
 
-@case("mkswap: a label too long", "blank", usual=True)
+@case("mkswap: a label too long", "blank")
 def mkswap_a_label_too_long(g):
     with fails("EINVAL", "label"):
         g.mkswap("/dev/sda", label="sixteen-bytes-16")
@@ -39,7 +39,7 @@ def mkswap_l_a_label(g):
     returns(g.vfs_label("/dev/sda"), "swap")
 
 
-@case("mkswap_L: a label too long", "blank", usual=True)
+@case("mkswap_L: a label too long", "blank")
 def mkswap_l_a_label_too_long(g):
     with fails("EINVAL", "label"):
         g.mkswap_L("sixteen-bytes-16", "/dev/sda")
@@ -57,7 +57,7 @@ def mkswap_u_a_uuid(g):
     returns(g.vfs_uuid("/dev/sda"), "01234567-0123-0123-0123-0123456789ab")
 
 
-@case("mkswap_U: no UUID", "blank", needs=["linuxfsuuid"], usual=True)
+@case("mkswap_U: no UUID", "blank", needs=["linuxfsuuid"])
 def mkswap_u_no_uuid(g):
     with fails("EINVAL", "uuid"):
         g.mkswap_U("one", "/dev/sda")
@@ -76,7 +76,7 @@ def mkswap_file_a_file(g):
     matches(g.file("/swap"), "swap file")
 
 
-@case("mkswap_file: too small", "ext4-mounted", usual=True)
+@case("mkswap_file: too small", "ext4-mounted")
 def mkswap_file_too_small(g):
     with fails("EINVAL", "/known/abc"):
         g.mkswap_file("/known/abc")
@@ -108,7 +108,7 @@ def swapoff_device_free_for_something_else(g):
     returns(g.mkfs("ext4", "/dev/sda"), None)
 
 
-@case("swapoff_device: not in use", "blank", usual=True)
+@case("swapoff_device: not in use", "blank")
 def swapoff_device_not_in_use(g):
     g.mkswap("/dev/sda")
     with fails("EINVAL", "/dev/sda"):
@@ -124,7 +124,7 @@ def swapoff_file_the_filesystem_can_be_unmounted(g):
     returns(g.umount("/"), None)
 
 
-@case("swapoff_file: not in use", "ext4-mounted", usual=True)
+@case("swapoff_file: not in use", "ext4-mounted")
 def swapoff_file_not_in_use(g):
     with fails("EINVAL", "/known/abc"):
         g.swapoff_file("/known/abc")
@@ -144,7 +144,7 @@ def swapoff_label_free_for_something_else(g):
     returns(g.mkfs("ext4", "/dev/sdb"), None)
 
 
-@case("swapoff_label: not in use", "blank", usual=True)
+@case("swapoff_label: not in use", "blank")
 def swapoff_label_not_in_use(g):
     g.mkswap("/dev/sdb", label="swap")
     with fails("EINVAL", "/dev/sdb"):
@@ -165,7 +165,7 @@ def swapoff_uuid_free_for_something_else(g):
     returns(g.mkfs("ext4", "/dev/sdb"), None)
 
 
-@case("swapoff_uuid: not in use", "blank", needs=["linuxfsuuid"], usual=True)
+@case("swapoff_uuid: not in use", "blank", needs=["linuxfsuuid"])
 def swapoff_uuid_not_in_use(g):
     g.mkswap("/dev/sdb", uuid="01234567-0123-0123-0123-0123456789ab")
     with fails("EINVAL", "/dev/sdb"):
@@ -185,7 +185,7 @@ def swapon_device_the_kernel_uses_it(g):
     matches(g.debug("sh", ["cat", "/proc/swaps"]), "partition\\s+524284")
 
 
-@case("swapon_device: no swap space", "blank", usual=True)
+@case("swapon_device: no swap space", "blank")
 def swapon_device_no_swap_space(g):
     with fails("EINVAL", "/dev/sda"):
         g.swapon_device("/dev/sda")
@@ -207,7 +207,7 @@ def swapon_file_the_kernel_uses_it(g):
     matches(g.debug("sh", ["cat", "/proc/swaps"]), "file\\s+10\\d\\d")
 
 
-@case("swapon_file: a file with holes", "ext4-mounted", usual=True)
+@case("swapon_file: a file with holes", "ext4-mounted")
 def swapon_file_a_file_with_holes(g):
     g.touch("/swap")
     g.truncate_size("/swap", 1048576)
@@ -238,7 +238,7 @@ def swapon_label_the_kernel_uses_it(g):
     matches(g.debug("sh", ["cat", "/proc/swaps"]), "partition\\s+524284")
 
 
-@case("swapon_label: another thing with that label", "ext4", usual=True)
+@case("swapon_label: another thing with that label", "ext4")
 def swapon_label_another_thing_with_that_label(g):
     with fails("EINVAL", "/dev/sda1"):
         g.swapon_label("ROOT")
@@ -265,7 +265,7 @@ def swapon_uuid_the_kernel_uses_it(g):
     matches(g.debug("sh", ["cat", "/proc/swaps"]), "partition\\s+524284")
 
 
-@case("swapon_uuid: another thing with that UUID", "ext4", needs=["linuxfsuuid"], usual=True)
+@case("swapon_uuid: another thing with that UUID", "ext4", needs=["linuxfsuuid"])
 def swapon_uuid_another_thing_with_that_uuid(g):
     with fails("EINVAL", "/dev/sda1"):
         g.swapon_uuid("01234567-0123-0123-0123-0123456789ab")

@@ -9,7 +9,7 @@ def egrep_some_lines(g):
     returns(g.egrep("^(x|y)+$", "/new"), ["xyxy"])
 
 
-@case("egrep: not an expression", "ext4-mounted", usual=True)
+@case("egrep: not an expression", "ext4-mounted")
 def egrep_not_an_expression(g):
     with fails("EINVAL", "regex"):
         g.egrep("(", "/known/abc")
@@ -45,7 +45,7 @@ def egrepi_some_lines(g):
     returns(g.egrepi("^(X|Y)+$", "/new"), ["xyxy"])
 
 
-@case("egrepi: not an expression", "ext4-mounted", usual=True)
+@case("egrepi: not an expression", "ext4-mounted")
 def egrepi_not_an_expression(g):
     with fails("EINVAL", "regex"):
         g.egrepi("(", "/known/abc")
@@ -81,7 +81,7 @@ def fgrep_some_lines(g):
     returns(g.fgrep(".", "/new"), ["a.c"])
 
 
-@case("fgrep: a line without end", "ext4-mounted", usual=True)
+@case("fgrep: a line without end", "ext4-mounted")
 def fgrep_a_line_without_end(g):
     with fails("EFBIG", "a line"):
         g.fgrep("a", "/known/huge")
@@ -111,7 +111,7 @@ def fgrepi_some_lines(g):
     returns(g.fgrepi("A.C", "/new"), ["a.c"])
 
 
-@case("fgrepi: a line without end", "ext4-mounted", usual=True)
+@case("fgrepi: a line without end", "ext4-mounted")
 def fgrepi_a_line_without_end(g):
     with fails("EFBIG", "a line"):
         g.fgrepi("a", "/known/huge")
@@ -141,7 +141,7 @@ def grepi_some_lines(g):
     returns(g.grepi("ABC", "/new"), ["Abc"])
 
 
-@case("grepi: not an expression", "ext4-mounted", usual=True)
+@case("grepi: not an expression", "ext4-mounted")
 def grepi_not_an_expression(g):
     with fails("EINVAL", "regex"):
         g.grepi("\\(", "/known/abc")
@@ -183,7 +183,7 @@ def zegrep_a_file_that_is_not_compressed(g):
     returns(g.zegrep("^(x|y)+$", "/new"), ["xyxy"])
 
 
-@case("zegrep: not an expression", "ext4-mounted", usual=True)
+@case("zegrep: not an expression", "ext4-mounted")
 def zegrep_not_an_expression(g):
     with fails("EINVAL", "regex"):
         g.zegrep("(", "/known/abc")
@@ -225,7 +225,7 @@ def zegrepi_a_file_that_is_not_compressed(g):
     returns(g.zegrepi("^(X|Y)+$", "/new"), ["xyxy"])
 
 
-@case("zegrepi: not an expression", "ext4-mounted", usual=True)
+@case("zegrepi: not an expression", "ext4-mounted")
 def zegrepi_not_an_expression(g):
     with fails("EINVAL", "regex"):
         g.zegrepi("(", "/known/abc")
@@ -267,7 +267,7 @@ def zfgrep_a_file_that_is_not_compressed(g):
     returns(g.zfgrep(".", "/new"), ["a.c"])
 
 
-@case("zfgrep: a line without end", "ext4-mounted", usual=True)
+@case("zfgrep: a line without end", "ext4-mounted")
 def zfgrep_a_line_without_end(g):
     with fails("EFBIG", "a line"):
         g.zfgrep("a", "/known/huge")
@@ -303,7 +303,7 @@ def zfgrepi_a_file_that_is_not_compressed(g):
     returns(g.zfgrepi("A.C", "/new"), ["a.c"])
 
 
-@case("zfgrepi: a line without end", "ext4-mounted", usual=True)
+@case("zfgrepi: a line without end", "ext4-mounted")
 def zfgrepi_a_line_without_end(g):
     with fails("EFBIG", "a line"):
         g.zfgrepi("a", "/known/huge")
@@ -339,7 +339,7 @@ def zgrep_a_file_that_is_not_compressed(g):
     returns(g.zgrep("A.c", "/new"), ["Abc"])
 
 
-@case("zgrep: not an expression", "ext4-mounted", usual=True)
+@case("zgrep: not an expression", "ext4-mounted")
 def zgrep_not_an_expression(g):
     with fails("EINVAL", "regex"):
         g.zgrep("\\(", "/known/abc")
@@ -381,7 +381,7 @@ def zgrepi_a_file_that_is_not_compressed(g):
     returns(g.zgrepi("^ABC", "/new"), ["Abc"])
 
 
-@case("zgrepi: not an expression", "ext4-mounted", usual=True)
+@case("zgrepi: not an expression", "ext4-mounted")
 def zgrepi_not_an_expression(g):
     with fails("EINVAL", "regex"):
         g.zgrepi("\\(", "/known/abc")
@@ -545,7 +545,7 @@ def grep_a_file_of_many_blocks(g):
     returns(g.grep("f", "/new"), ["found"])
 
 
-@case("grep: more than fits", "ext4-mounted", usual=True)
+@case("grep: more than fits", "ext4-mounted")
 def grep_more_than_fits(g):
     g.write("/new", b"0123456789abcde\n" * 300000)
     with fails("EFBIG", "/new"):

@@ -19,7 +19,7 @@ def head_nul_bytes_are_left_out(g):
     returns(g.head("/known/nul"), ["ab"])
 
 
-@case("head: a line without end", "ext4-mounted", usual=True)
+@case("head: a line without end", "ext4-mounted")
 def head_a_line_without_end(g):
     with fails("EFBIG", "/known/huge"):
         g.head("/known/huge")
@@ -80,7 +80,7 @@ def head_n_lines_of_a_large_file(g):
     returns(g.head_n(1, "/new"), ["0123456789abcde"])
 
 
-@case("head_n: more than fits", "ext4-mounted", usual=True)
+@case("head_n: more than fits", "ext4-mounted")
 def head_n_more_than_fits(g):
     g.write("/new", b"0123456789abcde\n" * 500000)
     with fails("EFBIG", "/new"):
@@ -126,7 +126,7 @@ def tail_nul_bytes_are_left_out(g):
     returns(g.tail("/known/nul"), ["ab"])
 
 
-@case("tail: a line without end", "ext4-mounted", usual=True)
+@case("tail: a line without end", "ext4-mounted")
 def tail_a_line_without_end(g):
     with fails("EFBIG", "/known/huge"):
         g.tail("/known/huge")
@@ -187,7 +187,7 @@ def tail_n_lines_of_a_large_file(g):
     returns(g.tail_n(1, "/new"), ["0123456789abcde"])
 
 
-@case("tail_n: more than fits", "ext4-mounted", usual=True)
+@case("tail_n: more than fits", "ext4-mounted")
 def tail_n_more_than_fits(g):
     g.write("/new", b"0123456789abcde\n" * 500000)
     with fails("EFBIG", "/new"):
@@ -227,7 +227,7 @@ def wc_c_a_binary_file(g):
     returns(g.wc_c("/known/random"), 65536)
 
 
-@case("wc_c: a fifo does not block", "ext4-mounted", usual=True)
+@case("wc_c: a fifo does not block", "ext4-mounted")
 def wc_c_a_fifo_does_not_block(g):
     with fails("EINVAL", "not a regular file"):
         g.wc_c("/known/fifo")
@@ -267,7 +267,7 @@ def wc_l_a_binary_file(g):
     returns(g.wc_l("/known/random"), 256)
 
 
-@case("wc_l: a fifo does not block", "ext4-mounted", usual=True)
+@case("wc_l: a fifo does not block", "ext4-mounted")
 def wc_l_a_fifo_does_not_block(g):
     with fails("EINVAL", "not a regular file"):
         g.wc_l("/known/fifo")
@@ -312,7 +312,7 @@ def wc_w_a_binary_file(g):
     returns(g.wc_w("/known/random"), 1537)
 
 
-@case("wc_w: a fifo does not block", "ext4-mounted", usual=True)
+@case("wc_w: a fifo does not block", "ext4-mounted")
 def wc_w_a_fifo_does_not_block(g):
     with fails("EINVAL", "not a regular file"):
         g.wc_w("/known/fifo")
@@ -376,7 +376,7 @@ def strings_a_program(g):
     matches(g.strings("/bin/busybox"), ".")
 
 
-@case("strings: a string without end", "ext4-mounted", usual=True)
+@case("strings: a string without end", "ext4-mounted")
 def strings_a_string_without_end(g):
     g.write("/new", b"a" * 5000000)
     with fails("EFBIG", "/new"):
@@ -442,7 +442,7 @@ def strings_e_an_empty_file(g):
     returns(g.strings_e("l", "/known/empty"), [])
 
 
-@case("strings_e: an unknown encoding", "ext4-mounted", usual=True)
+@case("strings_e: an unknown encoding", "ext4-mounted")
 def strings_e_an_unknown_encoding(g):
     with fails("EINVAL", "encoding"):
         g.strings_e("x", "/known/abc")
@@ -500,7 +500,7 @@ def hexdump_the_largest_of_holes(g):
     returns(g.hexdump("/known/empty"), "00000000  00 00 00 00 00 00 00 00  00 00 00 00 00 00 00 00  |................|\n*\n10000000000\n")
 
 
-@case("hexdump: more than fits", "ext4-mounted", usual=True)
+@case("hexdump: more than fits", "ext4-mounted")
 def hexdump_more_than_fits(g):
     g.write("/new", b"0123456789abcde" * 70000)
     with fails("EFBIG", "/new"):

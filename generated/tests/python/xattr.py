@@ -21,7 +21,7 @@ def getxattr_a_link_is_followed(g):
     returns(g.getxattr("/known/abslink", "user.comment"), b"hello")
 
 
-@case("getxattr: no such attribute", "ext4-mounted", needs=["linuxxattrs"], usual=True)
+@case("getxattr: no such attribute", "ext4-mounted", needs=["linuxxattrs"])
 def getxattr_no_such_attribute(g):
     with fails("ENODATA", "/known/abc: attribute user.comment"):
         g.getxattr("/known/abc", "user.comment")
@@ -89,7 +89,7 @@ def getxattrs_a_filesystem_without_attributes(g):
     all_have(g.getxattrs("/run/a"), [])
 
 
-@case("getxattrs: a missing file", "ext4-mounted", needs=["linuxxattrs"], usual=True)
+@case("getxattrs: a missing file", "ext4-mounted", needs=["linuxxattrs"])
 def getxattrs_a_missing_file(g):
     with fails("ENOENT", "/known/dangling"):
         g.getxattrs("/known/dangling")
@@ -106,7 +106,7 @@ def lgetxattr_one_of_a_link(g):
     returns(g.lgetxattr("/known/dangling", "security.selinux"), b"a:b:c")
 
 
-@case("lgetxattr: a link has not those of the file", "ext4-mounted", needs=["linuxxattrs"], usual=True)
+@case("lgetxattr: a link has not those of the file", "ext4-mounted", needs=["linuxxattrs"])
 def lgetxattr_a_link_has_not_those_of_the_file(g):
     g.setxattr("user.comment", "hello", 5, "/known/abc")
     with fails("ENODATA", "/known/link"):
@@ -139,7 +139,7 @@ def lgetxattrs_a_link_to_itself(g):
     all_have(g.lgetxattrs("/known/loop"), [])
 
 
-@case("lgetxattrs: a missing file", "ext4-mounted", needs=["linuxxattrs"], usual=True)
+@case("lgetxattrs: a missing file", "ext4-mounted", needs=["linuxxattrs"])
 def lgetxattrs_a_missing_file(g):
     with fails("ENOENT", "/missing"):
         g.lgetxattrs("/missing")
@@ -153,7 +153,7 @@ def lremovexattr_one_of_a_link(g):
     all_have(g.lgetxattrs("/known/link"), [{"attrname": "trusted.two", "attrval": b"2"}])
 
 
-@case("lremovexattr: no such attribute", "ext4-mounted", needs=["linuxxattrs"], usual=True)
+@case("lremovexattr: no such attribute", "ext4-mounted", needs=["linuxxattrs"])
 def lremovexattr_no_such_attribute(g):
     with fails("ENODATA", "/known/link: attribute trusted.one"):
         g.lremovexattr("trusted.one", "/known/link")
@@ -183,7 +183,7 @@ def lsetxattr_a_part_of_a_value(g):
     returns(g.lgetxattr("/known/link", "trusted.one"), b"12")
 
 
-@case("lsetxattr: more than there is", "ext4-mounted", needs=["linuxxattrs"], usual=True)
+@case("lsetxattr: more than there is", "ext4-mounted", needs=["linuxxattrs"])
 def lsetxattr_more_than_there_is(g):
     with fails("EINVAL", "vallen"):
         g.lsetxattr("trusted.one", "1", 2, "/known/link")
@@ -225,7 +225,7 @@ def lxattrlist_no_names(g):
     all_have(g.lxattrlist("/known", []), [])
 
 
-@case("lxattrlist: a missing directory", "ext4-mounted", needs=["linuxxattrs"], usual=True)
+@case("lxattrlist: a missing directory", "ext4-mounted", needs=["linuxxattrs"])
 def lxattrlist_a_missing_directory(g):
     with fails("ENOENT", "/missing"):
         g.lxattrlist("/missing", ["a"])
@@ -249,7 +249,7 @@ def removexattr_an_attribute_goes(g):
     all_have(g.getxattrs("/known/abc"), [])
 
 
-@case("removexattr: no such attribute", "ext4-mounted", needs=["linuxxattrs"], usual=True)
+@case("removexattr: no such attribute", "ext4-mounted", needs=["linuxxattrs"])
 def removexattr_no_such_attribute(g):
     with fails("ENODATA", "/known/abc: attribute user.one"):
         g.removexattr("user.one", "/known/abc")
@@ -297,7 +297,7 @@ def setxattr_a_long_value(g):
     returns(g.getxattr("/", "user.long"), b"x" * 65536)
 
 
-@case("setxattr: a negative length", "ext4-mounted", needs=["linuxxattrs"], usual=True)
+@case("setxattr: a negative length", "ext4-mounted", needs=["linuxxattrs"])
 def setxattr_a_negative_length(g):
     with fails("EINVAL", "vallen"):
         g.setxattr("user.comment", "hello", -1, "/known/abc")
@@ -396,7 +396,7 @@ def acl_delete_def_file_there_is_none(g):
     returns(g.acl_delete_def_file("/known/dir"), None)
 
 
-@case("acl_delete_def_file: a missing directory", "ext4-mounted", needs=["acl"], usual=True)
+@case("acl_delete_def_file: a missing directory", "ext4-mounted", needs=["acl"])
 def acl_delete_def_file_a_missing_directory(g):
     with fails("ENOENT", "/missing"):
         g.acl_delete_def_file("/missing")
@@ -446,7 +446,7 @@ def acl_get_file_no_default(g):
     returns(g.acl_get_file("/known/dir", "default"), "")
 
 
-@case("acl_get_file: a file has no default", "ext4-mounted", needs=["acl"], usual=True)
+@case("acl_get_file: a file has no default", "ext4-mounted", needs=["acl"])
 def acl_get_file_a_file_has_no_default(g):
     with fails("EACCES", "/known/abc"):
         g.acl_get_file("/known/abc", "default")
@@ -521,7 +521,7 @@ def acl_set_file_a_fifo_is_not_waited_for(g):
     has(g.stat("/known/fifo"), {"mode": 4480})
 
 
-@case("acl_set_file: a name that the guest does not have", "ext4-mounted", needs=["acl"], usual=True)
+@case("acl_set_file: a name that the guest does not have", "ext4-mounted", needs=["acl"])
 def acl_set_file_a_name_that_the_guest_does_not_have(g):
     with fails("EINVAL", "nobody-here"):
         g.acl_set_file("/known/abc", "access", "u::r,g::r,o::r,m::r,u:nobody-here:r")
@@ -615,7 +615,7 @@ def cap_get_file_a_filesystem_without_attributes(g):
     returns(g.cap_get_file("/run"), "")
 
 
-@case("cap_get_file: a missing file", "ext4-mounted", needs=["linuxcaps"], usual=True)
+@case("cap_get_file: a missing file", "ext4-mounted", needs=["linuxcaps"])
 def cap_get_file_a_missing_file(g):
     with fails("ENOENT", "/missing"):
         g.cap_get_file("/missing")

@@ -20,7 +20,7 @@ def cap_set_file_an_empty_set(g):
     returns(g.cap_get_file("/known/abc"), "=")
 
 
-@case("cap_set_file: a name of none", "ext4-mounted", needs=["linuxcaps"], usual=True)
+@case("cap_set_file: a name of none", "ext4-mounted", needs=["linuxcaps"])
 def cap_set_file_a_name_of_none(g):
     with fails("EINVAL", "cap_fly"):
         g.cap_set_file("/known/abc", "cap_fly=ep")

@@ -25,7 +25,7 @@ def xfs_admin_another_uuid(g):
     matches(g.vfs_uuid("/dev/sda1"), "^[0-9a-f-]{36}$")
 
 
-@case("xfs_admin: a label too long", "xfs", needs=["xfs"], usual=True)
+@case("xfs_admin: a label too long", "xfs", needs=["xfs"])
 def xfs_admin_a_label_too_long(g):
     g.umount_all()
     with fails("EINVAL", "label"):
@@ -60,7 +60,7 @@ def xfs_growfs_after_the_device_has_grown(g):
     has(g.xfs_info("/"), {"xfs_datablocks": 131072})
 
 
-@case("xfs_growfs: not beyond the device", "xfs", needs=["xfs"], usual=True)
+@case("xfs_growfs: not beyond the device", "xfs", needs=["xfs"])
 def xfs_growfs_not_beyond_the_device(g):
     with fails("EINVAL", "too large"):
         g.xfs_growfs("/", datasize=100000)
@@ -108,7 +108,7 @@ def xfs_info_of_what_is_mounted(g):
     has(g.xfs_info("/"), {"xfs_mntpoint": "/", "xfs_agsize": 20472, "xfs_attr": 2, "xfs_logblocks": 16384, "xfs_logblocksize": 4096})
 
 
-@case("xfs_info: another filesystem", "btrfs", needs=["xfs"], usual=True)
+@case("xfs_info: another filesystem", "btrfs", needs=["xfs"])
 def xfs_info_another_filesystem(g):
     with fails("EINVAL", "/dev/sda1"):
         g.xfs_info("/dev/sda1")
@@ -131,7 +131,7 @@ def xfs_info2_of_a_device(g):
     matches(g.xfs_info2("/dev/sda1"), "(?s)meta-data.: ./dev/sda1.*meta-data.isize.: .512.*data.blocks.: .81888.*log.: .internal log")
 
 
-@case("xfs_info2: another filesystem", "btrfs", needs=["xfs"], usual=True)
+@case("xfs_info2: another filesystem", "btrfs", needs=["xfs"])
 def xfs_info2_another_filesystem(g):
     with fails("EINVAL", "/"):
         g.xfs_info2("/")
@@ -172,7 +172,7 @@ def xfs_repair_an_image(g):
     returns(g.xfs_repair("/dir/image", nomodify=True), 0)
 
 
-@case("xfs_repair: a negative number", "xfs", needs=["xfs"], usual=True)
+@case("xfs_repair: a negative number", "xfs", needs=["xfs"])
 def xfs_repair_a_negative_number(g):
     with fails("EINVAL", "maxmem"):
         g.xfs_repair("/dev/sda1", maxmem=-1)
