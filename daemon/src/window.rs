@@ -17,9 +17,9 @@ use rustix::fs::OFlags;
 use crate::error::{About, Errno, Error, Result};
 use crate::system;
 
-/// Requests that go past the page cache start and end at such, and so does the memory they are
-/// made from.  No disk has larger sectors.
-const ALIGNMENT: usize = 4096;
+/// Requests that go past the page cache start and end at multiples of it, and so does the memory
+/// they are made from.  No disk has larger sectors.
+pub(crate) const SECTOR: usize = 4096;
 
 /// More memory than that is not spent on a transfer.
 const SLOT_MAX: usize = 16 << 20;
@@ -72,7 +72,7 @@ impl Window {
             _ => return wrong("slots", n_slots, "is none"),
         };
         let slot_size = match usize::try_from(slot_size) {
-            Ok(n) if n > 0 && n <= SLOT_MAX && n.is_multiple_of(ALIGNMENT) => n,
+            Ok(n) if n > 0 && n <= SLOT_MAX && n.is_multiple_of(SECTOR) => n,
             _ => return wrong("slotsize", slot_size, "is no size of a slot"),
         };
         let size = io::Seek::seek(&mut file, io::SeekFrom::End(0)).about("window")?;
@@ -139,8 +139,8 @@ pub(crate) struct Buffer {
 impl Buffer {
     /// Of a size that is a multiple of a disk's sectors.
     pub(crate) fn new(capacity: usize) -> Self {
-        let memory = vec![0; capacity + ALIGNMENT];
-        let start = memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
+        let memory = vec![0; capacity + SECTOR];
+        let start = memory.as_ptr().align_offset(SECTOR).min(SECTOR);
         Self { memory, start, capacity, len: 0 }
     }
 
@@ -166,7 +166,7 @@ impl Buffer {
 
     /// The first bytes, and what is behind them in the same sector.
     fn aligned(&mut self, n: usize) -> &mut [u8] {
-        &mut self.memory[self.start..][..n.next_multiple_of(ALIGNMENT)]
+        &mut self.memory[self.start..][..n.next_multiple_of(SECTOR)]
     }
 }
 

@@ -11,7 +11,7 @@ use crate::block::{Device, DeviceOrPath};
 use crate::cancel;
 use crate::ctx::Ctx;
 use crate::error::{About, Errno, Error, Result};
-use crate::file::{NEW_FILE, not_negative, open_to_read};
+use crate::file::{NEW_FILE, not_negative, open_to_read, too_short};
 use crate::filesystem::bytes::ReadAt;
 use crate::path::GuestPath;
 use crate::pieces::{BLOCK, next_data};
@@ -96,11 +96,6 @@ pub(super) fn copy(
         }
     }
     Ok(())
-}
-
-fn too_short(src: &DeviceOrPath, length: u64, from: u64, size: u64) -> Error {
-    let why = format!("{length} bytes do not reach to offset {from} + size {size}");
-    Error::invalid(src, why)
 }
 
 fn check_overlap(src: &Device, dest: &Device, from: u64, to: u64, size: u64) -> Result<()> {

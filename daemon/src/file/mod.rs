@@ -35,7 +35,9 @@ pub(crate) use copy::{cp, cp_a, cp_r, mv, rename};
 pub(crate) use make::{fallocate, fallocate64, fill, fill_pattern, mktemp};
 pub(crate) use overwrite::{scrub_file, zero};
 pub(crate) use remove::{rm, rm_f, rm_rf};
-pub(crate) use transport::{download, download_offset, open_to_read, upload, upload_offset};
+pub(crate) use transport::{
+    download, download_offset, open_to_read, too_short, upload, upload_offset,
+};
 
 /// Mode of a new file, before the mask.
 pub(crate) const NEW_FILE: Mode = Mode::from_raw_mode(0o666);

@@ -15,9 +15,7 @@ use crate::ctx::Ctx;
 use crate::error::{About, Errno, Error, Result};
 use crate::pieces::{Piece, next_data};
 use crate::transfer::{FileIn, FileOut};
-
-/// No disk has larger sectors.
-const SECTOR: usize = 4096;
+use crate::window::SECTOR;
 
 pub(crate) fn upload(cx: &mut Ctx, input: &mut FileIn<'_>, dest: &DeviceOrPath) -> Result<()> {
     let file = open_to_write(cx, dest, OFlags::TRUNC)?;
@@ -117,10 +115,14 @@ pub(crate) fn download_offset(
     // Neither number is above i64::MAX, so their sum fits.
     let end = offset + size;
     if end > length {
-        let why = format!("{length} bytes do not reach to offset {offset} + size {size}");
-        return Err(Error::invalid(src, why));
+        return Err(too_short(src, length, offset, size));
     }
     send(cx, file, offset, end, out).about(src)
+}
+
+pub(crate) fn too_short(src: &DeviceOrPath, length: u64, offset: u64, size: u64) -> Error {
+    let why = format!("{length} bytes do not reach to offset {offset} + size {size}");
+    Error::invalid(src, why)
 }
 
 /// The file, at its beginning, and its length.

@@ -5,11 +5,12 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use rustix::fs::{SeekFrom, Stat, copy_file_range, ioctl_ficlone, seek};
+use rustix::fs::{Stat, copy_file_range, ioctl_ficlone};
 use rustix::io::Errno;
 
 use crate::cancel::check_io;
 use crate::file::BLOCK;
+use crate::pieces::next_data;
 
 /// The most that one system call is asked to copy.
 const AT_ONCE: u64 = 1 << 30;
@@ -35,7 +36,11 @@ impl Contents {
             return self.copy_by_hand(from, to, 0, size);
         }
         let mut copied = 0;
-        while let Some((start, end)) = next_data(from, copied, size)? {
+        while copied < size {
+            let (start, end) = next_data(from, copied, size)?;
+            if start == end {
+                break;
+            }
             self.copy_range(from, to, start, end)?;
             copied = end;
         }
@@ -96,23 +101,6 @@ impl Contents {
             }
         }
         Ok(())
-    }
-}
-
-/// The next bytes from `at` on which are not a hole.
-fn next_data(from: &File, at: u64, size: u64) -> io::Result<Option<(u64, u64)>> {
-    if at >= size {
-        return Ok(None);
-    }
-    match seek(from, SeekFrom::Data(at)) {
-        Ok(start) if start < size => {
-            let end = seek(from, SeekFrom::Hole(start))?;
-            Ok(Some((start, end.min(size))))
-        }
-        Ok(_) | Err(Errno::NXIO) => Ok(None),
-        // The filesystem knows no holes.
-        Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(Some((at, size))),
-        Err(errno) => Err(errno.into()),
     }
 }
 
